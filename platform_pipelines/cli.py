@@ -1,0 +1,153 @@
+"""`platform-pipelines`: use and look at what is released. `dg` does everything that builds it.
+
+Exit codes: 0 done; 1 an error that will come again; 2 wrong usage or configuration; 3 nothing found,
+or the answer is not known; 4 `doctor` found something broken; 75 an error that may pass: try again.
+"""
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Annotated, Any
+
+import typer
+
+from platform_pipelines.errors import ConfigurationError, PlatformError
+from platform_pipelines.settings import load_settings
+
+EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
+
+app = typer.Typer(
+    name="platform-pipelines", help=__doc__, no_args_is_help=True, add_completion=False,
+    rich_markup_mode=None, pretty_exceptions_enable=False,
+)  # fmt: skip
+
+Name = Annotated[str, typer.Argument(help="the knowledge base, e.g. handbook")]
+Tenant = Annotated[str, typer.Option(help="whose documents may be searched")]
+AsJson = Annotated[bool, typer.Option("--json", help="one JSON object instead of text")]
+K = Annotated[int, typer.Option("-k", min=1, max=100, help="how many chunks")]
+
+
+def _say(message: str) -> None:
+    typer.echo(message, err=True)
+
+
+def _emit(record: dict[str, Any]) -> None:
+    typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
+
+
+@app.command()
+def search(
+    name: Name,
+    text: Annotated[str, typer.Argument(help="what to look for")],
+    k: K = 5,
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Find chunks in what is released: document, page or heading, score, revision."""
+    from platform_pipelines.stages.live import open_live
+
+    with open_live(load_settings(), name, _say) as live:
+        hits = live.retriever.search([text], k=k, tenant=tenant)[0]
+        revision = live.revision.digest
+    if as_json:
+        _emit({"revision": revision, "hits": [{**asdict(h), "citation": h.citation} for h in hits]})
+    else:
+        for number, hit in enumerate(hits, start=1):
+            near = "-" if hit.similarity is None else f"{hit.similarity:.3f}"
+            typer.echo(f"{number}. {hit.citation}   (score {hit.score:.4f}, similarity {near})")
+            typer.echo("   " + " ".join(hit.text.split())[:300])
+        typer.echo(f"revision {revision}")
+    raise typer.Exit(0 if hits else EXIT_NOTHING)
+
+
+@app.command()
+def ask(
+    name: Name,
+    question: Annotated[str, typer.Argument(help="a question, in Korean or English")],
+    k: K = 10,
+    tenant: Tenant = "default",
+    as_json: AsJson = False,
+) -> None:
+    """Answer from the released documents only, with citations, or say that it is not known."""
+    from platform_pipelines.stages.answering import answer_question
+    from platform_pipelines.stages.connect import open_language_model
+    from platform_pipelines.stages.live import open_live
+
+    settings = load_settings()
+    with open_live(settings, name, _say) as live:
+        model = open_language_model(settings)
+        answer = answer_question(live, question, tenant=tenant, k=k, model=model)
+    if as_json:
+        _emit(asdict(answer))
+    elif answer.known:
+        typer.echo(answer.text)
+        for citation in answer.citations:
+            typer.echo(f"  [{citation.number}] {citation.citation}")
+    else:
+        typer.echo("I do not know: the documents do not hold the answer. / 문서에 답이 없습니다.")
+        for place in answer.nearest:
+            typer.echo(f"  nearest: {place}")
+    if not as_json:
+        typer.echo(f"revision {answer.revision}")
+    raise typer.Exit(0 if answer.known else EXIT_NOTHING)
+
+
+@app.command()
+def releases(
+    name: Name,
+    limit: Annotated[int, typer.Option("-n", min=1, help="how many, newest first")] = 20,
+    as_json: AsJson = False,
+) -> None:
+    """The release log, newest first: what is live, what was before, and why."""
+    from platform_pipelines.core.releases import entry_record
+    from platform_pipelines.stages.connect import release_log
+    from platform_pipelines.stages.live import live_entry
+
+    store, _ = live_entry(load_settings(), name)
+    entries = list(reversed(release_log(store, name).entries(limit=limit)))
+    if as_json:
+        _emit({"releases": [entry_record(entry) for entry in entries]})
+        return
+    for number, entry in enumerate(entries):
+        live = "live" if number == 0 else "    "
+        typer.echo(
+            f"{live} {entry.sequence:>4} {entry.action:<8} {entry.revision[:12]} {entry.at} "
+            f"{entry.actor} {entry.reason}".rstrip()
+        )
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Look at configuration, store, Milvus, models, disk and versions; name each remedy."""
+    from platform_pipelines.stages.doctor import Health, examine
+
+    findings = list(examine(load_settings()))
+    broken = any(f.health is Health.BROKEN for f in findings)
+    if as_json:
+        _emit({"healthy": not broken, "findings": [asdict(f) for f in findings]})
+    else:
+        for finding in findings:
+            typer.echo(f"{finding.health:<8} {finding.part}: {finding.seen}")
+            if finding.remedy and finding.health is not Health.OK:
+                typer.echo(f"         what to do: {finding.remedy}")
+    raise typer.Exit(EXIT_BROKEN if broken else 0)
+
+
+def main() -> None:
+    """The program: typed errors become one message and an exit code, never a traceback."""
+    sys.exit(run(app))
+
+
+def run(program: Callable[[], object]) -> int:
+    """Run the program; the exit code of what happened."""
+    try:
+        program()
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_ERROR
+    except PlatformError as error:
+        _say(f"{type(error).__name__}: {error}")
+        if isinstance(error, ConfigurationError):
+            return EXIT_USAGE
+        return EXIT_ERROR if error.terminal else EXIT_TRY_AGAIN
+    return 0

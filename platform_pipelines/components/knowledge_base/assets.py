@@ -1,0 +1,140 @@
+"""The six assets of a knowledge base: thin Dagster over `stages`, one page for people each."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+
+from platform_pipelines.components.knowledge_base import checks, pages
+from platform_pipelines.components.knowledge_base.running import run_stage
+from platform_pipelines.core.declaration import KnowledgeBaseSpec
+from platform_pipelines.policy import stage_policy
+from platform_pipelines.stages.chunks import refresh_chunks
+from platform_pipelines.stages.documents import refresh_documents
+from platform_pipelines.stages.evidence import refresh_evidence
+from platform_pipelines.stages.index import refresh_index
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.release import refresh_release
+from platform_pipelines.stages.vectors import refresh_vectors
+from platform_pipelines.stages.workspace import STAGES
+
+
+class ReleaseConfig(dg.Config):
+    """What a person may decide about one release."""
+
+    allow_rolled_back: bool = False  # release again what was rolled back from
+
+
+@dataclass(frozen=True, slots=True)
+class StageDescription:
+    """What people read of a stage, and the function that does it."""
+
+    name: str
+    description: str
+    kinds: frozenset[str]
+    run: Callable[..., StageOutcome]
+
+
+DESCRIPTIONS = (
+    StageDescription(
+        "documents",
+        "Every source document's parsed text, with its structure, and the quarantine: what could "
+        "not be parsed and why. Only new or changed documents are read.",
+        frozenset({"python", "parquet"}),
+        refresh_documents,
+    ),
+    StageDescription(
+        "chunks",
+        "What the declared chunk policies made of the documents. A chunk never exceeds the "
+        "embedder's window. Only changed documents, or changed policies, are cut again.",
+        frozenset({"langchain", "parquet"}),
+        refresh_chunks,
+    ),
+    StageDescription(
+        "vectors",
+        "One vector a chunk. A text that was ever embedded here is not embedded again.",
+        frozenset({"openvino", "parquet"}),
+        refresh_vectors,
+    ),
+    StageDescription(
+        "index",
+        "The candidate revision: a new collection in the vector store beside the live one.",
+        frozenset({"milvus"}),
+        refresh_index,
+    ),
+    StageDescription(
+        "evidence",
+        "The candidate's evaluation against the live revision on the golden set, and the gate's "
+        "verdict: pass, fail or undecided.",
+        frozenset({"ragas"}),
+        refresh_evidence,
+    ),
+    StageDescription(
+        "release",
+        "The pointer that readers follow. It moves only when the evidence, read again here, "
+        "passes; NAME_rollback moves it back.",
+        frozenset({"milvus"}),
+        refresh_release,
+    ),
+)
+
+
+def build_assets(spec: KnowledgeBaseSpec) -> Sequence[dg.AssetsDefinition]:
+    """The assets `[name, stage]`, each depending on the one before."""
+    return [
+        _asset(spec, description, STAGES[number - 1] if number else None)
+        for number, description in enumerate(DESCRIPTIONS)
+    ]
+
+
+def _asset(
+    spec: KnowledgeBaseSpec, stage: StageDescription, above: str | None
+) -> dg.AssetsDefinition:
+    key = dg.AssetKey([spec.name, stage.name])
+    arguments: dict[str, Any] = {
+        "key": key,
+        "description": _description(spec, stage),
+        "deps": [dg.AssetKey([spec.name, above])] if above else [],
+        "kinds": set(stage.kinds),
+        "metadata": {"knowledge_base": spec.name, "source": spec.source.url},
+        "check_specs": checks.specs(key, stage.name),
+        **stage_policy(spec, stage.name).asset_arguments(),
+    }
+    if stage.name == "release":
+
+        @dg.asset(**arguments)
+        def release_asset(
+            context: dg.AssetExecutionContext, config: ReleaseConfig
+        ) -> dg.MaterializeResult:
+            return _materialize(context, spec, stage, allow_rolled_back=config.allow_rolled_back)
+
+        return release_asset
+
+    @dg.asset(**arguments)
+    def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return _materialize(context, spec, stage)
+
+    return stage_asset
+
+
+def _description(spec: KnowledgeBaseSpec, stage: StageDescription) -> str:
+    text = stage.description.replace("NAME", spec.name)
+    return f"{spec.description}\n\n{text}" if spec.description else text
+
+
+def _materialize(
+    context: dg.AssetExecutionContext,
+    spec: KnowledgeBaseSpec,
+    stage: StageDescription,
+    **options: bool,
+) -> dg.MaterializeResult:
+    policy = stage_policy(spec, stage.name)
+    workspace, outcome = run_stage(
+        context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
+    )
+    return dg.MaterializeResult(
+        metadata=pages.metadata(workspace, stage.name, outcome),
+        data_version=dg.DataVersion(outcome.snapshot.digest),
+        check_results=checks.results(workspace, stage.name, outcome),
+    )

@@ -1,0 +1,150 @@
+"""`KnowledgeBase`: a corpus that is searched, from its source to its released index."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from dagster.components.scaffold.scaffold import ScaffoldRequest, scaffold_with
+from pydantic import BaseModel, Field
+
+from platform_pipelines.components.knowledge_base.assets import build_assets
+from platform_pipelines.components.knowledge_base.automation import (
+    build_refresh_job,
+    build_rollback_job,
+    build_schedule,
+    build_sensor,
+)
+from platform_pipelines.core.declaration import (
+    EmbedSpec,
+    GateSpec,
+    IndexSpec,
+    KnowledgeBaseSpec,
+    ParseSpec,
+    RefreshSpec,
+    ReleaseSpec,
+    SourceSpec,
+    parse_declaration,
+)
+from platform_pipelines.errors import ConfigurationError
+
+
+def _documented(model: type[BaseModel], text: str) -> str:
+    """The description of a nested attribute: every field, what it means, its default."""
+    lines = [text]
+    for name, field in model.model_fields.items():
+        default = "required" if field.is_required() else f"default {field.default!r}"
+        lines.append(f"- `{name}`: {field.description} ({default})")
+    return "\n".join(lines)
+
+
+CHUNK_TEXT = (
+    "How documents are cut: document type (markdown, text, html, pdf, docx, pptx, xlsx, csv, code, "
+    "chat) or `default` -> {kind: fixed | tokens | markdown | code | chat | semantic, ...}. "
+    "Types that are not named keep the shipped policy, unless `default` is declared."
+)
+
+
+class KnowledgeBaseScaffolder(dg.Scaffolder):
+    """Writes the shortest declaration that works: a name and a folder beside it."""
+
+    def scaffold(self, request: ScaffoldRequest) -> None:
+        """Write defs.yaml and a folder `documents` with a first page in it."""
+        folder = Path(request.target_path)
+        name = folder.name.lower().replace("-", "_")
+        dg.scaffold_component(request, {"name": name, "source": {"url": "documents"}})
+        documents = folder / "documents"
+        documents.mkdir(parents=True, exist_ok=True)
+        (documents / "README.md").write_text(
+            f"# {name}\n\nPut the documents of this knowledge base here, or point `source.url` in "
+            "defs.yaml at a folder (file:///...) or a bucket (s3://...).\n",
+            encoding="utf-8",
+        )
+
+
+@scaffold_with(KnowledgeBaseScaffolder)
+class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
+    """Documents of a folder or a bucket, kept searchable behind an alias.
+
+    Gives the assets documents -> chunks -> vectors -> index -> evidence -> release, their checks,
+    the jobs NAME_refresh and NAME_rollback, a schedule and a sensor (off until switched on). A new
+    revision is built beside the live one, evaluated, gated, and only then released.
+    """
+
+    name: str = Field(description="lower-case letters, digits and single underscores")
+    source: dict[str, Any] = Field(
+        description=_documented(SourceSpec, "Where the documents are."),
+        examples=[{"url": "s3://bucket/prefix"}],
+    )
+    description: str = Field(default="", description="one sentence for the asset pages")
+    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    tenant: str = Field(
+        default="default", description="whose chunks these are; every search names it"
+    )
+    parse: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(ParseSpec, "What one document may cost.")
+    )
+    chunk: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        description=CHUNK_TEXT,
+        examples=[{"default": {"kind": "tokens", "size": 512, "overlap": 50}}],
+    )
+    embed: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(EmbedSpec, "What makes the vectors.")
+    )
+    index: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(IndexSpec, "How it is stored and searched.")
+    )
+    gate: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(GateSpec, "What a release needs.")
+    )
+    release: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(ReleaseSpec, "What is kept for rollback.")
+    )
+    refresh: dict[str, Any] = Field(
+        default_factory=dict, description=_documented(RefreshSpec, "When a refresh starts.")
+    )
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Assets, checks, jobs, schedule and sensor of this knowledge base.
+
+        Raises:
+            ConfigurationError: names the field, its value and what is allowed.
+        """
+        spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
+        assets = build_assets(spec)
+        refresh = build_refresh_job(spec)
+        return dg.Definitions(
+            assets=assets,
+            jobs=[refresh, build_rollback_job(spec)],
+            schedules=[build_schedule(spec, refresh)],
+            sensors=[build_sensor(spec, refresh)],
+        )
+
+
+def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
+    """The checked declaration, its relative paths made URLs against the declaring folder.
+
+    Raises:
+        ConfigurationError: names the field, its value and what is allowed.
+    """
+    folder = path if path.is_dir() else path.parent
+    where = str(folder / "defs.yaml")
+    spec = parse_declaration(attributes, where=where)
+    source = spec.source.model_copy(update={"url": _absolute_url(spec.source.url, folder)})
+    gate = spec.gate
+    if gate.golden_set is not None:
+        gate = gate.model_copy(update={"golden_set": _absolute_url(gate.golden_set, folder)})
+    return spec.model_copy(update={"source": source, "gate": gate})
+
+
+def _absolute_url(value: str, folder: Path) -> str:
+    if "://" in value:
+        return value
+    if value.startswith(("~", "$")):
+        raise ConfigurationError(
+            f"{value!r} is not expanded here",
+            where=str(folder),
+            expected="a URL, or a path relative to the declaration",
+            remedy='use "{{ env.NAME }}" for a value of the environment',
+        )
+    return (folder / value).resolve().as_uri()

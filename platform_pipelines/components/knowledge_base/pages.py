@@ -1,0 +1,213 @@
+"""What a person sees on each asset's page: counts and changes, tables, a plot, the digest."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import dagster as dg
+
+from platform_pipelines.components.knowledge_base import plots
+from platform_pipelines.core.evidence import Evidence
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.evidence import read_evidence
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.workspace import Workspace
+
+Page = dict[str, Any]
+
+
+def metadata(workspace: Workspace, stage: str, outcome: StageOutcome) -> Page:
+    """The metadata of one materialisation."""
+    snapshot = outcome.snapshot
+    page: Page = {
+        "what_happened": dg.MetadataValue.md(_what_happened(outcome)),
+        "digest": snapshot.digest,
+    }
+    return page | _PAGES[stage](workspace, outcome)
+
+
+def _what_happened(outcome: StageOutcome) -> str:
+    if not outcome.is_changed:
+        return "**Nothing changed**: nothing was read and nothing was written."
+    changes = {k: v for k, v in outcome.changes.items() if k != "content_changed" and v}
+    text = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(changes.items()))
+    if not outcome.changes.get("content_changed", 1):
+        return f"{text or 'Versions were noted'}; the **content is the same** as before."
+    return text or "Made."
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
+    """A Markdown table; cells are made safe for it."""
+
+    def cell(value: object) -> str:
+        return str(value).replace("|", "\\|").replace("\n", " ")[:200]
+
+    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
+    lines += [f"| {' | '.join(cell(row.get(c, '')) for c in columns)} |" for row in rows]
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def _numbers(counts: Mapping[str, int], prefix: str) -> list[Mapping[str, Any]]:
+    named = {k.removeprefix(prefix): v for k, v in counts.items() if k.startswith(prefix)}
+    return [{"name": k, "count": f"{named[k]:,}"} for k in sorted(named, key=lambda k: -named[k])]
+
+
+def _documents(workspace: Workspace, outcome: StageOutcome) -> Page:
+    counts, details = outcome.snapshot.counts, outcome.snapshot.details
+    quarantine = details.get("quarantine", [])
+    page: Page = {
+        "dagster/row_count": counts.get("parsed", 0),
+        "quarantined": counts.get("quarantined", 0),
+        "left_out_names": counts.get("left_out", 0),
+        "source": dg.MetadataValue.url(workspace.spec.source.url),
+        "types": _table(_numbers(counts, "type:"), ["name", "count"]),
+        "languages": _table(_numbers(counts, "language:"), ["name", "count"]),
+    }
+    if quarantine:
+        page["quarantine"] = _table(quarantine, ["key", "reason", "detail"])
+    return page
+
+
+def _chunks(workspace: Workspace, outcome: StageOutcome) -> Page:
+    del workspace
+    counts, lengths = outcome.snapshot.counts, outcome.snapshot.details.get("lengths", {})
+    return {
+        "dagster/row_count": outcome.snapshot.rows,
+        "tokens": counts.get("tokens", 0),
+        "longest_tokens": counts.get("longest", 0),
+        "types": _table(_numbers(counts, "type:"), ["name", "count"]),
+        "lengths": plots.bars(
+            {int(k): v for k, v in lengths.items()},
+            title="Chunk length",
+            x="tokens",
+            y="chunks",
+        ),
+    }
+
+
+def _vectors(workspace: Workspace, outcome: StageOutcome) -> Page:
+    del workspace
+    return {
+        "dagster/row_count": outcome.snapshot.rows,
+        "dimension": outcome.snapshot.counts.get("dimension", 0),
+        "embedder": str(outcome.snapshot.details.get("embedder", "")),
+    }
+
+
+def _index(workspace: Workspace, outcome: StageOutcome) -> Page:
+    del workspace
+    details = outcome.snapshot.details
+    notes = [{"what": k, "note": v} for k, v in details["notes"].items()]
+    return {
+        "dagster/row_count": outcome.snapshot.counts.get("rows", 0),
+        "revision": details["revision"],
+        "collection": details["collection"],
+        "index": dg.MetadataValue.json(details["index"]),
+        "why": _table(notes, ["what", "note"]),
+    }
+
+
+def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
+    details = outcome.snapshot.details
+    evidence = read_evidence(workspace.store, details["evidence"])
+    page: Page = {
+        "verdict": dg.MetadataValue.md(_verdict(details)),
+        "revision": details["revision"],
+        "baseline": details["baseline"] or "none: this is the first release",
+        "golden_set": details["golden_set"] or "none",
+        "evidence": details["evidence"],
+    }
+    return page if evidence is None else page | _measured(evidence)
+
+
+def _verdict(details: Mapping[str, Any]) -> str:
+    lines = [f"**{details['verdict']}**"]
+    lines += [f"- {reason}" for reason in details["reasons"]]
+    if details["golden_set"] is None:
+        lines.append(
+            "\nAnswers are **unproven**: no golden set is declared. Write questions with the "
+            "documents and quotes that answer them (JSON Lines), and name the file in "
+            "`gate.golden_set`; README.md shows a line of it."
+        )
+    return "\n".join(lines)
+
+
+def _measured(evidence: Evidence) -> Page:
+    page: Page = {}
+    if evidence.sample is not None:
+        page["sampled_sentences"] = evidence.sample.sampled
+        page["own_document_at_1"] = evidence.sample.own_at_1
+        page["own_document_at_k"] = evidence.sample.own_at_k
+    if not evidence.rows:
+        return page
+    page["metrics"] = _table(_metric_rows(evidence), ["slice", "questions", *_METRICS])
+    page["hit_by_rank"] = plots.first_relevant_rank(evidence)
+    failures = [
+        {"question": r.question_id, "failure": r.candidate.failure or "not among the first k"}
+        for r in evidence.rows
+        if r.candidate.value("hit_at_k") < 1
+    ]
+    if failures:
+        page["missed_questions"] = _table(failures, ["question", "failure"])
+    if any(r.baseline for r in evidence.rows):
+        page["against_live"] = plots.paired_differences(evidence)
+    return page | _calibration(evidence)
+
+
+def _calibration(evidence: Evidence) -> Page:
+    found = evidence.calibration
+    if found is None:
+        return {"i_do_not_know": evidence.calibration_reason}
+    rows = [
+        {"error": "false answers", "count": found.false_answers, "of": found.unanswerable},
+        {"error": "false refusals", "count": found.false_refusals, "of": found.answerable},
+    ]
+    return {"i_do_not_know": _table(rows, ["error", "count", "of"])}
+
+
+_METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
+
+
+def _metric_rows(evidence: Evidence) -> list[Mapping[str, Any]]:
+    slices = {"all": evidence.metrics, **evidence.slice_metrics}
+    if evidence.baseline:
+        slices["all, live revision"] = evidence.baseline_metrics
+    return [
+        {"slice": name, "questions": means["ndcg"].questions}
+        | {m: "-" if means[m].mean is None else f"{means[m].mean:.3f}" for m in _METRICS}
+        for name, means in slices.items()
+    ]
+
+
+def _release(workspace: Workspace, outcome: StageOutcome) -> Page:
+    details = outcome.snapshot.details
+    log = connect.release_log(workspace.store, workspace.name).entries(limit=20)
+    rows = [
+        {
+            "no.": e.sequence,
+            "action": str(e.action),
+            "revision": e.revision[:12],
+            "at": e.at,
+            "by": e.actor,
+            "evidence": (e.evidence_digest or "")[:12],
+            "why": e.reason,
+        }
+        for e in reversed(log)
+    ]
+    return {
+        "status": details["status"],
+        "revision": details["revision"],
+        "collection": details["collection"],
+        "released_at": details["released_at"],
+        "dropped_collections": len(details["dropped"]),
+        "log": _table(rows, ["no.", "action", "revision", "at", "by", "evidence", "why"]),
+    }
+
+
+_PAGES: dict[str, Callable[[Workspace, StageOutcome], Page]] = {
+    "documents": _documents,
+    "chunks": _chunks,
+    "vectors": _vectors,
+    "index": _index,
+    "evidence": _evidence,
+    "release": _release,
+}

@@ -1,0 +1,151 @@
+"""A source document: its type, its blocks of text with their places, or a reason why not."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class DocumentType(StrEnum):
+    """What a document is, found from its content (its name only breaks ties)."""
+
+    MARKDOWN = "markdown"
+    TEXT = "text"
+    HTML = "html"
+    PDF = "pdf"
+    DOCX = "docx"
+    PPTX = "pptx"
+    XLSX = "xlsx"
+    CSV = "csv"
+    CODE = "code"
+    CHAT = "chat"
+
+
+class Reason(StrEnum):
+    """Why a document is in quarantine."""
+
+    EMPTY = "empty"  # no bytes, or no text in them
+    UNSUPPORTED = "unsupported"  # a format that no parser here reads
+    CORRUPT = "corrupt"  # the format's own rules are broken
+    ENCRYPTED = "encrypted"  # needs a password
+    UNDECODABLE = "undecodable"  # no text encoding fits
+    TOO_LARGE = "too_large"  # more bytes than the declaration allows
+    TIME_BUDGET = "time_budget"  # parsing took longer than allowed
+    MEMORY_BUDGET = "memory_budget"  # parsing needed more memory than allowed
+    CRASHED = "crashed"  # the parser's process died
+    FORBIDDEN = "forbidden"  # listed, but may not be read
+
+
+class BlockKind(StrEnum):
+    """What a block of text is in its document."""
+
+    HEADING = "heading"
+    PARAGRAPH = "paragraph"
+    LIST = "list"
+    TABLE = "table"
+    CODE = "code"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class SourceObject:
+    """One listed object. `key` is relative to the source's root, NFC, with `/` between parts."""
+
+    key: str
+    size_bytes: int
+    version: str  # the etag, or the store's version id: changes when the content may have
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a text stands in its document: what a citation shows. Pages count from 1."""
+
+    heading: tuple[str, ...] = ()
+    page: int | None = None
+    slide: int | None = None
+    sheet: str | None = None
+    line: int | None = None
+    speaker: str | None = None
+    time: str | None = None
+
+    @property
+    def label(self) -> str:
+        """Short text for a citation, e.g. `p. 3 › Scaling`; empty when nothing is known."""
+        parts: list[str] = []
+        if self.page is not None:
+            parts.append(f"p. {self.page}")
+        if self.slide is not None:
+            parts.append(f"slide {self.slide}")
+        if self.sheet is not None:
+            parts.append(f"sheet {self.sheet}")
+        parts.extend(self.heading)
+        if self.line is not None:
+            parts.append(f"line {self.line}")
+        if self.speaker is not None:
+            parts.append(self.speaker)
+        if self.time is not None:
+            parts.append(self.time)
+        return " › ".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """One run of text of one kind at one place. `text` is NFC and never blank."""
+
+    text: str
+    kind: BlockKind = BlockKind.PARAGRAPH
+    place: Place = field(default_factory=Place)
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedDocument:
+    """A document's text in reading order. `language` is `ko`, `en` or `und`."""
+
+    type: DocumentType
+    title: str
+    language: str
+    blocks: tuple[Block, ...]
+    code_language: str | None = None
+
+
+def blocks_to_json(blocks: tuple[Block, ...]) -> str:
+    """Blocks as one JSON text, defaults left out."""
+    return json.dumps([_block_record(b) for b in blocks], ensure_ascii=False)
+
+
+def blocks_from_json(text: str) -> tuple[Block, ...]:
+    """The inverse of `blocks_to_json`."""
+    return tuple(
+        Block(
+            text=r["t"],
+            kind=BlockKind(r.get("k", "paragraph")),
+            place=place_from_record(r.get("p", {})),
+        )
+        for r in json.loads(text)
+    )
+
+
+def place_record(place: Place) -> dict[str, Any]:
+    """A place as a JSON object, defaults left out."""
+    record = {k: v for k, v in asdict(place).items() if v not in (None, ())}
+    if place.heading:
+        record["heading"] = list(place.heading)
+    return record
+
+
+def place_from_record(record: Mapping[str, Any]) -> Place:
+    """The inverse of `place_record`."""
+    values: dict[str, Any] = dict(record)
+    values["heading"] = tuple(values.get("heading", ()))
+    return Place(**values)
+
+
+def _block_record(block: Block) -> dict[str, Any]:
+    record: dict[str, Any] = {"t": block.text}
+    if block.kind is not BlockKind.PARAGRAPH:
+        record["k"] = str(block.kind)
+    place = place_record(block.place)
+    if place:
+        record["p"] = place
+    return record

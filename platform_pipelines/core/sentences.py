@@ -1,0 +1,117 @@
+"""Sentences of Korean and English text: the units of semantic chunking and of extractive answers.
+
+Lines with a structure of their own (table rows, list items, code, headings) are never joined with
+their neighbours; a line of wrapped prose continues in the next one.
+"""
+
+import re
+
+_OPENERS = r"[\"'“‘(\[「『]"
+_CLOSERS = r"[\"'”’)\]」』]"
+# A mark that ends a sentence: before white space; a full-width one anywhere; after a Korean final
+# syllable whose writer left no space behind the full stop (`했습니다.그리고`).
+_END = re.compile(
+    rf"(?<![.!?…])(?P<mark>[.!?…]++){_CLOSERS}*+(?=\s|\Z)"
+    rf"|[。！？]+{_CLOSERS}*"
+    rf"|(?<=[다요죠까음함임됨])[.!?]+{_CLOSERS}*(?={_OPENERS}?[가-힣])"
+)
+_ORDINALS = "가나다라마바사아자차카타파하"  # `가.` numbers a paragraph; `네.` is a sentence
+_LIST_ITEM = rf"(?:[-*+•·▪◦]|\d{{1,3}}[.)]|[{_ORDINALS}][.)]|[①-⑳])[ \t]"
+_ITEM = re.compile(rf"[ \t]*{_LIST_ITEM}|[ \t]*>")
+_HEADING = re.compile(r"[ \t]*#{1,6} ")
+_WHOLE = re.compile(r"\t| {4}|[ \t]*(?:\||```|~~~)|.*\S[ \t]+\|[ \t]+\S|.*\S\t\S")  # rows, code
+_NUMBERED = re.compile(
+    rf"[ \t]*(?:#{{1,6}} )?(?:\d{{1,3}}(?:\.\d{{1,3}})*|[{_ORDINALS}]|[A-Za-z])\.?"
+)
+
+# Never the end of a sentence, and only before a capital letter or a Hangul syllable.
+_ABBREVIATIONS = frozenset(
+    {
+        "e.g", "i.e", "eg", "ie", "vs", "cf", "mr", "mrs", "ms", "dr", "prof", "st", "fig", "figs",
+        "eq", "sec", "ch", "no", "nos", "vol", "approx", "ca", "p", "pp",
+    }
+)  # fmt: skip
+_OFTEN_LAST = frozenset(
+    {"etc", "inc", "ltd", "co", "corp", "al", "a.m", "p.m", "u.s", "u.k", "jr", "sr"}
+)
+_LAST_WORD = re.compile(r"[A-Za-z][A-Za-z.]*\Z")
+_LAST_WORD_CHARACTERS = 16
+
+_WRAPPED_COLUMNS = 50  # a shorter line was ended by its writer, not by the page's width
+
+
+def split_sentences(text: str) -> list[str]:
+    """Sentences in order, white space inside each collapsed to one space; never a blank one.
+
+    Kept whole: decimals, versions, URLs, file names, abbreviations, a table row, a line of code.
+    """
+    return [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """`[start, end)` of each sentence, white space around it left out; all other text is in one."""
+    spans: list[tuple[int, int]] = []
+    for start, end, whole in _paragraphs(text):
+        if whole:
+            spans.append((start, end))
+        else:
+            spans.extend(_prose_spans(text, start, end))
+    return spans
+
+
+def _paragraphs(text: str) -> list[tuple[int, int, bool]]:
+    """Runs of lines that one sentence may cross, stripped; True for a row or a line of code."""
+    runs: list[tuple[int, int, bool]] = []
+    at = 0
+    continues = False
+    for line in text.splitlines(keepends=True):
+        content = line.strip()
+        if content:
+            start = at + line.index(content[0])
+            end = start + len(content)
+            whole = _WHOLE.match(line) is not None
+            heading = _HEADING.match(line) is not None
+            if continues and not (whole or heading or _ITEM.match(line)):
+                runs[-1] = (runs[-1][0], end, False)
+            else:
+                runs.append((start, end, whole))
+            continues = not (whole or heading) and _columns(content) >= _WRAPPED_COLUMNS
+        else:
+            continues = False
+        at += len(line)
+    return runs
+
+
+def _columns(line: str) -> int:
+    return len(line) + sum(1 for c in line if c >= "ᄀ")
+
+
+def _prose_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    first = start
+    for match in _END.finditer(text, start, end):
+        if match.group("mark") == "." and not _ends_here(text, first, match.start(), match.end()):
+            continue
+        spans.append((first, match.end()))
+        first = match.end()
+        while first < end and text[first].isspace():
+            first += 1
+    if first < end:
+        spans.append((first, end))
+    return spans
+
+
+def _ends_here(text: str, first: int, mark: int, after: int) -> bool:
+    """Whether the full stop at `mark` ends the sentence that starts at `first`."""
+    if _NUMBERED.fullmatch(text, first, mark):
+        return False
+    tail = text[max(first, mark - _LAST_WORD_CHARACTERS) : mark]
+    found = _LAST_WORD.search(tail)
+    word = found.group().lower() if found else ""
+    following = text[after : after + 8].lstrip()[:1]
+    if word in _OFTEN_LAST:
+        return not following or following.isupper() or "가" <= following <= "힣"
+    if word in _ABBREVIATIONS:
+        # `No. 5` and `p. 3`, but `The answer is no. Then ...`.
+        return word in {"no", "p", "pp"} and not following.isdigit()
+    return not (len(word) == 1 and tail[-1:].isupper() and following.isupper())

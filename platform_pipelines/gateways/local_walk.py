@@ -1,0 +1,71 @@
+"""Walk a folder as an object store lists it: files only, in byte order, hidden names left out."""
+
+import os
+from collections.abc import Iterator
+
+from platform_pipelines.gateways.local_files import settle, typed_errors
+from platform_pipelines.gateways.object_store import Skipped
+
+
+def walk(root: str, folder: str, skipped: Skipped) -> Iterator[tuple[str, os.stat_result]]:
+    """Raw name relative to `root`, and status, of every file below `folder` ("" is the root).
+
+    A file that vanishes meanwhile is left out; a folder that may not be read is an error.
+
+    Raises:
+        SourceForbiddenError: a folder may not be listed.
+    """
+    for entry in _entries(os.path.join(root, folder)):
+        raw = f"{folder}/{entry.name}" if folder else entry.name
+        if entry.name.startswith("."):
+            skipped.hidden += 1
+        elif not is_utf8(entry.name):
+            escaped = os.fsencode(entry.name).decode("ascii", "backslashreplace")
+            skipped.unreadable.append(f"{folder}/{escaped}" if folder else escaped)
+        elif entry.is_dir(follow_symlinks=False):
+            yield from walk(root, raw, skipped)
+        elif _is_own_file(entry, root):
+            yield from _settled(raw, entry.path)
+        else:
+            skipped.links += 1
+
+
+def children(root: str, folder: str) -> list[str]:
+    """Names in a folder, [] when it is none."""
+    try:
+        return [name for name in os.listdir(os.path.join(root, folder)) if is_utf8(name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def is_utf8(name: str) -> bool:
+    """Whether Python could decode the name (EUC-KR names of old archives arrive as surrogates)."""
+    return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
+
+
+def _entries(path: str) -> list["os.DirEntry[str]"]:
+    with typed_errors(path):
+        try:
+            with os.scandir(path) as entries:
+                return sorted(entries, key=lambda entry: os.fsencode(entry.name))
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+
+
+def _is_own_file(entry: "os.DirEntry[str]", root: str) -> bool:
+    """Regular, or a link to a regular file below the root (as Kubernetes mounts a ConfigMap)."""
+    if not entry.is_symlink():
+        return entry.is_file()
+    inside = os.path.realpath(entry.path).startswith(os.path.realpath(root) + os.sep)
+    return inside and entry.is_file()
+
+
+def _settled(raw: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
+    with typed_errors(path):
+        try:
+            status = os.stat(path)
+            if settle(status):
+                status = os.stat(path)
+        except FileNotFoundError:
+            return
+    yield raw, status

@@ -1,0 +1,99 @@
+"""Clients of one S3 bucket: obstore for the work, boto3 for the names that obstore cannot say."""
+
+import importlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from platform_pipelines.errors import UnavailableError
+from platform_pipelines.gateways.object_store import StoreOptions
+
+if TYPE_CHECKING:
+    from obstore.store import ClientConfig, RetryConfig, S3Store
+
+_DEFAULT_REGION = "us-east-1"
+
+
+class Found(NamedTuple):
+    """One listed name, relative to nothing: the key in the bucket."""
+
+    path: str
+    size_bytes: int
+    etag: str
+
+
+def obstore_client(bucket: str, options: StoreOptions) -> "S3Store":
+    """A client with bounded time-outs and retries (obstore's own would try for three minutes)."""
+    from obstore.store import S3Store
+
+    given: dict[str, Any] = {
+        "endpoint": options.endpoint,
+        "region": options.region or (_DEFAULT_REGION if options.endpoint else None),
+        "access_key_id": options.access_key,
+        "secret_access_key": options.secret_key,
+        "session_token": options.session_token,
+    }
+    return S3Store(
+        bucket,
+        virtual_hosted_style_request=not options.path_style,
+        client_options=_client_options(options),
+        retry_config=_retry_config(options),
+        **{name: value for name, value in given.items() if value is not None},
+    )
+
+
+def list_with_boto3(
+    bucket: str, prefix: str, start_after: str, options: StoreOptions
+) -> Iterator[list[Found]]:
+    """Pages of at most 1,000 names, raw: also those with control characters, `//` or `/./`."""
+    library: Any = importlib.import_module("boto3")  # untyped
+    failures: Any = importlib.import_module("botocore.exceptions")
+    client = library.client(
+        "s3",
+        endpoint_url=options.endpoint,
+        region_name=options.region or _DEFAULT_REGION,
+        aws_access_key_id=options.access_key,
+        aws_secret_access_key=options.secret_key,
+        aws_session_token=options.session_token,
+        config=_boto3_config(options),
+    )
+    listed = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=prefix, StartAfter=start_after
+    )
+    try:
+        for page in listed:
+            yield [Found(o["Key"], o["Size"], o["ETag"]) for o in page.get("Contents", [])]
+    except (failures.ClientError, failures.BotoCoreError) as error:
+        raise UnavailableError(
+            "the listing broke off", where=f"s3://{bucket}/{prefix}", stored=str(error)
+        ) from error
+
+
+def _boto3_config(options: StoreOptions) -> Any:
+    config: Any = importlib.import_module("botocore.config")
+    return config.Config(
+        connect_timeout=min(5.0, options.timeout_seconds),
+        read_timeout=options.timeout_seconds,
+        retries={"max_attempts": options.retries},
+        s3={"addressing_style": "path" if options.path_style else "virtual"},
+    )
+
+
+def _client_options(options: StoreOptions) -> "ClientConfig":
+    return {
+        "allow_http": (options.endpoint or "").startswith("http://"),
+        "timeout": timedelta(seconds=options.timeout_seconds),
+        "connect_timeout": timedelta(seconds=min(5.0, options.timeout_seconds)),
+    }
+
+
+def _retry_config(options: StoreOptions) -> "RetryConfig":
+    return {
+        "max_retries": options.retries,
+        "retry_timeout": timedelta(seconds=options.timeout_seconds * (options.retries + 1)),
+        "backoff": {
+            "init_backoff": timedelta(milliseconds=100),
+            "max_backoff": timedelta(seconds=5),
+            "base": 2,
+        },
+    }

@@ -1,0 +1,185 @@
+"""The configuration of one process, read once from the environment: the only reader of it.
+
+Every variable has a default that works on a laptop. Secrets are held in `Secret`, which never shows
+itself; they are read here and nowhere written.
+"""
+
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from platform_pipelines.errors import ConfigurationError
+
+PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
+
+# What the libraries of the workers need to see; set for child processes, never for this one.
+WORKER_ENVIRONMENT = {
+    "DAGSTER_DISABLE_TELEMETRY": "yes",
+    "HF_HUB_OFFLINE": "1",
+    "RAGAS_DO_NOT_TRACK": "true",  # else every evaluation waits for a time-out
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that is used and never shown."""
+
+    value: str = field(repr=False)
+
+    def __str__(self) -> str:
+        return "***"
+
+
+@dataclass(frozen=True, slots=True)
+class S3Settings:
+    """How `s3://` is reached; without a key the machine's own credential chain is used."""
+
+    endpoint: str | None = None
+    region: str | None = None
+    path_style: bool = True
+    access_key: Secret | None = None
+    secret_key: Secret | None = None
+    session_token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageModelSettings:
+    """An OpenAI-compatible model that words the answers of `ask`; none: answers are quoted."""
+
+    url: str
+    model: str
+    api_key: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything that differs between machines and nothing that a declaration says."""
+
+    home: Path
+    store_url: str
+    model_dir: Path
+    milvus_uri: str | None = None  # None: the embedded Milvus under `home`
+    milvus_token: Secret | None = None
+    milvus_gpu: bool = False
+    s3: S3Settings = S3Settings()
+    embedder_api_key: Secret | None = None
+    language_model: LanguageModelSettings | None = None
+    actor: str = "unknown"
+    workers: int = 2
+    lease_wait_seconds: float = 600.0
+
+    @property
+    def milvus_dir(self) -> Path:
+        """Where the embedded Milvus keeps its files."""
+        return self.home / "milvus"
+
+    @property
+    def worker_environment(self) -> dict[str, str]:
+        """The environment of worker processes: this one's, and what their libraries need."""
+        return {**os.environ, **WORKER_ENVIRONMENT}
+
+
+def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: names the variable, its value and what is allowed.
+    """
+    env = os.environ if environment is None else environment
+    home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
+    return Settings(
+        home=home,
+        store_url=env.get("PLATFORM_STORE_URL") or (home / "store").as_uri(),
+        model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
+        milvus_uri=_milvus_uri(env),
+        milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
+        milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
+        s3=_s3(env),
+        embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
+        language_model=_language_model(env),
+        actor=env.get("PLATFORM_ACTOR") or _user(),
+        workers=_number(env, "PLATFORM_WORKERS", default=os.cpu_count() or 2, low=1, high=256),
+        lease_wait_seconds=_number(
+            env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
+        ),
+    )
+
+
+def _project_folder() -> Path:
+    """The nearest folder above that looks like a project, else the current one."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if any((folder / name).exists() for name in PROJECT_FILES):
+            return folder
+    return here
+
+
+def _milvus_uri(env: Mapping[str, str]) -> str | None:
+    uri = env.get("PLATFORM_MILVUS_URI") or None
+    if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
+        raise ConfigurationError(
+            f"PLATFORM_MILVUS_URI is {uri!r}",
+            expected="http://host:port or https://host:port",
+            remedy="unset it to use the embedded Milvus",
+        )
+    return uri
+
+
+def _s3(env: Mapping[str, str]) -> S3Settings:
+    return S3Settings(
+        endpoint=env.get("PLATFORM_S3_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or None,
+        region=env.get("PLATFORM_S3_REGION") or env.get("AWS_REGION") or None,
+        path_style=_flag(env, "PLATFORM_S3_PATH_STYLE", default=True),
+        access_key=_secret(env, "PLATFORM_S3_ACCESS_KEY"),
+        secret_key=_secret(env, "PLATFORM_S3_SECRET_KEY"),
+        session_token=_secret(env, "PLATFORM_S3_SESSION_TOKEN"),
+    )
+
+
+def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
+    url, model = env.get("PLATFORM_LANGUAGE_MODEL_URL"), env.get("PLATFORM_LANGUAGE_MODEL")
+    if bool(url) != bool(model):
+        raise ConfigurationError(
+            "PLATFORM_LANGUAGE_MODEL_URL and PLATFORM_LANGUAGE_MODEL go together",
+            remedy="set both, or unset both to have answers quoted from the documents",
+        )
+    if not url or not model:
+        return None
+    return LanguageModelSettings(
+        url=url, model=model, api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY")
+    )
+
+
+def _secret(env: Mapping[str, str], name: str) -> Secret | None:
+    value = env.get(name)
+    return Secret(value) if value else None
+
+
+def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = env.get(name, "").strip().lower()
+    if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
+        return value in ("1", "true", "yes", "on") if value else default
+    raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
+
+
+def _number(env: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
+    value = env.get(name) or str(default)
+    try:
+        number = int(value)
+    except ValueError:
+        number = low - 1
+    if not low <= number <= high:
+        raise ConfigurationError(
+            f"{name} is {value!r}", expected=f"a whole number, {low} to {high}"
+        )
+    return number
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid-{os.getuid()}"

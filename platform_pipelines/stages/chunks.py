@@ -1,0 +1,145 @@
+"""`chunks`: cut every document by the policy of its type; shards that stand are not touched."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from platform_pipelines.compute.pool import WorkerPool
+from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
+from platform_pipelines.core.chunking.policy import policies_from_mapping
+from platform_pipelines.core.identity import digest_parts
+from platform_pipelines.core.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
+from platform_pipelines.errors import EvidenceError
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.chunks_worker import splitter_version
+from platform_pipelines.stages.documents import STAGE as DOCUMENTS
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.tables import read_table
+from platform_pipelines.stages.workspace import Workspace
+
+STAGE = "chunks"
+SECONDS_PER_SHARD = 3600.0
+MEMORY_BYTES = 4 * 1024**3
+
+
+def refresh_chunks(workspace: Workspace) -> StageOutcome:
+    """Bring the chunks up to the documents and the declared policies.
+
+    Raises:
+        ConfigurationError: a policy's size is over the embedder's window.
+        IntegrityError: no documents yet; materialise them first.
+    """
+    documents = require_head(workspace, DOCUMENTS)
+    previous, version = workspace.head(STAGE)
+    settings = chunk_settings(workspace)
+    plan = plan_shards(STAGE, documents, previous, settings=settings)
+    if previous and plan.is_empty:
+        return StageOutcome.unchanged(previous)
+    with workspace.writing(STAGE, version):
+        return _cut(workspace, plan, previous, version, settings)
+
+
+def _cut(
+    workspace: Workspace,
+    plan: ShardPlan,
+    previous: Snapshot | None,
+    version: str | None,
+    settings: str,
+) -> StageOutcome:
+    records = dict(plan.standing)
+    counts: Counter[str] = Counter()
+    for shard, result in _chunk_all(workspace, plan):
+        records[shard] = plan.record(shard, result["rows"])
+        counts.update({name: result[name] for name in ("kept", "made")})
+    shards = tuple(records[n] for n in sorted(records))
+    snapshot = Snapshot(STAGE, settings, shards, *_summary(workspace, shards))
+    counts["removed"] = (previous.rows if previous else 0) + counts["made"] - snapshot.rows
+    workspace.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, dict(counts))
+
+
+def require_head(workspace: Workspace, stage: str) -> Snapshot:
+    """The last snapshot of the stage above.
+
+    Raises:
+        EvidenceError: it has never been made.
+    """
+    snapshot, _ = workspace.head(stage)
+    if snapshot is None:
+        raise EvidenceError(
+            f"there is no `{stage}` yet",
+            where=workspace.name,
+            remedy=f"run the job {workspace.name}_refresh, or materialise {stage} first",
+        )
+    return snapshot
+
+
+def chunk_settings(workspace: Workspace) -> str:
+    """Digest of the policies, the tokenizer's window and the splitting library."""
+    policies = policies_from_mapping(workspace.spec.chunk)
+    identity = connect.tokenizer_identity(workspace.settings, workspace.spec.embed)
+    return digest_parts(policies.digest, identity, splitter_version())
+
+
+def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if not plan.changed:
+        return
+    with _pool(workspace, len(plan.changed)) as pool:
+        tasks = (Task(str(s.shard), (_item(s, plan),)) for s in plan.changed)
+        done = 0
+        for outcome in pool.run("chunks.shard", tasks, shared=_shared(workspace)):
+            workspace.deadline.check("chunking")
+            if isinstance(outcome, ItemFailed):
+                raise outcome.to_error()
+            if isinstance(outcome, ItemDone):
+                done += 1
+                workspace.progress(f"chunks: {done} of {len(plan.changed)} shards cut")
+                yield int(outcome.task_id), outcome.result
+
+
+def _item(shard: ShardRecord, plan: ShardPlan) -> Mapping[str, Any]:
+    previous = plan.previous.get(shard.shard)
+    return {
+        "documents": shard.path,
+        "previous": None if previous is None else previous.path,
+        "path": plan.path(shard.shard),
+    }
+
+
+def _pool(workspace: Workspace, shards: int) -> WorkerPool:
+    return WorkerPool(
+        workers=max(1, min(workspace.settings.workers, shards)),
+        budget=Budget(
+            seconds_per_item=SECONDS_PER_SHARD,
+            memory_bytes=MEMORY_BYTES,
+            limit_address_space=False,  # tokenizers and models map much and use little
+        ),
+        environment=workspace.settings.worker_environment,
+    )
+
+
+def _shared(workspace: Workspace) -> Mapping[str, object]:
+    return {
+        "store": connect.knowledge_record(workspace.settings, workspace.name),
+        "chunk": workspace.spec.chunk,
+        "embed": workspace.spec.embed.model_dump(mode="json"),
+        "model": connect.model_record(workspace.settings, workspace.spec.embed),
+    }
+
+
+def _summary(
+    workspace: Workspace, shards: Sequence[ShardRecord]
+) -> tuple[dict[str, int], dict[str, Any]]:
+    """Counts by type and language, and how long the chunks are (tokens, in steps of 32)."""
+    counts: Counter[str] = Counter()
+    lengths: Counter[int] = Counter()
+    for shard in shards:
+        table = read_table(workspace.store, shard.path, ["tokens", "type", "language"])
+        counts.update(f"type:{t}" for t in table.column("type").to_pylist())
+        counts.update(f"language:{t}" for t in table.column("language").to_pylist())
+        tokens = table.column("tokens").to_pylist()
+        counts["tokens"] += sum(tokens)
+        counts["longest"] = max(counts["longest"], *tokens, 0)
+        lengths.update(32 * (n // 32) for n in tokens)
+    counts["chunks"] = sum(lengths.values())
+    return dict(counts), {"lengths": {str(k): lengths[k] for k in sorted(lengths)}}

@@ -1,0 +1,337 @@
+"""`documents`: list the source, read and parse what changed, keep the rest.
+
+Nothing is read when the listing is the one of last time. A file whose version changed and whose
+bytes did not keeps its parsed text, and nothing after this stage runs.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
+
+from platform_pipelines.compute.pool import WorkerPool
+from platform_pipelines.compute.protocol import (
+    Budget,
+    FailureKind,
+    ItemDone,
+    ItemFailed,
+    Outcome,
+    Task,
+)
+from platform_pipelines.core.documents import Reason, SourceObject
+from platform_pipelines.core.identity import digest_parts, shard_of
+from platform_pipelines.core.snapshot import (
+    ShardRecord,
+    Snapshot,
+    listing_digest,
+    source_digest,
+)
+from platform_pipelines.errors import EmptyCorpusError
+from platform_pipelines.gateways.object_store import ObjectStore, Skipped
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.parsing.parse import parser_digest
+from platform_pipelines.stages.tables import documents_schema, read_table, write_table
+from platform_pipelines.stages.workspace import Workspace
+
+STAGE = "documents"
+MAX_TASK_ITEMS = 32
+MAX_LISTED_QUARANTINE = 200
+MANIFEST_COLUMNS = (
+    "key", "version", "size_bytes", "state", "content_digest", "parser_digest", "document_digest"
+)  # fmt: skip
+
+TEXT_COLUMNS = (
+    "content_digest", "type", "code_language", "title", "language", "blocks", "reason", "detail"
+)  # fmt: skip
+
+FAILURE_REASONS = {
+    FailureKind.TIME_BUDGET: Reason.TIME_BUDGET,
+    FailureKind.MEMORY_BUDGET: Reason.MEMORY_BUDGET,
+    FailureKind.CRASHED: Reason.CRASHED,
+}
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class _Digests:
+    """What a row was made under: a quarantined one is tried again when the budget changes, too."""
+
+    parsed: str
+    quarantined: str
+
+    @staticmethod
+    def of(workspace: Workspace) -> "_Digests":
+        parser = parser_digest()
+        return _Digests(parser, digest_parts(parser, workspace.spec.parse.model_dump_json()))
+
+    def for_state(self, state: str) -> str:
+        return self.parsed if state == "parsed" else self.quarantined
+
+
+@dataclass(slots=True)
+class _ShardWork:
+    """One changed shard: what is kept by key, what is still to be read."""
+
+    shard: int
+    input: str
+    previous: ShardRecord | None
+    kept: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
+    wanted: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
+    known: dict[str, str] = field(default_factory=dict[str, str])
+    made: list[Row] = field(default_factory=list[Row])
+    same: dict[str, str] = field(default_factory=dict[str, str])  # key -> version just read
+    order: list[str] = field(default_factory=list[str])  # of `wanted`, as the tasks take them
+    counts: Counter[str] = field(default_factory=Counter[str])
+
+
+def refresh_documents(workspace: Workspace) -> StageOutcome:
+    """Bring the parsed documents up to the source.
+
+    Raises:
+        EmptyCorpusError: the source lists no document; nothing is changed.
+        SourceNotFoundError, SourceForbiddenError, UnavailableError: the source cannot be read.
+        ConflictError: another run moved the head.
+    """
+    previous, version = workspace.head(STAGE)
+    skipped = Skipped()
+    listed = _list_source(workspace, skipped)
+    digests = _Digests.of(workspace)
+    before = {s.shard: s for s in previous.shards} if previous else {}
+    inputs = {n: _listing(objects, digests) for n, objects in listed.items()}
+    changed = [n for n, digest in inputs.items() if n not in before or before[n].input != digest]
+    if previous and not changed and set(before) == set(listed):
+        return StageOutcome.unchanged(previous)
+    with workspace.writing(STAGE, version):
+        works = [
+            _plan(workspace.store, _ShardWork(n, inputs[n], before.get(n)), listed[n], digests)
+            for n in sorted(changed)
+        ]
+        records = {n: before[n] for n in listed if n in before and n not in changed}
+        counts: Counter[str] = Counter()
+        counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
+        for work in _parse_all(workspace, works, digests):
+            record = _write_shard(workspace, work)
+            counts.update(work.counts)
+            if record is not None:
+                records[work.shard] = record
+        snapshot = _snapshot(workspace, records, digests.parsed, skipped)
+        workspace.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, dict(counts))
+
+
+def source_fingerprint(workspace: Workspace) -> str:
+    """Digest of the source's listing: changes when a document is added, changed or removed."""
+    listed = _list_source(workspace, Skipped())
+    digests = _Digests.of(workspace)
+    return digest_parts(*(f"{n}:{_listing(listed[n], digests)}" for n in sorted(listed)))
+
+
+def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[SourceObject]]:
+    spec = workspace.spec.source
+    source = connect.open_source(workspace.settings, spec.url)
+    shards: dict[int, list[SourceObject]] = defaultdict(list)
+    for batch in source.list_objects(skipped=skipped):
+        workspace.deadline.check("listing the source")
+        for item in batch:
+            if _taken(item.key, spec.include, spec.exclude):
+                shards[shard_of(item.key, spec.shards)].append(item)
+    if not shards:
+        raise EmptyCorpusError(
+            "the source lists no document; what is released stays as it is",
+            where=source.url,
+            stored=f"0 documents ({skipped.total} names left out)",
+            expected="at least one",
+            remedy="correct source.url, source.include or source.exclude, or put documents there",
+        )
+    return dict(shards)
+
+
+def _taken(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    if include and not any(fnmatchcase(key, pattern) for pattern in include):
+        return False
+    return not any(fnmatchcase(key, pattern) for pattern in exclude)
+
+
+def _listing(objects: Sequence[SourceObject], digests: _Digests) -> str:
+    rows = ((o.key, o.version, o.size_bytes) for o in objects)
+    return listing_digest(rows, digests.quarantined)
+
+
+def _plan(
+    store: ObjectStore, work: _ShardWork, objects: Sequence[SourceObject], digests: _Digests
+) -> _ShardWork:
+    """Sort the shard's objects into those whose row stands and those to read."""
+    rows: dict[str, Row] = {}
+    if work.previous is not None:
+        table = read_table(store, work.previous.path, MANIFEST_COLUMNS)
+        rows = {row["key"]: row for row in table.to_pylist()}
+    for item in objects:
+        row = rows.get(item.key)
+        if row is None or row["parser_digest"] != digests.for_state(row["state"]):
+            work.wanted[item.key] = item
+        elif (row["version"], row["size_bytes"]) == (item.version, item.size_bytes):
+            work.kept[item.key] = item
+            continue
+        else:
+            work.wanted[item.key] = item
+            work.known[item.key] = row["content_digest"] if row["state"] == "parsed" else ""
+        work.counts["added" if row is None else "read_again"] += 1
+    work.counts["removed"] += len(rows.keys() - {o.key for o in objects})
+    work.order = sorted(work.wanted)
+    return work
+
+
+def _parse_all(
+    workspace: Workspace, works: Sequence[_ShardWork], digests: _Digests
+) -> Iterator[_ShardWork]:
+    """Each shard once all of its documents are in; at most a few shards are in memory."""
+    by_shard = {work.shard: work for work in works}
+    left = {work.shard: len(work.wanted) for work in works}
+    yield from (work for work in works if not work.wanted)
+    total, done = sum(left.values()), 0
+    if not total:
+        return
+    with _pool(workspace, total) as pool:
+        outcomes = pool.run("documents.parse", _tasks(works), shared=_shared(workspace))
+        for outcome in outcomes:
+            workspace.deadline.check("parsing")
+            finished = _take(by_shard, left, outcome, digests)
+            if finished is not None:
+                done += len(finished.wanted)
+                workspace.progress(f"documents: {done:,} of {total:,} read")
+                yield by_shard.pop(finished.shard)
+
+
+def _pool(workspace: Workspace, documents: int) -> WorkerPool:
+    parse = workspace.spec.parse
+    tasks = -(-documents // MAX_TASK_ITEMS)
+    return WorkerPool(
+        workers=max(1, min(workspace.settings.workers, tasks)),
+        budget=Budget(seconds_per_item=parse.seconds, memory_bytes=parse.memory_mb * 1024**2),
+        environment=workspace.settings.worker_environment,
+    )
+
+
+def _shared(workspace: Workspace) -> Mapping[str, object]:
+    spec = workspace.spec
+    return {
+        "source": connect.source_record(workspace.settings, spec.source.url),
+        "max_bytes": spec.parse.max_document_mb * 1024**2,
+    }
+
+
+def _tasks(works: Sequence[_ShardWork]) -> Iterator[Task]:
+    for work in works:
+        for start in range(0, len(work.order), MAX_TASK_ITEMS):
+            part = work.order[start : start + MAX_TASK_ITEMS]
+            items: list[Row] = [{"key": k, "known": work.known.get(k, "")} for k in part]
+            items[0]["ahead"] = part
+            yield Task(f"{work.shard}:{start}", tuple(items))
+
+
+def _take(
+    works: Mapping[int, _ShardWork],
+    left: dict[int, int],
+    outcome: Outcome,
+    digests: _Digests,
+) -> _ShardWork | None:
+    """Book one outcome; the shard's work when it was its last document."""
+    if not isinstance(outcome, ItemDone | ItemFailed):
+        return None
+    shard, start = (int(part) for part in outcome.task_id.split(":"))
+    work = works[shard]
+    item = work.wanted[work.order[start + outcome.index]]
+    result = outcome.result if isinstance(outcome, ItemDone) else _failure(outcome)
+    _book(work, item, result, digests)
+    left[shard] -= 1
+    return work if left[shard] == 0 else None
+
+
+def _failure(outcome: ItemFailed) -> Mapping[str, Any]:
+    """A killed or crashed parser is the document's reason; anything else is the stage's error."""
+    reason = FAILURE_REASONS.get(outcome.kind)
+    if reason is None:
+        raise outcome.to_error()
+    return {"state": "quarantined", "reason": str(reason), "detail": outcome.detail[:500]}
+
+
+def _book(
+    work: _ShardWork, item: SourceObject, result: Mapping[str, Any], digests: _Digests
+) -> None:
+    state = result["state"]
+    work.counts[state] += 1
+    if state == "gone":
+        return
+    if state == "same":
+        work.same[item.key] = result["version"]
+        work.kept[item.key] = item
+        return
+    content = result.get("content_digest", "")
+    parser = digests.for_state(state)
+    row = dict.fromkeys(TEXT_COLUMNS, "") | dict(result)
+    row["key"] = item.key
+    row["version"] = result.get("version") or item.version
+    row["size_bytes"] = item.size_bytes
+    row["parser_digest"] = parser
+    row["document_digest"] = digest_parts(item.key, content, parser) if state == "parsed" else ""
+    work.made.append(row)
+
+
+def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
+    """The shard's new file: kept rows as they were, made rows added, sorted by key."""
+    import pyarrow as pa
+
+    rows = work.made
+    if work.kept and work.previous is not None:
+        old = read_table(workspace.store, work.previous.path).to_pylist()
+        rows = rows + [_renewed(row, work) for row in old if row["key"] in work.kept]
+    rows = sorted(rows, key=lambda row: row["key"])
+    if not rows:
+        return None
+    table = pa.Table.from_pylist(rows, schema=documents_schema())
+    path = f"{STAGE}/{work.shard:04d}-{work.input}.parquet"
+    write_table(workspace.store, path, table)
+    parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
+    return ShardRecord(work.shard, work.input, source_digest(parsed), path, len(rows))
+
+
+def _renewed(row: Row, work: _ShardWork) -> Row:
+    item = work.kept[row["key"]]
+    version = work.same.get(row["key"], row["version"])
+    return row | {"version": version, "size_bytes": item.size_bytes}
+
+
+def _snapshot(
+    workspace: Workspace, records: Mapping[int, ShardRecord], settings: str, skipped: Skipped
+) -> Snapshot:
+    shards = tuple(records[n] for n in sorted(records))
+    quarantine, totals = _totals(workspace, shards)
+    return Snapshot(
+        stage=STAGE,
+        settings=settings,
+        shards=shards,
+        counts={**totals, "left_out": skipped.total},
+        details={"quarantine": quarantine, "source": workspace.spec.source.url},
+    )
+
+
+def _totals(
+    workspace: Workspace, shards: Sequence[ShardRecord]
+) -> tuple[list[Row], dict[str, int]]:
+    """The quarantine for people, and how many documents of each state, type and language."""
+    columns = ["key", "state", "type", "language", "reason", "detail", "size_bytes"]
+    totals: Counter[str] = Counter(parsed=0, quarantined=0)
+    quarantine: list[Row] = []
+    for shard in shards:
+        for row in read_table(workspace.store, shard.path, columns).to_pylist():
+            totals[row["state"]] += 1
+            totals["bytes"] += row["size_bytes"]
+            if row["state"] == "parsed":
+                totals[f"type:{row['type']}"] += 1
+                totals[f"language:{row['language']}"] += 1
+            elif len(quarantine) < MAX_LISTED_QUARANTINE:
+                quarantine.append({k: row[k] for k in ("key", "reason", "detail")})
+    return quarantine, dict(totals)

@@ -1,0 +1,218 @@
+"""Asking one revision the golden questions, and measuring what it retrieves."""
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from platform_pipelines.compute.pool import WorkerPool
+from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
+from platform_pipelines.core.answers import (
+    FEATURE_NAMES,
+    RetrievedChunk,
+    SentenceCandidate,
+    answer_features,
+)
+from platform_pipelines.core.calibration import CalibrationOutcome, CalibrationSample, calibrate
+from platform_pipelines.core.chunks import search_text
+from platform_pipelines.core.evidence import Outcome, SentenceSample, scored_outcome
+from platform_pipelines.core.golden import Question
+from platform_pipelines.core.identity import digest_text, shard_of
+from platform_pipelines.core.keywords import keyword_tokens
+from platform_pipelines.core.matching import ChunkText, match_references
+from platform_pipelines.core.metrics import retrieval_scores
+from platform_pipelines.core.revision import Revision
+from platform_pipelines.core.sentences import split_sentences
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.settings import Settings
+from platform_pipelines.stages.retrieve import Found, Retriever
+from platform_pipelines.stages.tables import read_table
+
+if TYPE_CHECKING:
+    from platform_pipelines.gateways.embedder import Matrix
+
+SAMPLED_SENTENCES = 64
+SAMPLED_MIN_CHARACTERS = 20
+SAMPLED_MAX_CHARACTERS = 300
+ANSWER_CHUNKS = 5  # that an extractive answer may quote from
+RAGAS_SECONDS = 300.0
+RAGAS_MEMORY_BYTES = 4 * 1024**3
+
+Ids = tuple[tuple[str, ...], tuple[str, ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """The answerable questions on one revision: outcomes by question id, and what was found."""
+
+    outcomes: Mapping[str, Outcome]
+    found: Mapping[str, Sequence[Found]]
+    document_types: Mapping[str, str]
+
+
+def ask_questions(
+    store: ObjectStore,
+    retriever: Retriever,
+    questions: Sequence[Question],
+    *,
+    k: int,
+    vectors: "Matrix | None" = None,
+) -> Asked:
+    """Retrieve for every question and score it against the chunks that hold its quotes."""
+    tenant = retriever.revision.declaration["tenant"]
+    found = retriever.search(
+        [q.question for q in questions], k=k, tenant=tenant, vectors=vectors, strong=True
+    )
+    documents = {r.document for q in questions for r in q.references}
+    texts, types = _document_chunks(store, retriever.revision, documents)
+    outcomes: dict[str, Outcome] = {}
+    for question, hits in zip(questions, found, strict=True):
+        chunks = [c for r in question.references for c in texts.get(r.document, ())]
+        match = match_references(question.references, list(dict.fromkeys(chunks)))
+        retrieved = [hit.chunk_id for hit in hits]
+        outcomes[question.id] = scored_outcome(
+            retrieval_scores(retrieved, match.relevant, k=k),
+            retrieved=retrieved,
+            relevant=match.relevant,
+            references=len(question.references),
+            unresolved_references=len(match.unresolved),
+        )
+    return Asked(
+        outcomes,
+        {q.id: hits for q, hits in zip(questions, found, strict=True)},
+        {q.id: types.get(q.references[0].document, "unknown") for q in questions},
+    )
+
+
+def _document_chunks(
+    store: ObjectStore, revision: Revision, documents: set[str]
+) -> tuple[dict[str, list[ChunkText]], dict[str, str]]:
+    """The chunks and the type of some documents, from the revision's own files."""
+    shards = revision.spec.source.shards
+    wanted = {shard_of(key, shards) for key in documents}
+    texts: dict[str, list[ChunkText]] = defaultdict(list)
+    types: dict[str, str] = {}
+    for shard in revision.chunks:
+        if shard.shard not in wanted:
+            continue
+        table = read_table(store, shard.path, ["chunk_id", "document_key", "text", "type"])
+        for row in table.to_pylist():
+            key = row["document_key"]
+            if key in documents:
+                texts[key].append(ChunkText(row["chunk_id"], key, row["text"]))
+                types[key] = row["type"]
+    return texts, types
+
+
+def with_ragas(settings: Settings, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+    """The outcomes with Ragas' own ID-based context precision and recall.
+
+    Raises:
+        WorkerLostError, EvidenceError: Ragas gave no usable answer.
+    """
+    ids = list(outcomes)
+    samples = [[list(outcomes[i].retrieved), list(outcomes[i].relevant)] for i in ids]
+    scores = _ragas(settings, samples)
+    scored: dict[str, Outcome] = {}
+    for question_id, (precision, recall) in zip(ids, scores, strict=True):
+        outcome = outcomes[question_id]
+        ragas = {"context_precision": precision, "context_recall": recall}
+        scored[question_id] = replace(outcome, scores={**outcome.scores, **ragas})
+    return scored
+
+
+def _ragas(
+    settings: Settings, samples: Sequence[Sequence[Sequence[str]]]
+) -> Sequence[tuple[float | None, float | None]]:
+    budget = Budget(
+        seconds_per_item=RAGAS_SECONDS, memory_bytes=RAGAS_MEMORY_BYTES, limit_address_space=False
+    )
+    task = Task("ragas", ({"samples": samples},))
+    scores: list[tuple[float | None, float | None]] = []
+    with WorkerPool(workers=1, budget=budget, environment=settings.worker_environment) as pool:
+        for outcome in pool.run("evidence.ragas", [task]):
+            if isinstance(outcome, ItemFailed):
+                raise outcome.to_error()
+            if isinstance(outcome, ItemDone):
+                scores = [(p, r) for p, r in outcome.result["scores"]]  # type: ignore[union-attr]
+    return scores
+
+
+def calibrate_answers(
+    questions: Sequence[Question], found: Sequence[Sequence[Found]]
+) -> CalibrationOutcome:
+    """Fit when `ask` answers, on answerable and unanswerable questions alike."""
+    samples = [
+        CalibrationSample(features_of(question.question, hits).vector(), question.answerable)
+        for question, hits in zip(questions, found, strict=True)
+    ]
+    return calibrate(samples, names=FEATURE_NAMES)
+
+
+def features_of(question: str, hits: Sequence[Found]):
+    """What calibration and `ask` measure of a question and the first chunks found for it."""
+    chunks, candidates = passages(hits)
+    return answer_features(question, chunks, candidates, tokens=keyword_tokens)
+
+
+def passages(
+    hits: Sequence[Found],
+) -> tuple[list[RetrievedChunk], list[SentenceCandidate]]:
+    """The first chunks as they are searched, and their sentences as they may be quoted."""
+    first = list(hits[:ANSWER_CHUNKS])
+    chunks = [
+        RetrievedChunk(
+            h.chunk_id, search_text(h.title, h.place.heading, h.text), h.similarity or 0.0
+        )
+        for h in first
+    ]
+    candidates = [
+        SentenceCandidate(h.chunk_id, sentence, h.similarity or 0.0, h.language)
+        for h in first
+        for sentence in split_sentences(h.text)
+    ]
+    return chunks, candidates
+
+
+def sample_sentences(
+    store: ObjectStore, retriever: Retriever, *, k: int, count: int = SAMPLED_SENTENCES
+) -> SentenceSample:
+    """Evidence without labels: sampled sentences, searched for; do they find their own document?
+
+    The sample is the sentences whose digests are smallest: the same for the same content.
+    """
+    sentences = _sampled(store, retriever.revision, count)
+    tenant = retriever.revision.declaration["tenant"]
+    texts = [text for text, _ in sentences]
+    found = retriever.search(texts, k=k, tenant=tenant, strong=True)
+    pairs = list(zip(sentences, found, strict=True))
+    return SentenceSample(
+        sampled=len(pairs),
+        own_at_1=sum(key in [h.document_key for h in hits[:1]] for (_, key), hits in pairs),
+        own_at_k=sum(key in [h.document_key for h in hits] for (_, key), hits in pairs),
+    )
+
+
+def _sampled(store: ObjectStore, revision: Revision, count: int) -> list[tuple[str, str]]:
+    drawn: list[tuple[str, str, str]] = []
+    per_shard = -(-count // max(1, len(revision.chunks)))
+    for shard in revision.chunks:
+        table = read_table(store, shard.path, ["chunk_id", "document_key", "text"])
+        ids = sorted(range(table.num_rows), key=table.column("chunk_id").to_pylist().__getitem__)
+        rows = table.take(ids[:per_shard]).to_pylist() if ids else []
+        drawn.extend(
+            (digest_text(row["chunk_id"]), sentence, row["document_key"])
+            for row in rows
+            if (sentence := _sentence(row["text"]))
+        )
+    return [(text, key) for _, text, key in sorted(drawn)[:count]]
+
+
+def _sentence(text: str) -> str:
+    """The chunk's longest sentence of ordinary length, or nothing."""
+    usable = [
+        s
+        for s in split_sentences(text)
+        if SAMPLED_MIN_CHARACTERS <= len(s) <= SAMPLED_MAX_CHARACTERS
+    ]
+    return max(usable, key=len, default="")

@@ -1,0 +1,272 @@
+"""`evidence`: evaluate the candidate against the live revision, on one golden set, once.
+
+Evidence that stands for the same candidate, live revision and golden set is not made again. Without
+a golden set it needs no labels: counts reconcile, and sampled sentences find their own document.
+"""
+
+from typing import Any
+
+from platform_pipelines.core.answers import FEATURE_NAMES  # noqa: F401 - part of the identity
+from platform_pipelines.core.evidence import (
+    Evidence,
+    Outcome,
+    QuestionRow,
+    RowCounts,
+    evidence_from_json,
+    evidence_to_json,
+    make_evidence,
+)
+from platform_pipelines.core.gate import GatePolicy, Verdict, decide
+from platform_pipelines.core.golden import GoldenSet, parse_golden_set
+from platform_pipelines.core.identity import digest_parts
+from platform_pipelines.core.revision import Revision
+from platform_pipelines.core.snapshot import Snapshot
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.evaluation import (
+    ask_questions,
+    calibrate_answers,
+    sample_sentences,
+    with_ragas,
+)
+from platform_pipelines.stages.index import candidate, read_revision
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.retrieve import Retriever
+from platform_pipelines.stages.workspace import Workspace
+
+STAGE = "evidence"
+EVALUATION_VERSION = "1"  # raise it when equal input would give other numbers
+
+
+def refresh_evidence(workspace: Workspace) -> StageOutcome:
+    """Evaluate the candidate revision, unless that was done.
+
+    Raises:
+        ConfigurationError: the golden set is wrong.
+        SourceNotFoundError: the golden set is not there.
+        EvidenceError: nothing was indexed yet.
+    """
+    revision = candidate(workspace)
+    golden = load_golden_set(workspace)
+    live = live_revision(workspace)
+    baseline = None if live is None or live.digest == revision.digest else live
+    previous, version = workspace.head(STAGE)
+    request = digest_parts(
+        revision.digest,
+        baseline.digest if baseline else "",
+        golden.digest if golden else "",
+        str(workspace.spec.gate.k),
+        EVALUATION_VERSION,
+    )
+    if previous and _stands(previous, request, revision, live, golden):
+        return StageOutcome.unchanged(previous)
+    with workspace.writing(STAGE, version):
+        evidence = _evaluate(workspace, revision, baseline, golden)
+        verdict = judge(workspace, evidence, revision, baseline, golden)
+        snapshot = _record(workspace, evidence, verdict, request)
+        workspace.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
+
+
+def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, request: str) -> Snapshot:
+    """Keep the evidence under its own digest; the snapshot that points to it."""
+    workspace.store.put(evidence_key(evidence.digest), evidence_to_json(evidence).encode())
+    return Snapshot(
+        stage=STAGE,
+        settings=request,
+        shards=(),
+        counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
+        details=_details(evidence, verdict),
+    )
+
+
+def evidence_key(digest: str) -> str:
+    """Where evidence is: named by its own digest."""
+    return f"evidence/{digest}.json"
+
+
+def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
+    """Evidence by its digest, certified; None when there is none.
+
+    Raises:
+        IntegrityError: it is not what its digest says.
+    """
+    key = evidence_key(digest)
+    if not store.exists(key):
+        return None
+    data, _ = store.get(key)
+    return evidence_from_json(data.decode(), where=f"{store.url}/{key}")
+
+
+def load_golden_set(workspace: Workspace) -> GoldenSet | None:
+    """The declared golden set, or None.
+
+    Raises:
+        ConfigurationError: a line is wrong. SourceNotFoundError: it is not there.
+    """
+    url = workspace.spec.gate.golden_set
+    if url is None:
+        return None
+    folder, _, name = url.rpartition("/")
+    data, _ = connect.open_source(workspace.settings, folder).get(name)
+    return parse_golden_set(data.decode("utf-8-sig"), where=url)
+
+
+def live_revision(workspace: Workspace) -> Revision | None:
+    """The revision that the release log says is live."""
+    entry = connect.release_log(workspace.store, workspace.name).head()
+    return None if entry is None else read_revision(workspace.store, entry.revision)
+
+
+def judge(
+    workspace: Workspace,
+    evidence: Evidence | None,
+    revision: Revision,
+    baseline: Revision | None,
+    golden: GoldenSet | None,
+) -> Verdict:
+    """The gate's answer under the declared policy, for exactly this candidate and baseline."""
+    return decide(
+        evidence,
+        gate_policy(workspace),
+        expect_revision=revision.digest,
+        expect_baseline=baseline.digest if baseline else None,
+        expect_golden_digest=golden.digest if golden else None,
+    )
+
+
+def gate_policy(workspace: Workspace) -> GatePolicy:
+    """The declaration's gate."""
+    gate = workspace.spec.gate
+    return GatePolicy(
+        floors=gate.floors,
+        minimum_effect=gate.minimum_effect,
+        minimum_questions=gate.minimum_questions,
+        own_document_floor=gate.own_document_floor,
+    )
+
+
+def _stands(
+    previous: Snapshot,
+    request: str,
+    revision: Revision,
+    live: Revision | None,
+    golden: GoldenSet | None,
+) -> bool:
+    """It stands for the same request, and, once its revision is live, for the golden set."""
+    if previous.settings == request:
+        return True
+    released = live is not None and live.digest == revision.digest
+    same = previous.details["revision"] == revision.digest
+    return released and same and previous.details["golden_set"] == (golden and golden.digest)
+
+
+def _evaluate(
+    workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
+) -> Evidence:
+    with connect.vectors_of(workspace.settings) as store:
+        stored = store.count(revision.collection)
+        counts = RowCounts(expected=revision.rows, stored=stored)
+        embedder = connect.open_embedder(
+            workspace.settings, revision.spec.embed, workspace.progress
+        )
+        try:
+            retriever = Retriever(store, embedder, revision, revision.collection)
+            if golden is None:
+                return _without_labels(workspace, retriever, counts, baseline)
+            rows, calibration = _ask_golden(workspace, retriever, baseline, golden)
+        finally:
+            embedder.close()
+    return make_evidence(
+        Evidence(
+            revision=revision.digest,
+            baseline=baseline.digest if baseline else None,
+            golden_digest=golden.digest,
+            k=workspace.spec.gate.k,
+            questions=len(golden.answerable),
+            rows=tuple(rows),
+            counts=counts,
+            calibration=calibration.calibration,
+            calibration_reason=calibration.reason,
+        )
+    )
+
+
+def _without_labels(
+    workspace: Workspace, retriever: Retriever, counts: RowCounts, baseline: Revision | None
+) -> Evidence:
+    k = workspace.spec.gate.k
+    return make_evidence(
+        Evidence(
+            revision=retriever.revision.digest,
+            baseline=baseline.digest if baseline else None,
+            golden_digest=None,
+            k=k,
+            questions=0,
+            rows=(),
+            counts=counts,
+            sample=sample_sentences(workspace.store, retriever, k=k),
+            calibration_reason="no golden set is declared",
+        )
+    )
+
+
+def _ask_golden(
+    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+) -> tuple[list[QuestionRow], Any]:
+    k = workspace.spec.gate.k
+    workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
+    asked = ask_questions(workspace.store, retriever, golden.answerable, k=k)
+    outcomes = with_ragas(workspace.settings, asked.outcomes)
+    before = _ask_baseline(workspace, retriever, baseline, golden)
+    unanswerable = retriever.search(
+        [q.question for q in golden.unanswerable],
+        k=k,
+        tenant=workspace.spec.tenant,
+        strong=True,
+    )
+    calibration = calibrate_answers(
+        [*golden.answerable, *golden.unanswerable],
+        [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
+    )
+    rows = [
+        QuestionRow(
+            question_id=q.id,
+            slices={"language": q.language, "document_type": asked.document_types[q.id]},
+            candidate=outcomes[q.id],
+            baseline=before.get(q.id),
+        )
+        for q in golden.answerable
+    ]
+    return rows, calibration
+
+
+def _ask_baseline(
+    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+) -> dict[str, Outcome]:
+    """The same questions on the live revision, with its own embedder, policies and index."""
+    if baseline is None:
+        return {}
+    k = workspace.spec.gate.k
+    if baseline.embedder_digest == retriever.revision.embedder_digest:
+        live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
+        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+    embedder = connect.open_embedder(workspace.settings, baseline.spec.embed, workspace.progress)
+    try:
+        live = Retriever(retriever.store, embedder, baseline, baseline.collection)
+        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+    finally:
+        embedder.close()
+
+
+def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
+    """What the asset's page and the release read without opening the evidence."""
+    return {
+        "evidence": evidence.digest,
+        "revision": evidence.revision,
+        "baseline": evidence.baseline,
+        "golden_set": evidence.golden_digest,
+        "verdict": str(verdict.status),
+        "proven": verdict.proven,
+        "reasons": [f"{r.code}: {r.message}" for r in verdict.reasons],
+    }

@@ -1,0 +1,255 @@
+"""`index`: build the candidate revision in the vector store, beside whatever is live.
+
+The collection's name carries the revision's digest. A collection that a killed run left half-filled
+is seen by its row count and built again; one that is whole is taken as it is.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from platform_pipelines.core.identity import digest_parts
+from platform_pipelines.core.index_choice import IndexChoice, choose_index
+from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
+from platform_pipelines.core.revision import Revision, collection_prefix, revision_from_json
+from platform_pipelines.core.snapshot import ShardRecord, Snapshot
+from platform_pipelines.errors import EvidenceError, IntegrityError
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.gateways.vector_store import CollectionSpec, Row, VectorStore
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.chunks import STAGE as CHUNKS
+from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.tables import read_table
+from platform_pipelines.stages.vectors import STAGE as VECTORS
+from platform_pipelines.stages.vectors import matrix_of
+from platform_pipelines.stages.workspace import Workspace
+
+STAGE = "index"
+INSERT_ROWS = 1000
+SEAL_SECONDS = 1800.0
+
+ROW_COLUMNS = (
+    "chunk_id", "document_key", "text", "search_text", "text_digest", "title", "place", "language",
+    "type",
+)  # fmt: skip
+
+
+def refresh_index(workspace: Workspace) -> StageOutcome:
+    """Bring the candidate revision up to the vectors and the declared index.
+
+    Raises:
+        CapabilityError: the server cannot build the declared index, and no fallback is declared.
+        UnavailableError: the vector store does not answer; nothing was released.
+        IntegrityError: chunks and vectors, or rows and counts, do not agree.
+    """
+    chunks = require_head(workspace, CHUNKS)
+    vectors = require_head(workspace, VECTORS)
+    previous, version = workspace.head(STAGE)
+    request = _request_digest(workspace, chunks, vectors)
+    with connect.vectors_of(workspace.settings) as store:
+        if previous and previous.settings == request and _stands(workspace, store, previous):
+            return StageOutcome.unchanged(previous)
+        with workspace.writing(STAGE, version):
+            revision = _revision(workspace, store, chunks, vectors)
+            built = _build(workspace, store, revision)
+            snapshot = _record(workspace, revision, request)
+            workspace.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, {"inserted": built})
+
+
+def _record(workspace: Workspace, revision: Revision, request: str) -> Snapshot:
+    """Keep the revision's record; the snapshot that points to it."""
+    workspace.store.put(revision_key(revision.digest), revision.to_json().encode())
+    return Snapshot(
+        stage=STAGE,
+        settings=request,
+        shards=(),
+        counts={"rows": revision.rows, "documents": revision.documents},
+        details={
+            "revision": revision.digest,
+            "collection": revision.collection,
+            "index": dict(revision.index),
+            "notes": dict(revision.notes),
+        },
+    )
+
+
+def revision_key(digest: str) -> str:
+    """Where the record of a revision is."""
+    return f"revisions/{digest}.json"
+
+
+def read_revision(store: ObjectStore, digest: str) -> Revision:
+    """The record of a revision.
+
+    Raises:
+        EvidenceError: there is none.
+        IntegrityError: it is damaged.
+    """
+    key = revision_key(digest)
+    if not store.exists(key):
+        raise EvidenceError(
+            f"there is no record of revision {digest}",
+            where=f"{store.url}/{key}",
+            remedy="run the refresh job",
+        )
+    data, _ = store.get(key)
+    return revision_from_json(data, where=f"{store.url}/{key}")
+
+
+def candidate(workspace: Workspace) -> Revision:
+    """The revision that was built last."""
+    head = require_head(workspace, STAGE)
+    return read_revision(workspace.store, head.details["revision"])
+
+
+def collection_spec(revision: Revision) -> CollectionSpec:
+    """What the revision's collection is in the vector store."""
+    index = revision.index
+    return CollectionSpec(
+        name=revision.collection,
+        dimension=revision.dimension,
+        metric=index["metric"],
+        index_kind=index["kind"],
+        keyword=index["keyword"],
+        index_parameters=index["index_parameters"],
+        search_parameters=index["search_parameters"],
+    )
+
+
+def _request_digest(workspace: Workspace, chunks: Snapshot, vectors: Snapshot) -> str:
+    spec = workspace.spec
+    server = workspace.settings.milvus_uri or "embedded"
+    return digest_parts(
+        chunks.digest, vectors.digest, spec.index.model_dump_json(), spec.tenant, server,
+        str(KEYWORDS_VERSION),
+    )  # fmt: skip
+
+
+def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> bool:
+    """Whether the collection that was built last is still there."""
+    return previous.details["collection"] in store.collections(collection_prefix(workspace.name))
+
+
+def _revision(
+    workspace: Workspace, store: VectorStore, chunks: Snapshot, vectors: Snapshot
+) -> Revision:
+    spec = workspace.spec
+    dimension = vectors.counts["dimension"]
+    capabilities = store.capabilities()
+    choice = choose_index(
+        spec.index.kind,
+        rows=chunks.rows,
+        dimension=dimension,
+        capabilities=capabilities,
+        gpu=workspace.settings.milvus_gpu,
+        fallback=spec.index.fallback,
+    )
+    keyword = spec.index.keyword and capabilities.keyword_search
+    documents = require_head(workspace, "documents")
+    return Revision(
+        name=spec.name,
+        chunks_digest=chunks.digest,
+        embedder_digest=vectors.settings,
+        index=_index_record(spec.index.metric, choice, keyword=keyword),
+        rows=chunks.rows,
+        documents=documents.counts["parsed"],
+        dimension=dimension,
+        chunks=chunks.shards,
+        vectors=vectors.shards,
+        declaration=spec.model_dump(mode="json"),
+        notes=_notes(choice, wanted=spec.index.keyword, keyword=keyword, server=capabilities),
+    )
+
+
+def _index_record(metric: str, choice: IndexChoice, *, keyword: bool) -> dict[str, Any]:
+    return {
+        "kind": str(choice.kind),
+        "metric": metric,
+        "index_parameters": dict(choice.index_parameters),
+        "search_parameters": dict(choice.search_parameters),
+        "keyword": keyword,
+        "keywords_version": KEYWORDS_VERSION,
+    }
+
+
+def _notes(choice: IndexChoice, *, wanted: bool, keyword: bool, server: Any) -> dict[str, str]:
+    notes = {"server": f"{server.product} {server.version}", "index": choice.reason}
+    if choice.fallback_from:
+        notes["fallback"] = f"{choice.fallback_from} was asked for; {choice.kind} was built"
+    if wanted and not keyword:
+        notes["keyword"] = f"{server.product} {server.version} has no BM25: vectors alone are used"
+    return notes
+
+
+def _build(workspace: Workspace, store: VectorStore, revision: Revision) -> int:
+    """Make the collection whole; how many rows were inserted."""
+    spec, expected = collection_spec(revision), revision.rows
+    inserted = 0
+    if revision.collection in store.collections(collection_prefix(revision.name)):
+        if store.count(revision.collection) != expected:
+            store.drop(revision.collection)  # half-filled by a killed run; no alias points to it
+            inserted = _fill(workspace, store, revision, spec)
+    else:
+        inserted = _fill(workspace, store, revision, spec)
+    store.seal(spec, timeout_seconds=SEAL_SECONDS)
+    stored = store.count(revision.collection)
+    if stored != expected:
+        raise IntegrityError(
+            "the index does not hold what was inserted",
+            where=revision.collection,
+            stored=stored,
+            expected=expected,
+            remedy="run again; the collection will be dropped and built anew",
+        )
+    return inserted
+
+
+def _fill(
+    workspace: Workspace, store: VectorStore, revision: Revision, spec: CollectionSpec
+) -> int:
+    store.create(spec)
+    inserted = 0
+    vectors = {s.shard: s for s in revision.vectors}
+    batch: list[Row] = []
+    for shard in revision.chunks:
+        for row in _rows(workspace, revision, shard, vectors[shard.shard]):
+            batch.append(row)
+            if len(batch) >= INSERT_ROWS:
+                workspace.deadline.check("indexing")
+                inserted += store.insert(revision.collection, batch)
+                workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
+                batch = []
+    if batch:
+        inserted += store.insert(revision.collection, batch)
+    return inserted
+
+
+def _rows(
+    workspace: Workspace, revision: Revision, shard: ShardRecord, vectors: ShardRecord
+) -> Iterator[Row]:
+    chunks = read_table(workspace.store, shard.path, ROW_COLUMNS)
+    embedded = read_table(workspace.store, vectors.path)
+    if chunks.column("text_digest").to_pylist() != embedded.column("text_digest").to_pylist():
+        raise IntegrityError(
+            "chunks and vectors are not of the same texts",
+            where=f"{workspace.name}, shard {shard.shard}",
+            stored=vectors.path,
+            expected=shard.path,
+            remedy=f"delete {vectors.path} and run again",
+        )
+    matrix = matrix_of(embedded)
+    tenant, keyword = revision.declaration["tenant"], revision.index["keyword"]
+    for number, row in enumerate(chunks.to_pylist()):
+        yield Row(
+            chunk_id=row["chunk_id"],
+            document_key=row["document_key"],
+            tenant=tenant,
+            text=row["text"],
+            title=row["title"],
+            place=row["place"],
+            language=row["language"],
+            document_type=row["type"],
+            keywords=keyword_text(row["search_text"]) if keyword else "",
+            vector=matrix[number],
+        )

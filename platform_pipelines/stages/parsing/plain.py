@@ -1,0 +1,60 @@
+"""Plain text: paragraphs at blank lines, underlined headings, hard-wrapped lines joined."""
+
+import re
+from typing import Final
+
+from platform_pipelines.core.documents import BlockKind, Place
+from platform_pipelines.core.text import display_width, unwrap_lines
+from platform_pipelines.stages.parsing.draft import Draft, Outline, add_heading
+
+_UNDERLINE: Final = re.compile(r"[=\-~^\"'#*]{3,}\s*$")
+_BULLET: Final = re.compile(r"\s*(?:[-*•·○●■□※▪]|\d{1,3}[.)]|[가-하]\.)\s+\S")
+_HEADING_COLUMNS: Final = 100
+
+
+def read_plain(text: str) -> Draft:
+    """Blocks of a text file. Underlined lines (reStructuredText) become headings."""
+    draft, outline = Draft(), Outline()
+    levels: list[str] = []
+    lines = text.split("\n")
+    start = 0
+    while start < len(lines):
+        end = start
+        while end < len(lines) and lines[end].strip():
+            end += 1
+        if end > start:
+            _add_run(draft, outline, lines[start:end], start + 1, levels)
+        start = end + 1
+    return draft
+
+
+def _add_run(
+    draft: Draft, outline: Outline, lines: list[str], number: int, levels: list[str]
+) -> None:
+    """One run of lines without a blank one: perhaps a heading, then the rest as one block."""
+    size = _heading_lines(lines)
+    if size:
+        title, mark = (lines[1], lines[0][0] * 2) if size == 3 else (lines[0], lines[1][0])
+        if mark not in levels:
+            levels.append(mark)
+        add_heading(draft, outline, levels.index(mark) + 1, title, Place(line=number))
+    rest = lines[size:]
+    bullets = sum(1 for line in rest if _BULLET.match(line))
+    kind = BlockKind.LIST if bullets * 2 > len(rest) else BlockKind.PARAGRAPH
+    body = "\n".join(rest) if kind is BlockKind.LIST else unwrap_lines(rest)
+    draft.add(body, kind, Place(heading=outline.path, line=number + size))
+
+
+def _heading_lines(lines: list[str]) -> int:
+    """How many lines a heading takes at the start of a run: 0, 2 (underlined) or 3 (over and under)."""
+    over = len(lines) >= 3 and _is_rule_for(lines[0], lines[1]) and lines[2] == lines[0]
+    if over:
+        return 3
+    return 2 if len(lines) >= 2 and _is_rule_for(lines[1], lines[0]) else 0
+
+
+def _is_rule_for(rule: str, title: str) -> bool:
+    if not _UNDERLINE.match(rule) or len(set(rule.strip())) != 1 or _UNDERLINE.match(title):
+        return False
+    width = display_width(title.strip())
+    return width <= _HEADING_COLUMNS and len(rule.strip()) >= 0.6 * width

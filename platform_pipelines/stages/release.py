@@ -1,0 +1,211 @@
+"""`release`: read the evidence again, and move the pointer that readers follow, or refuse.
+
+The release log is the truth and the alias is its projection: append first, then point. A run killed
+between the two leaves an alias that the next run, of any kind, points right.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+from platform_pipelines.core.gate import Status, Verdict
+from platform_pipelines.core.releases import (
+    Action,
+    AlreadyLive,
+    Candidate,
+    Plan,
+    ReleaseEntry,
+    Stamp,
+    collectable,
+    current,
+    plan_release,
+    plan_rollback,
+    retained,
+)
+from platform_pipelines.core.revision import Revision, alias_name, collection_prefix
+from platform_pipelines.core.snapshot import Snapshot
+from platform_pipelines.errors import GateFailedError
+from platform_pipelines.gateways.vector_store import VectorStore
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.evidence import STAGE as EVIDENCE
+from platform_pipelines.stages.evidence import judge, load_golden_set, read_evidence
+from platform_pipelines.stages.index import candidate, read_revision, revision_key
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.workspace import STAGES, Workspace
+
+STAGE = "release"
+SHARD_FOLDERS = ("documents", "chunks", "vectors")
+
+
+def refresh_release(workspace: Workspace, *, allow_rolled_back: bool = False) -> StageOutcome:
+    """Release the candidate if its evidence passes; point the alias at what the log says is live.
+
+    A candidate that was rolled back from is held until its content changes, or until somebody
+    allows it: a schedule must not undo a person's rollback.
+
+    Raises:
+        GateFailedError: the verdict is `fail` or `undecided`, or there is no evidence.
+        ConflictError: another run released first; run again.
+    """
+    log = connect.release_log(workspace.store, workspace.name)
+    entries = log.entries()
+    revision = candidate(workspace)
+    live = current(entries)
+    with connect.vectors_of(workspace.settings) as store:
+        if live is not None and live.revision == revision.digest:
+            return _settle(workspace, store, entries, status="live already")
+        if not allow_rolled_back and was_rolled_back(entries, revision.digest):
+            return _settle(workspace, store, entries, status="held: it was rolled back from")
+        evidence = _require_pass(workspace, revision, live)
+        plan = plan_release(
+            entries,
+            Candidate(workspace.name, revision.digest, revision.collection, evidence),
+            _stamp(workspace, "allowed again" if allow_rolled_back else ""),
+        )
+        if not isinstance(plan, AlreadyLive):
+            log.append(plan.entry)
+            entries = (*entries, plan.entry)
+        return _settle(workspace, store, entries, status="released", changed=True)
+
+
+def roll_back(
+    workspace: Workspace, *, to_revision: str | None = None, reason: str = ""
+) -> ReleaseEntry:
+    """Make an earlier release live again; safe to repeat after a kill.
+
+    Raises:
+        UnknownNameError: there is nothing to go back to; lists the choices.
+    """
+    log = connect.release_log(workspace.store, workspace.name)
+    entries = log.entries()
+    with connect.vectors_of(workspace.settings) as store:
+        existing = store.collections(collection_prefix(workspace.name))
+        plan: Plan = plan_rollback(
+            entries, _stamp(workspace, reason), to=to_revision, existing=existing
+        )
+        if not isinstance(plan, AlreadyLive):
+            log.append(plan.entry)
+        store.point_alias(alias_name(workspace.name), plan.entry.collection)
+    return plan.entry
+
+
+def was_rolled_back(entries: Sequence[ReleaseEntry], revision: str) -> bool:
+    """Whether the last word about a revision is that somebody rolled back from it."""
+    for entry in reversed(entries):
+        if entry.revision == revision:
+            return False
+        if entry.action is Action.ROLLBACK and entry.previous_revision == revision:
+            return True
+    return False
+
+
+def _require_pass(workspace: Workspace, revision: Revision, live: ReleaseEntry | None) -> str:
+    """The digest of the evidence that lets this candidate pass against what is live now."""
+    head = require_head(workspace, EVIDENCE)
+    evidence = read_evidence(workspace.store, head.details["evidence"])
+    baseline = None if live is None else read_revision(workspace.store, live.revision)
+    verdict = judge(workspace, evidence, revision, baseline, load_golden_set(workspace))
+    if evidence is None or verdict.status is not Status.PASS:
+        raise GateFailedError(
+            f"the gate answers `{verdict.status}`; what is live stays live:\n{_reasons(verdict)}",
+            where=f"{workspace.name}, revision {revision.digest}",
+            remedy=_remedy(verdict),
+        )
+    return evidence.digest
+
+
+def _reasons(verdict: Verdict) -> str:
+    lines = [f"    {r.status} {r.code}: {r.message}" for r in verdict.reasons]
+    return "\n".join(lines) or "    no evidence"
+
+
+def _remedy(verdict: Verdict) -> str:
+    if verdict.more_samples:
+        return f"add about {verdict.more_samples} golden questions, or declare a larger effect"
+    return "look at the evidence asset's page; correct documents or policies and refresh again"
+
+
+def _stamp(workspace: Workspace, reason: str) -> Stamp:
+    return Stamp(
+        run_id=workspace.run_id,
+        actor=workspace.settings.actor,
+        at=workspace.clock.now().isoformat(timespec="seconds"),
+        reason=reason,
+    )
+
+
+def _settle(
+    workspace: Workspace,
+    store: VectorStore,
+    entries: Sequence[ReleaseEntry],
+    *,
+    status: str,
+    changed: bool = False,
+) -> StageOutcome:
+    """Point the alias right, collect what is no longer kept, and tell what is live."""
+    live = current(entries)
+    assert live is not None  # a candidate is held or live only after a release
+    alias = alias_name(workspace.name)
+    moved = store.alias(alias) != live.collection
+    dropped: list[str] = []
+    if changed or moved:
+        with workspace.lease():
+            store.point_alias(alias, live.collection)
+            dropped = _collect(workspace, store, entries)
+    snapshot = Snapshot(
+        stage=STAGE,
+        settings=live.digest,
+        shards=(),
+        counts={"sequence": live.sequence},
+        details=_details(live, store.alias(alias), status, dropped),
+    )
+    if changed or moved:
+        return StageOutcome(snapshot, is_changed=True, changes={"released": int(changed)})
+    return StageOutcome.unchanged(snapshot)
+
+
+def _details(
+    live: ReleaseEntry, alias_points_to: str | None, status: str, dropped: Sequence[str]
+) -> dict[str, Any]:
+    return {
+        "status": status,
+        "revision": live.revision,
+        "collection": live.collection,
+        "alias_points_to": alias_points_to,
+        "evidence": live.evidence_digest,
+        "released_at": live.at,
+        "dropped": list(dropped),
+    }
+
+
+def _collect(
+    workspace: Workspace, store: VectorStore, entries: Sequence[ReleaseEntry]
+) -> list[str]:
+    """Drop collections and files that neither a kept release nor a head refers to."""
+    keep = workspace.spec.release.keep
+    existing = store.collections(collection_prefix(workspace.name))
+    newest = candidate(workspace)
+    dropped = collectable(existing, entries, keep=keep, protected=[newest.collection])
+    for collection in dropped:
+        store.drop(collection)
+    kept = [r.revision for r in retained(entries, keep)]
+    _collect_files(workspace, {newest.digest, *kept})
+    return dropped
+
+
+def _collect_files(workspace: Workspace, revisions: set[str]) -> None:
+    wanted: set[str] = set()
+    for stage in STAGES:
+        head, _ = workspace.head(stage)
+        wanted |= {shard.path for shard in head.shards} if head else set()
+    for digest in revisions:
+        if workspace.store.exists(revision_key(digest)):
+            revision = read_revision(workspace.store, digest)
+            wanted |= {s.path for s in (*revision.chunks, *revision.vectors)}
+    stored = (
+        item.key
+        for folder in SHARD_FOLDERS
+        for batch in workspace.store.list_objects(folder)
+        for item in batch
+    )
+    workspace.store.delete([key for key in stored if key not in wanted])

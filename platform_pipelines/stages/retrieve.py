@@ -1,0 +1,115 @@
+"""Searching one revision: vectors and keywords, fused by rank. Gate, `search` and `ask` use it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from platform_pipelines.core.documents import Place, place_from_record
+from platform_pipelines.core.fusion import reciprocal_rank_fusion
+from platform_pipelines.core.keywords import keyword_text
+from platform_pipelines.core.revision import Revision
+from platform_pipelines.errors import MissingTenantError
+from platform_pipelines.gateways.embedder import Embedder
+from platform_pipelines.gateways.vector_store import Hit, VectorStore
+
+if TYPE_CHECKING:
+    from platform_pipelines.gateways.embedder import Matrix
+
+MINIMUM_DEPTH = 30  # candidates of each list before fusion
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One retrieved chunk. `score` orders this result; `similarity` is the cosine where known."""
+
+    chunk_id: str
+    score: float
+    similarity: float | None
+    document_key: str
+    text: str
+    title: str
+    place: Place
+    language: str
+    document_type: str
+
+    @property
+    def citation(self) -> str:
+        """Document and place, e.g. `runbooks/gpu.md › Diagnosis`."""
+        return " › ".join(part for part in (self.document_key, self.place.label) if part)
+
+
+@dataclass(frozen=True, slots=True)
+class Retriever:
+    """One revision, opened for searching. `target` is its collection, or an alias of it."""
+
+    store: VectorStore
+    embedder: Embedder
+    revision: Revision
+    target: str
+
+    def embed(self, texts: Sequence[str]) -> "Matrix":
+        """Query vectors, to be used for several searches."""
+        return self.embedder.embed_queries(texts)
+
+    def search(
+        self,
+        texts: Sequence[str],
+        *,
+        k: int,
+        tenant: str,
+        vectors: "Matrix | None" = None,
+        strong: bool = False,
+    ) -> list[list[Found]]:
+        """The best `k` chunks of each query, best first.
+
+        Raises:
+            MissingTenantError: an empty tenant.
+            UnavailableError: the vector store or the embedder does not answer.
+        """
+        if not tenant:
+            raise MissingTenantError(
+                "a search without a tenant", remedy="name whose documents may be searched"
+            )
+        if not texts:
+            return []
+        queries = self.embed(texts) if vectors is None else vectors
+        depth = max(MINIMUM_DEPTH, 3 * k)
+        parameters = self.revision.index["search_parameters"]
+        dense = self.store.search_dense(
+            self.target, queries, k=depth, tenant=tenant, search_parameters=parameters,
+            strong=strong,
+        )  # fmt: skip
+        words: list[list[Hit]] = [[] for _ in texts]
+        if self.revision.index["keyword"]:
+            keywords = [keyword_text(text) for text in texts]
+            words = self.store.search_keywords(
+                self.target, keywords, k=depth, tenant=tenant, strong=strong
+            )
+        return [self._fuse(d, w, k) for d, w in zip(dense, words, strict=True)]
+
+    def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
+        index = self.revision.spec.index
+        fused = reciprocal_rank_fusion(
+            [[h.chunk_id for h in dense], [h.chunk_id for h in words]],
+            weights=[index.dense_weight, index.keyword_weight],
+            limit=k,
+        )
+        hits = {h.chunk_id: h for h in (*words, *dense)}
+        cosine = {h.chunk_id: h.score for h in dense}
+        return [_found(hits[i], score, cosine.get(i)) for i, score in fused]
+
+
+def _found(hit: Hit, score: float, similarity: float | None) -> Found:
+    import json
+
+    return Found(
+        chunk_id=hit.chunk_id,
+        score=score,
+        similarity=similarity,
+        document_key=hit.document_key,
+        text=hit.text,
+        title=hit.title,
+        place=place_from_record(json.loads(hit.place or "{}")),
+        language=hit.language,
+        document_type=hit.document_type,
+    )

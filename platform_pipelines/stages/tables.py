@@ -1,0 +1,107 @@
+"""Parquet tables in the object store: one file a shard and stage, written whole, read by column."""
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from platform_pipelines.errors import IntegrityError
+from platform_pipelines.gateways.object_store import ObjectStore
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+ROW_GROUP_ROWS = 2048
+
+
+def documents_schema() -> "pa.Schema":
+    """One row a source document: what was read, and its text or why there is none."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("key", pa.string()),
+            ("version", pa.string()),
+            ("size_bytes", pa.int64()),
+            ("state", pa.string()),  # parsed | quarantined
+            ("content_digest", pa.string()),
+            ("parser_digest", pa.string()),
+            ("document_digest", pa.string()),
+            ("type", pa.string()),
+            ("code_language", pa.string()),
+            ("title", pa.string()),
+            ("language", pa.string()),
+            ("blocks", pa.string()),  # JSON of core.documents.blocks_to_json
+            ("reason", pa.string()),
+            ("detail", pa.string()),
+        ]
+    )
+
+
+def chunks_schema() -> "pa.Schema":
+    """One row a chunk, in document order."""
+    import pyarrow as pa
+
+    return pa.schema(
+        [
+            ("chunk_id", pa.string()),
+            ("document_key", pa.string()),
+            ("document_digest", pa.string()),
+            ("policy_digest", pa.string()),
+            ("ordinal", pa.int32()),
+            ("text", pa.string()),
+            ("search_text", pa.string()),
+            ("text_digest", pa.string()),  # of search_text: what the vectors are cached by
+            ("tokens", pa.int32()),
+            ("place", pa.string()),  # JSON of core.documents.place_record
+            ("title", pa.string()),
+            ("language", pa.string()),
+            ("type", pa.string()),
+        ]
+    )
+
+
+def vectors_schema(dimension: int) -> "pa.Schema":
+    """One row a chunk, in the order of the chunks' file."""
+    import pyarrow as pa
+
+    return pa.schema([("text_digest", pa.string()), ("vector", pa.list_(pa.float32(), dimension))])
+
+
+def write_table(store: ObjectStore, key: str, table: "pa.Table") -> None:
+    """Write a table whole: it appears complete or not at all."""
+    import pyarrow.parquet as pq
+
+    with store.open_writer(key) as sink:
+        pq.write_table(
+            table, sink, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS
+        )
+
+
+def read_table(store: ObjectStore, key: str, columns: Sequence[str] | None = None) -> "pa.Table":
+    """A table, or some of its columns.
+
+    Raises:
+        SourceNotFoundError: there is none.
+        IntegrityError: the file is not a Parquet table.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with store.open_reader(key) as source:
+        try:
+            return pq.ParquetFile(source).read(columns=None if columns is None else list(columns))
+        except pa.ArrowInvalid as error:
+            raise IntegrityError(
+                f"not a table: {error}",
+                where=f"{store.url}/{key}",
+                remedy="delete this file and run again",
+            ) from error
+
+
+def read_batches(
+    store: ObjectStore, key: str, columns: Sequence[str], *, rows: int = ROW_GROUP_ROWS
+) -> Iterator["pa.RecordBatch"]:
+    """Some columns of a table, a batch at a time."""
+    import pyarrow.parquet as pq
+
+    with store.open_reader(key) as source:
+        yield from pq.ParquetFile(source).iter_batches(batch_size=rows, columns=list(columns))

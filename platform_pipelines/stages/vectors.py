@@ -1,0 +1,179 @@
+"""`vectors`: one vector a chunk; a text that was ever embedded here is not embedded again.
+
+Vectors are cached by (text digest, embedder digest) in the files themselves: the shard's own last
+file first, then the digest columns of all others. Finished shards are kept: a killed run resumes.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from platform_pipelines.core.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
+from platform_pipelines.errors import IntegrityError
+from platform_pipelines.gateways.embedder import Embedder
+from platform_pipelines.stages import connect
+from platform_pipelines.stages.chunks import STAGE as CHUNKS
+from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.tables import read_table, vectors_schema, write_table
+from platform_pipelines.stages.workspace import Workspace
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+    import pyarrow as pa
+
+    Vectors = dict[str, npt.NDArray[np.float32]]
+
+STAGE = "vectors"
+GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
+EMBED_TEXTS = 256  # between two looks at the clock
+
+
+@dataclass(slots=True)
+class _Group:
+    """Shards that are embedded together, so that small shards still fill the batches."""
+
+    shards: list[ShardRecord] = field(default_factory=list[ShardRecord])
+    digests: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
+    vectors: "Vectors" = field(default_factory=dict)
+    missing: dict[str, str] = field(default_factory=dict[str, str])  # text digest -> text
+
+
+def refresh_vectors(workspace: Workspace) -> StageOutcome:
+    """Bring the vectors up to the chunks and the declared embedder.
+
+    Raises:
+        UnavailableError, RateLimitedError: the embedder does not answer; finished shards are kept.
+        DimensionError, IntegrityError: its vectors are not usable.
+    """
+    chunks = require_head(workspace, CHUNKS)
+    previous, version = workspace.head(STAGE)
+    identity = connect.embedder_identity(workspace.settings, workspace.spec.embed)
+    plan = plan_shards(STAGE, chunks, previous, settings=identity)
+    if previous and plan.is_empty:
+        return StageOutcome.unchanged(previous)
+    with workspace.writing(STAGE, version):
+        return _embed(workspace, plan, previous, version, identity)
+
+
+def _embed(
+    workspace: Workspace,
+    plan: ShardPlan,
+    previous: Snapshot | None,
+    version: str | None,
+    identity: str,
+) -> StageOutcome:
+    same_embedder = previous is not None and previous.settings == identity
+    cache = list(previous.shards) if previous and same_embedder else []
+    records = dict(plan.standing)
+    counts = {"embedded": 0, "from_cache": 0}
+    embedder = connect.open_embedder(workspace.settings, workspace.spec.embed, workspace.progress)
+    try:
+        for record in _Embedding(workspace, embedder, plan, cache, counts).run():
+            records[record.shard] = record
+    finally:
+        embedder.close()
+    shards = tuple(records[n] for n in sorted(records))
+    snapshot = Snapshot(
+        STAGE,
+        identity,
+        shards,
+        {"vectors": sum(s.rows for s in shards), "dimension": embedder.dimension},
+        {"embedder": embedder.name},
+    )
+    workspace.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, counts, {"embedder": embedder.name})
+
+
+@dataclass(slots=True)
+class _Embedding:
+    """One run of the stage: what to embed, with what, and what is known already."""
+
+    workspace: Workspace
+    embedder: Embedder
+    plan: ShardPlan
+    cache: Sequence[ShardRecord]
+    counts: dict[str, int]
+
+    def run(self) -> Iterator[ShardRecord]:
+        """The record of every changed shard, as it is written."""
+        group = _Group()
+        for shard in self.plan.changed:
+            if self.workspace.store.exists(self.plan.path(shard.shard)):  # by a killed run
+                self.counts["from_cache"] += shard.rows
+                yield self.plan.record(shard.shard, shard.rows)
+                continue
+            self._add(group, shard)
+            if len(group.missing) >= GROUP_TEXTS:
+                yield from self._finish(group)
+                group = _Group()
+        yield from self._finish(group)
+
+    def _add(self, group: _Group, shard: ShardRecord) -> None:
+        table = read_table(self.workspace.store, shard.path, ["text_digest", "search_text"])
+        digests = table.column("text_digest").to_pylist()
+        texts = dict(zip(digests, table.column("search_text").to_pylist(), strict=True))
+        group.shards.append(shard)
+        group.digests[shard.shard] = digests
+        own = [r for r in self.cache if r.shard == shard.shard]
+        for record in own:
+            self._look_up(record, texts, group.vectors)
+        missing = {d: t for d, t in texts.items() if d not in group.vectors}
+        for record in (r for r in self.cache if r.shard != shard.shard):
+            if not missing:
+                break
+            self._look_up(record, missing, group.vectors)
+            missing = {d: t for d, t in missing.items() if d not in group.vectors}
+        self.counts["from_cache"] += sum(1 for d in digests if d in group.vectors)
+        group.missing |= missing
+
+    def _look_up(self, record: ShardRecord, texts: Mapping[str, str], into: "Vectors") -> None:
+        """Vectors of these texts that stand in one earlier file."""
+        store = self.workspace.store
+        stored = read_table(store, record.path, ["text_digest"]).column("text_digest").to_pylist()
+        rows = [i for i, digest in enumerate(stored) if digest in texts]
+        if rows:
+            matrix = matrix_of(read_table(store, record.path, ["vector"]))
+            into.update({stored[i]: matrix[i] for i in rows})
+
+    def _finish(self, group: _Group) -> Iterator[ShardRecord]:
+        pending = list(group.missing.items())
+        for start in range(0, len(pending), EMBED_TEXTS):
+            self.workspace.deadline.check("embedding")
+            part = pending[start : start + EMBED_TEXTS]
+            vectors = self.embedder.embed_passages([text for _, text in part])
+            group.vectors.update({d: v for (d, _), v in zip(part, vectors, strict=True)})
+            self.counts["embedded"] += len(part)
+            self.workspace.progress(f"vectors: {self.counts['embedded']:,} texts embedded")
+        for shard in group.shards:
+            self._write(shard.shard, group)
+            yield self.plan.record(shard.shard, shard.rows)
+
+    def _write(self, shard: int, group: _Group) -> None:
+        import numpy as np
+        import pyarrow as pa
+
+        digests, dimension = group.digests[shard], self.embedder.dimension
+        matrix = np.asarray([group.vectors[d] for d in digests], dtype=np.float32)
+        matrix = matrix.reshape(-1, dimension)
+        if not np.isfinite(matrix).all():
+            raise IntegrityError(
+                "the embedder answered with a number that is not finite",
+                where=f"{self.workspace.name}, shard {shard}",
+                remedy="look at the embedder's log; no vector of this shard was stored",
+            )
+        column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dimension)
+        table = pa.Table.from_arrays(
+            [pa.array(digests, pa.string()), column], schema=vectors_schema(dimension)
+        )
+        write_table(self.workspace.store, self.plan.path(shard), table)
+
+
+def matrix_of(table: "pa.Table") -> "npt.NDArray[np.float32]":
+    """The `vector` column as [rows, dimension] float32, without a copy per row."""
+    import numpy as np
+
+    column = table.column("vector").combine_chunks()
+    dimension = column.type.list_size
+    return np.asarray(column.flatten(), dtype=np.float32).reshape(-1, dimension)

@@ -1,0 +1,158 @@
+"""Everything that a person or CI does with this checkout, with nothing but Python's standard library.
+
+    python3 tasks.py demo     install what is needed, run the main job, ask the result a question
+    python3 tasks.py test     install what is needed, run all tests
+
+`make` only calls this. The environment is made in .venv from the hash-pinned locks in requirements/,
+and made again when a lock changes.
+"""
+
+import argparse
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+VENV = ROOT / ".venv"
+BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
+HOME = ROOT / ".platform"
+DAGSTER_HOME = HOME / "dagster"
+MINIMUM_PYTHON = (3, 11)
+QUESTIONS = (
+    "How do I roll a knowledge base back to an earlier release?",
+    "청크가 임베더의 토큰 한도를 넘으면 어떻게 되나요?",
+)
+
+
+def say(text: str) -> None:
+    """One line of progress."""
+    print(f"==> {text}", flush=True)
+
+
+def run(*command: str, check: bool = True, **extra: str) -> int:
+    """A program of the environment, in the foreground; its exit code."""
+    environment = {**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), **extra}
+    environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
+    program = shutil.which(command[0], path=environment["PATH"]) or command[0]
+    code = subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False).returncode
+    if check and code != 0:
+        sys.exit(code)
+    return code
+
+
+def environment(kind: str) -> None:
+    """Make .venv hold what `requirements/<kind>.txt` pins, and this checkout."""
+    if sys.version_info < MINIMUM_PYTHON:
+        sys.exit(f"Python {sys.version.split()[0]} is too old; 3.11 or newer is needed")
+    lock = ROOT / "requirements" / f"{kind}.txt"
+    bootstrap = ROOT / "requirements" / "bootstrap.txt"
+    pins = b"".join(p.read_bytes() for p in (lock, bootstrap, ROOT / "pyproject.toml"))
+    stamp, wanted = VENV / f".{kind}", hashlib.sha256(pins).hexdigest()
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    started = time.monotonic()
+    say(f"installing {lock.relative_to(ROOT)} into .venv (once; some minutes with downloads)")
+    if not (BIN / "python").exists():
+        subprocess.run([sys.executable, "-m", "venv", str(VENV)], check=True)
+    python = str(BIN / "python")
+    quiet = [python, "-m", "pip", "--disable-pip-version-check", "install", "-q"]
+    subprocess.run([*quiet, "--require-hashes", "-r", str(bootstrap)], check=True)
+    if not _install_fast(python, lock):
+        say("the fast installer could not reach the packages; trying pip")
+        # --no-deps: the lock is complete, and pip 23 refuses extras (gql[requests]) with hashes
+        subprocess.run([*quiet, "--no-deps", "--require-hashes", "-r", str(lock)], check=True)
+    subprocess.run([*quiet, "--no-deps", "--no-build-isolation", "-e", str(ROOT)], check=True)
+    stamp.write_text(wanted)
+    say(f"installed in {time.monotonic() - started:.0f} s")
+
+
+def _install_fast(python: str, lock: Path) -> bool:
+    command = [
+        str(BIN / "uv"), "pip", "install", "--python", python, "--system-certs",
+        "--require-hashes", "-r", str(lock),
+    ]  # fmt: skip
+    return subprocess.run(command, check=False).returncode == 0
+
+
+def dagster_home() -> None:
+    """Where Dagster keeps its runs, with the instance settings of this repository."""
+    DAGSTER_HOME.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(ROOT / "deploy" / "dagster.yaml", DAGSTER_HOME / "dagster.yaml")
+
+
+def released(name: str) -> str:
+    """The live release of a knowledge base as one line, or nothing."""
+    command = [str(BIN / "platform-pipelines"), "releases", name, "-n", "1"]
+    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    return found.stdout.strip() if found.returncode == 0 else ""
+
+
+def demo() -> None:
+    """The main job on the shipped documents, then two questions to what it released."""
+    started = time.monotonic()
+    environment("runtime")
+    dagster_home()
+    before = released("handbook")
+    say("dg launch --job handbook_refresh")
+    run("dg", "launch", "--job", "handbook_refresh")
+    after = released("handbook")
+    say("released" if after != before else "nothing changed; still released")
+    print(after)
+    for question in QUESTIONS:
+        say(f'platform-pipelines ask handbook "{question}"')
+        run("platform-pipelines", "ask", "handbook", question, check=False)
+    say(f"done in {time.monotonic() - started:.0f} s. The web UI: make ui (or python3 tasks.py ui)")
+
+
+def ui() -> None:
+    """The Dagster web UI on this checkout."""
+    environment("runtime")
+    dagster_home()
+    say("the web UI comes up at http://127.0.0.1:3000 (Ctrl-C ends it)")
+    run("dg", "dev", "--host", "127.0.0.1", "--port", "3000", check=False)
+
+
+def test(arguments: list[str]) -> None:
+    """All tests; arguments go to pytest."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", *arguments)
+
+
+def lint() -> None:
+    """What pre-commit and CI check."""
+    environment("test")
+    run("ruff", "format", "--check", ".")
+    run("ruff", "check", ".")
+    run("pyright")
+
+
+def bench(arguments: list[str]) -> None:
+    """Speed and memory, side by side with the floor and with peers."""
+    environment("bench")
+    run(str(BIN / "python"), "-m", "benchmarks", *arguments)
+
+
+def clean() -> None:
+    """Remove what the demo made; the environment stays."""
+    shutil.rmtree(HOME, ignore_errors=True)
+
+
+def main() -> None:
+    """Read the command line and do one task."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("task", choices=["demo", "ui", "test", "lint", "bench", "clean"])
+    parser.add_argument("arguments", nargs=argparse.REMAINDER)
+    chosen = parser.parse_args()
+    with_arguments = {"test": test, "bench": bench}
+    if chosen.task in with_arguments:
+        with_arguments[chosen.task](chosen.arguments)
+    else:
+        {"demo": demo, "ui": ui, "lint": lint, "clean": clean}[chosen.task]()
+
+
+if __name__ == "__main__":
+    main()
