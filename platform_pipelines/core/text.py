@@ -33,7 +33,9 @@ _HANGUL: Final = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣ]+")
 _ASCII_LETTERS: Final = re.compile("[A-Za-z]+")
 _OTHER_LATIN: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]+")
 _OTHER_LETTERS: Final = re.compile("[\u0370-\u10ff\u1200-\u1dff\u3040-\u30ff\u3400-\u9fff]+")
-_LIST_OR_RECORD_START: Final = re.compile(r"[-*•·‣▪○●■□◦※+>#|\[0-9]|\(\d|\w{1,20}\s?[:=]|[①-⑳]|[가-하]\.")
+_LIST_OR_RECORD_START: Final = re.compile(
+    r"[-*•·‣▪○●■□◦※+>#|\[0-9]|\(\d|\w{1,20}\s?[:=]|[①-⑳]|[가-하]\."
+)
 
 LANGUAGE_SAMPLE_CHARACTERS: Final = 20_000
 WIDE_LINE_COLUMNS: Final = 56
@@ -74,8 +76,8 @@ def tidy_block(text: str) -> str:
 def detect_language(text: str) -> str:
     """`ko`, `en` or `und`, by the share of scripts in the first characters.
 
-    A Hangul syllable counts as two letters, because Korean words have half as many of them: a runbook
-    in Korean that is full of commands and product names is Korean. Latin text with accents as
+    A Hangul syllable counts as two letters, because Korean words have half as many of them: a
+    Korean runbook full of commands and product names is Korean. Latin text with accents as
     often as French or German has them is `und`, and so is text without letters.
     """
     sample = text[:LANGUAGE_SAMPLE_CHARACTERS]

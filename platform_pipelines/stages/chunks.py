@@ -46,6 +46,7 @@ def _cut(
     version: str | None,
     settings: str,
 ) -> StageOutcome:
+    connect.ensure_model(workspace.settings, workspace.spec.embed, workspace.progress)
     records = dict(plan.standing)
     counts: Counter[str] = Counter()
     for shard, result in _chunk_all(workspace, plan):

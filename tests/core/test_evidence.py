@@ -35,8 +35,10 @@ CALIBRATION = Calibration(
     false_answer_cost=2.0,
     answerable=80,
     unanswerable=10,
+    supported=70,
     false_answers=1,
     false_refusals=6,
+    unsupported_answers=2,
     folds=10,
 )
 
@@ -80,7 +82,7 @@ def test_json_round_trip_keeps_content_and_name(values) -> None:
 
 
 def test_evidence_without_optional_parts_round_trips() -> None:
-    """The first revision has no baseline, a newcomer no golden set, few questions no calibration."""
+    """A first revision has no baseline, a newcomer no golden set, few questions no fit."""
     bare = Evidence("r1", None, None, 10, 0, (), RowCounts(3, 3), calibration_reason="too few")
     assert evidence_from_json(evidence_to_json(bare)) == bare
     unasked = QuestionRow("q", {}, outcome(None, Failure.UNRESOLVED))

@@ -350,7 +350,7 @@ def simulated(shift: float, *, runs: int, seed: int) -> dict[Status, float]:
 
 
 def test_a_revision_against_itself_fails_no_more_often_than_stated() -> None:
-    """A/A with the noise of a judge: gates of one run elsewhere flip in 27 % of identical inputs."""
+    """A/A with a judge's noise: gates elsewhere flip in 27 % of identical inputs."""
     shares = simulated(0.0, runs=300, seed=1)
     assert shares[Status.FAIL] <= 0.05
     assert shares[Status.UNDECIDED] < 0.75

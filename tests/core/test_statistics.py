@@ -1,4 +1,4 @@
-"""Statistics: intervals that cover as often as they say, and nothing said of numbers that are none."""
+"""Statistics: intervals that cover as often as they say, and nothing said of no number."""
 
 import math
 
@@ -56,7 +56,7 @@ def test_nothing_is_said_of_no_values() -> None:
 
 
 def test_equal_values_are_certain() -> None:
-    """Identical runs differ by 0 with an interval of no width, whatever rounding does to the mean."""
+    """Identical runs differ by 0 with an interval of no width, whatever the mean rounds to."""
     interval = bootstrap_interval([0.1] * 7)
     assert (interval.low, interval.estimate, interval.high) == (0.1, 0.1, 0.1)
 

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 
 from platform_pipelines.core.documents import SourceObject
 from platform_pipelines.errors import ConfigurationError
-from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.object_store import Skipped
 from platform_pipelines.gateways.store_keys import (
     BATCH_OBJECTS,
@@ -77,12 +76,3 @@ def test_a_prefix_may_be_empty_and_a_key_may_not() -> None:
     with pytest.raises(ConfigurationError) as caught:
         checked_key("", url="file:///x")
     assert caught.value.where == "file:///x"
-
-
-def test_the_system_clock_is_aware_and_does_not_wait_for_nothing() -> None:
-    clock = SystemClock()
-    assert clock.now().utcoffset() is not None
-    before = clock.monotonic()
-    clock.sleep(0)
-    clock.sleep(-1)
-    assert clock.monotonic() >= before

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 # In a process of its own: Ragas reads RAGAS_DO_NOT_TRACK once, and tests must not depend on who
-# imported it first; it also writes a user id under XDG_DATA_HOME. Sockets are blocked, warnings are errors: as in the worker.
+# imported it first; it also writes a user id under XDG_DATA_HOME. Sockets are blocked, and warnings
+# are errors.
 SCRIPT = """
 import json, random, socket, sys
 def refused(*_, **__):

@@ -21,7 +21,7 @@ RUN = "from milvus import main; main()"
 
 @functools.cache
 def milvus_server() -> str:
-    """Its address; started at the first call, stopped and its data removed when the process ends."""
+    """Its address; started at the first call, removed with its data when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="milvus-server-"))
     port = free_port()
     process = subprocess.Popen(

@@ -127,7 +127,7 @@ def batches(
 
 
 def keyword_words(keywords: str) -> str:
-    """Our tokens, with `_` for what is no letter or digit: `kube-proxy` stays one word everywhere."""
+    """Our tokens with `_` for what is no letter or digit, so that no analyzer splits them."""
     return _NO_WORD.sub("_", keywords)
 
 

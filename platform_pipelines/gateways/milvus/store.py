@@ -7,7 +7,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.errors import ConflictError, PlatformError, UnknownNameError
+from platform_pipelines.errors import (
+    CapabilityError,
+    ConflictError,
+    PlatformError,
+    UnknownNameError,
+)
 from platform_pipelines.gateways.milvus.connection import Connection, Deadline
 from platform_pipelines.gateways.milvus.library import pymilvus
 from platform_pipelines.gateways.milvus.local_server import LocalMilvus
@@ -79,7 +84,7 @@ class MilvusStore:
         return sorted(str(name) for name in names if str(name).startswith(prefix))
 
     def create(self, spec: CollectionSpec) -> None:
-        """See `VectorStore`. Milvus itself takes an equal collection for granted."""
+        """See `VectorStore`. `keyword` on a server without BM25: CapabilityError."""
         with self._connection.use(f"create collection {spec.name}") as client:
             if client.has_collection(spec.name, timeout=self._seconds):
                 raise ConflictError("the collection exists already", where=spec.name)
@@ -89,6 +94,8 @@ class MilvusStore:
                 consistency_level=BOUNDED,
                 timeout=self._seconds,
             )
+            if spec.keyword:
+                self._check_keyword(client, spec.name)
         self._writers.pop(spec.name, None)
         self._searcher.remember(spec.name, dimension=spec.dimension, keyword=spec.keyword)
 
@@ -254,6 +261,18 @@ class MilvusStore:
         with self._connection.use(f"insert into {collection}") as client:
             outcome = client.insert(collection, batch, timeout=self._seconds)
         return int(outcome["insert_count"])
+
+    def _check_keyword(self, client: Any, name: str) -> None:
+        """Milvus before 2.5 accepts the schema and forgets its function."""
+        if client.describe_collection(name, timeout=self._seconds)["functions"]:
+            return
+        client.drop_collection(name, timeout=self._seconds)
+        raise CapabilityError(
+            "this Milvus has no keyword search (BM25)",
+            where=name,
+            expected="Milvus 2.5 or later, or Milvus Lite",
+            remedy="declare `index.keyword: false`",
+        )
 
     def _warm(self, spec: CollectionSpec) -> None:
         import numpy as np

@@ -69,7 +69,7 @@ def _corrupt(key: str, number: int, what: str) -> DocumentError:
 
 
 def _in_threads(records: Iterable[Record]) -> Iterator[Record]:
-    """Messages in the order of the file, each thread's replies gathered behind its first message."""
+    """Messages in the file's order, each thread's replies gathered behind its first message."""
     threads: dict[str, list[Record]] = {}
     names: dict[str, str] = {}  # a message's own id or time -> the thread that it is in
     for number, record in enumerate(records):

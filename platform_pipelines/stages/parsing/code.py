@@ -23,9 +23,15 @@ _PATTERNS: Final = {
     "kotlin": r"(?:[a-z]+\s+){0,4}(?:fun|class|object|interface)\s+(?P<name>\w+)",
     "rust": _C_LIKE,
     "go": r"(?:func\s+(?:\([^)]{0,200}\)\s*)?|type\s+|var\s+|const\s+)(?P<name>\w+)",
-    "c": r"(?:[\w*]+\s+){1,4}\*?(?P<name>\w+)\s*\([^;]{0,500}$|(?:struct|enum|union|typedef)\s+(?P<name2>\w+)",
+    "c": (
+        r"(?:[\w*]+\s+){1,4}\*?(?P<name>\w+)\s*\([^;]{0,500}$"
+        r"|(?:struct|enum|union|typedef)\s+(?P<name2>\w+)"
+    ),
     "sql": r"(?i:create|alter|insert|select|with|update|delete|drop|grant|merge)\b",
-    "hcl": r"(?P<name>(?:resource|data|module|variable|output|provider|locals|terraform)\b[^{\n]{0,200})",
+    "hcl": (
+        r"(?P<name>(?:resource|data|module|variable|output|provider|locals|terraform)\b"
+        r"[^{\n]{0,200})"
+    ),
     "dockerfile": r"(?i:from)\s+(?P<name>[^\n]{1,200})",
     "makefile": r"(?P<name>[\w./%-]+)\s*:(?!=)",
     "toml": r"\[\[?(?P<name>[^\]\n]{1,200})\]",
@@ -38,7 +44,9 @@ _COMPILED: Final = {language: re.compile(pattern) for language, pattern in _PATT
 _LEADING: Final = re.compile(r"(?:@|#|//|/\*|\*|--|///)")
 _YAML_BREAK: Final = re.compile(r"---(?:\s|$)")
 _YAML_KIND: Final = re.compile(r"^kind:[ \t]*([\w.-]{1,100})", re.MULTILINE)
-_YAML_NAME: Final = re.compile(r"^metadata:[^\n]*\n(?:[ \t]+[^\n]*\n){0,20}?[ \t]+name:[ \t]*([^\s#]{1,200})", re.MULTILINE)
+_YAML_NAME: Final = re.compile(
+    r"^metadata:[^\n]*\n(?:[ \t]+[^\n]*\n){0,20}?[ \t]+name:[ \t]*([^\s#]{1,200})", re.MULTILINE
+)
 # A configuration file cut at every key loses its sense: smaller ones stay in one piece.
 _WHOLE_CHARACTERS: Final = {"yaml": 4000, "toml": 2000, "ini": 2000, "makefile": 1500, "sql": 1500}
 

@@ -1,4 +1,4 @@
-"""What a document is: from its content; the name only breaks ties between readings that both fit."""
+"""What a document is, from its content; the name only breaks ties."""
 
 import json
 import re
@@ -28,7 +28,9 @@ _HTML_START: Final = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
-_HTML_TAG: Final = re.compile(r"</(?:p|div|table|ul|ol|h[1-6]|body|html|span|a|li|td|title)>", re.I)
+_HTML_TAG: Final = re.compile(
+    r"</(?:p|div|table|ul|ol|h[1-6]|body|html|span|a|li|td|title)>", re.IGNORECASE
+)
 _MARKDOWN_SIGNS: Final = tuple(
     re.compile(pattern, re.MULTILINE)
     for pattern in (
@@ -63,7 +65,7 @@ def detect(data: bytes, key: str) -> Detection:
 
 
 def detect_and_decode(data: bytes, key: str) -> tuple[Detection, str]:
-    """The type, and the decoded text of a text format (empty for binary ones); errors as `detect`."""
+    """The type, and the text of a text format (empty for binary ones); errors as `detect`."""
     if not data or data.isspace():
         raise DocumentError("the document has no content", reason=Reason.EMPTY, where=key)
     binary = sniff_binary(data, key)

@@ -14,7 +14,7 @@ from platform_pipelines.stages.parsing.docx_text import W, paragraph_text, table
 from platform_pipelines.stages.parsing.draft import Draft, Outline, add_heading, pipe_rows
 
 if TYPE_CHECKING:
-    from docx.document import Document
+    from docx.document import Document as WordDocument
 
 _DEEPEST_WRAPPER = 16
 _WRAPPERS = (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}smartTag", f"{W}ins")
@@ -40,13 +40,13 @@ def read_docx(data: bytes, *, key: str) -> Draft:
     return reader.draft
 
 
-def _open(data: bytes, key: str) -> "Document":
-    from docx import Document as open_document
+def _open(data: bytes, key: str) -> "WordDocument":
+    from docx import Document
     from docx.opc.exceptions import OpcError
     from lxml.etree import XMLSyntaxError
 
     try:
-        return open_document(io.BytesIO(data))
+        return Document(io.BytesIO(data))
     except ValueError as error:
         raise DocumentError(
             "this is not a plain Word document (a template or one with macros?)",
@@ -92,7 +92,7 @@ class _Reader:
             add_heading(self.draft, self.outline, style.level, text, Place())
             self.title = self.title or one_line(text)
             return
-        marker = self.numbering.marker(element, style)
+        marker = self.numbering.marker(style)
         if marker is not None:
             self.items.append(marker + one_line(text))
             return

@@ -14,7 +14,9 @@ _HEADING: Final = re.compile(r"(?:heading|제목|개요|머리글\s*수준)\s*([
 _TITLE: Final = re.compile(r"(?:title|제목|문서\s*제목)$", re.IGNORECASE)
 _LIST: Final = re.compile(r"list (?:bullet|number|paragraph)|목록|글머리", re.IGNORECASE)
 _NUMBERED: Final = re.compile(r"list number|번호", re.IGNORECASE)
-_CODE: Final = re.compile(r"\b(?:code|source|preformatted|macro text|html preformatted)\b|코드", re.I)
+_CODE: Final = re.compile(
+    r"\b(?:code|source|preformatted|macro text|html preformatted)\b|코드", re.IGNORECASE
+)
 _CONTENTS: Final = re.compile(r"(?:toc|목차|차례)\s*\d*(?: heading)?$", re.IGNORECASE)
 _MOST_ANCESTORS: Final = 12
 _DEEPEST_LIST: Final = 8
@@ -124,19 +126,21 @@ class Numbering:
         from docx.opc.constants import RELATIONSHIP_TYPE
 
         try:
-            root = document.part.part_related_by(RELATIONSHIP_TYPE.NUMBERING).element
+            part: Any = document.part.part_related_by(RELATIONSHIP_TYPE.NUMBERING)
         except KeyError:
             return cls()
         abstract = {
             element.get(f"{W}abstractNumId"): _bullet_depths(element)
-            for element in root.iterchildren(f"{W}abstractNum")
+            for element in part.element.iterchildren(f"{W}abstractNum")
         }
-        return cls({
-            number.get(f"{W}numId"): abstract.get(_value(number, "abstractNumId"), set())
-            for number in root.iterchildren(f"{W}num")
-        })
+        return cls(
+            {
+                number.get(f"{W}numId"): abstract.get(_value(number, "abstractNumId"), set())
+                for number in part.element.iterchildren(f"{W}num")
+            }
+        )
 
-    def marker(self, paragraph: Any, style: Style) -> str | None:
+    def marker(self, style: Style) -> str | None:
         """`- ` or `3. ` with its indentation; None for a paragraph that is no list item."""
         if style.numbering is None:
             plain = "- " if _LIST.match(style.name) and not _NUMBERED.match(style.name) else None

@@ -7,14 +7,15 @@ if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
 # Not part of what a reader reads: code, controls, pictures, and the site's own furniture.
-SKIPPED: Final = frozenset(
-    "script style noscript template nav svg iframe object embed canvas select button textarea "
-    "audio video map head dialog".split()
-)
+_SKIPPED: Final = """
+    script style noscript template nav svg iframe object embed canvas select button textarea
+    audio video map head dialog
+"""
+SKIPPED: Final = frozenset(_SKIPPED.split())
 
 
 def events(root: "LexborNode") -> Iterator[tuple[bool, str, "LexborNode"]]:
-    """`(entering, tag, node)` in document order, skipping what nobody reads; text has tag `-text`."""
+    """`(entering, tag, node)` in document order without what nobody reads; text is `-text`."""
     node: LexborNode | None = root
     while node is not None:
         tag = node.tag or ""
@@ -29,9 +30,7 @@ def events(root: "LexborNode") -> Iterator[tuple[bool, str, "LexborNode"]]:
         node = yield from _climb(node, root)
 
 
-def _climb(
-    node: "LexborNode", root: "LexborNode"
-) -> Iterator[tuple[bool, str, "LexborNode"]]:
+def _climb(node: "LexborNode", root: "LexborNode") -> Iterator[tuple[bool, str, "LexborNode"]]:
     """Leave finished parents until one has a next sibling; that sibling, or None at the root."""
     current = node
     while current.mem_id != root.mem_id:

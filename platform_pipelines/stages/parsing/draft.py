@@ -13,7 +13,7 @@ DEEPEST_HEADING = 9
 
 @dataclass(slots=True)
 class Draft:
-    """Blocks in reading order, and the title that the format itself gives (None when it has none)."""
+    """Blocks in reading order, and the title that the format itself gives, if any."""
 
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
@@ -44,7 +44,7 @@ class Outline:
 
 
 def add_heading(draft: Draft, outline: Outline, level: int, text: str, place: Place) -> None:
-    """A HEADING block under its parents, and the outline moved into it. Blank headings are skipped."""
+    """A HEADING block under its parents, and the outline moved into it; blank ones are skipped."""
     title = one_line(text)
     if not title:
         return

@@ -28,7 +28,9 @@ _HANGUL: Final = re.compile("[가-힣]")
 _HANJA: Final = re.compile("[\u4e00-\u9fff\uf900-\ufaff]")
 # The commonest syllables of written Korean: particles, endings, Sino-Korean stems. They make up a
 # third to a half of any Korean text, and under 5 % of mojibake.
-_COMMON: Final = re.compile("[이다는을의가에고하지로기를은한서사시어자도리인정대해수나스아라제장보니면있그주일과]")
+_COMMON: Final = re.compile(
+    "[이다는을의가에고하지로기를은한서사시어자도리인정대해수나스아라제장보니면있그주일과]"
+)
 _ORDINARY: Final = re.compile(
     "[\t\n\r\f -~\u00a0-\u024f\u2010-\u203a\u20a0-\u20bf\u2190-\u22ff\u2460-\u25ff\u3000-\u303f"
     "\u3041-\u30ff\u3131-\u318e\u4e00-\u9fff가-힣\uff01-\uff5e\u1100-\u11ff]"
@@ -77,7 +79,7 @@ def looks_binary(data: bytes) -> bool:
 
 
 def reads_as_korean(text: str) -> bool:
-    """Whether the non-ASCII part of a CP949 reading is Korean, and not mojibake of something else."""
+    """Whether the non-ASCII part of a CP949 reading is Korean, not mojibake of something else."""
     hangul = "".join(_HANGUL.findall(text))
     foreign = sum(1 for c in text if c > "\x7f")
     if not hangul:

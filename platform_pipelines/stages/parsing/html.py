@@ -13,14 +13,19 @@ from platform_pipelines.stages.parsing.html_table import is_data_table, table_ro
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
 
-_META_CHARSET: Final = re.compile(rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([\w.:-]{2,40})", re.I)
-_XML_CHARSET: Final = re.compile(rb"<\?xml[^>]{0,100}?encoding=[\"']([\w.:-]{2,40})[\"']", re.I)
-_HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS: Final = frozenset(
-    "address article aside blockquote body center dd details div dl dt fieldset figcaption figure "
-    "footer form header hr html legend li main ol p pre section summary table tbody td tfoot th "
-    "thead tr ul".split()
+_META_CHARSET: Final = re.compile(
+    rb"<meta[^>]{0,200}?charset\s{0,5}=\s{0,5}[\"']?([\w.:-]{2,40})", re.IGNORECASE
 )
+_XML_CHARSET: Final = re.compile(
+    rb"<\?xml[^>]{0,100}?encoding=[\"']([\w.:-]{2,40})[\"']", re.IGNORECASE
+)
+_HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
+_BLOCK_TAGS: Final = """
+    address article aside blockquote body center dd details div dl dt fieldset figcaption figure
+    footer form header hr html legend li main menu ol p pre section summary table tbody td tfoot th
+    thead tr ul
+"""
+_BLOCKS: Final = frozenset(_BLOCK_TAGS.split())
 _DEEPEST_LIST: Final = 8
 
 

@@ -25,8 +25,7 @@ def table_rows(table: "LexborNode") -> list[list[str]]:
     if caption is not None:
         rows.append([_text(caption)])
     below: dict[int, tuple[str, int]] = {}  # column -> text still spanning, rows left
-    for row in table.css("tr"):
-        rows.append(_row(row, below))
+    rows += [_row(row, below) for row in table.css("tr")]
     return rows
 
 

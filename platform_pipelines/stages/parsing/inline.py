@@ -30,7 +30,7 @@ _ESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
 
 
 def plain_inline(text: str) -> str:
-    """Text without emphasis, links as `text (url)` when the URL is absolute, images as their alt."""
+    """Text without emphasis; links as `text (url)` if the URL is absolute, images as their alt."""
     if not _MARKS.search(text):
         return text
     if "`" not in text:

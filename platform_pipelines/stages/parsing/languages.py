@@ -52,13 +52,16 @@ _INTERPRETERS: Final = {
     "node": "javascript",
 }
 _PYTHON: Final = re.compile(
-    r"^(?:(?:async )?def \w+\(.*|class \w+.*:\s*|from [\w.]+ import .+|import [\w.]+(?: as \w+)?\s*)$",
+    r"^(?:(?:async )?def \w+\(.*|class \w+.*:\s*|from [\w.]+ import .+"
+    r"|import [\w.]+(?: as \w+)?\s*)$",
     re.MULTILINE,
 )
 _PYTHON_BODY: Final = re.compile(r"^(?:(?:async )?def \w+\(|class \w+[(:])", re.MULTILINE)
 _KUBERNETES: Final = re.compile(r"^apiVersion:[ \t]*\S+[ \t]*$", re.MULTILINE)
 _KIND: Final = re.compile(r"^kind:[ \t]*\w+[ \t]*$", re.MULTILINE)
-_YAML_LINE: Final = re.compile(r"(?:[ \t]*(?:- )*[\w./\"'-]+:(?:[ \t]+\S.*)?|[ \t]*- .*|[ \t]*#.*|---|[ \t]*)$")
+_YAML_LINE: Final = re.compile(
+    r"(?:[ \t]*(?:- )*[\w./\"'-]+:(?:[ \t]+\S.*)?|[ \t]*- .*|[ \t]*#.*|---|[ \t]*)$"
+)
 _SAMPLE_CHARACTERS: Final = 20_000
 
 
@@ -109,4 +112,6 @@ def _is_yaml(head: str) -> bool:
     """Nearly all lines are keys, items or comments; front matter above prose is not."""
     lines = head.split("\n")
     keys = sum(1 for line in lines if _YAML_LINE.match(line))
-    return keys >= 0.9 * len(lines) and not re.search(r"^#{1,6} .*\n\n?[^\n:#-]+$", head, re.MULTILINE)
+    return keys >= 0.9 * len(lines) and not re.search(
+        r"^#{1,6} .*\n\n?[^\n:#-]+$", head, re.MULTILINE
+    )

@@ -25,7 +25,7 @@ _INTERRUPTS: Final = frozenset("#`~>|-*+=_<0123456789 \t")
 
 
 def read_markdown(text: str) -> Draft:
-    """Blocks of a Markdown text; the title is the front matter's or the first level-one heading's."""
+    """Blocks of a Markdown text; the title is the front matter's or the first `#` heading's."""
     return _Reader(text).read()
 
 
@@ -47,10 +47,10 @@ class _Reader:
                 self.at += 1
             elif self._take_heading(line) or self._take_noise(line):
                 continue
-            elif line[0] not in _INTERRUPTS and "|" not in line:
-                self._take_paragraph()
-            elif not any(take(line) for take in takers):
-                self._take_paragraph()
+            else:
+                prose = line[0] not in _INTERRUPTS and "|" not in line
+                if prose or not any(take(line) for take in takers):
+                    self._take_paragraph()
         return self.draft
 
     def _place(self) -> Place:
@@ -201,7 +201,7 @@ class _Reader:
 
 
 def _heading_text(raw: str) -> str:
-    """Without the closing `##` (which needs a space before it: `C#` is a name) and a `{#anchor}`."""
+    """Without a closing `##` (a space stands before it: `C#` is a name) and an `{#anchor}`."""
     text = raw.strip()
     bare = text.rstrip("#")
     if bare != text and bare[-1:] in ("", " ", "\t"):

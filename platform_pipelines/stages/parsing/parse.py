@@ -24,11 +24,15 @@ from platform_pipelines.stages.parsing.archive import check_archive
 from platform_pipelines.stages.parsing.chat import read_chat
 from platform_pipelines.stages.parsing.code import read_code
 from platform_pipelines.stages.parsing.delimited import read_delimited
-from platform_pipelines.stages.parsing.detect import detect_and_decode
+from platform_pipelines.stages.parsing.detect import Detection, detect_and_decode
+from platform_pipelines.stages.parsing.docx import read_docx
 from platform_pipelines.stages.parsing.draft import Draft
 from platform_pipelines.stages.parsing.html import read_html
 from platform_pipelines.stages.parsing.markdown import read_markdown
+from platform_pipelines.stages.parsing.pdf import read_pdf
 from platform_pipelines.stages.parsing.plain import read_plain
+from platform_pipelines.stages.parsing.pptx import read_pptx
+from platform_pipelines.stages.parsing.xlsx import read_xlsx
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
 PARSER_VERSION: Final = "1"
@@ -47,7 +51,7 @@ _TITLE_CHARACTERS: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class ParseLimits:
-    """Bounds of one document; beyond them it is TOO_LARGE. Time and memory are the worker's budget."""
+    """Bounds of one document, else TOO_LARGE; time and memory are bounded by the worker."""
 
     max_bytes: int = 64 << 20
     max_characters: int = 20_000_000  # of extracted text
@@ -65,7 +69,10 @@ def parser_digest() -> str:
 
 
 def parse_document(
-    data: bytes, *, key: str, limits: ParseLimits = ParseLimits()  # noqa: B008 (frozen)
+    data: bytes,
+    *,
+    key: str,
+    limits: ParseLimits = ParseLimits(),
 ) -> ParsedDocument:
     """The text of a document with its structure; `key` gives ties and the last resort of a title.
 
@@ -101,7 +108,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
             max_ratio=limits.max_zip_ratio,
             max_members=limits.max_members,
         )
-    draft = _read(detection.type, data, text, key, limits, detection.code_language)
+    draft = _read(detection, data, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
     return ParsedDocument(
         type=detection.type,
@@ -109,4 +116,69 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
         language=_language(blocks),
         blocks=blocks,
         code_language=detection.code_language,
+    )
+
+
+def _read(detection: Detection, data: bytes, text: str, key: str, limits: ParseLimits) -> Draft:
+    """The blocks as their format's reader gives them."""
+    readers: dict[DocumentType, Callable[[], Draft]] = {
+        DocumentType.MARKDOWN: lambda: read_markdown(text),
+        DocumentType.TEXT: lambda: read_plain(text),
+        DocumentType.HTML: lambda: read_html(text),
+        DocumentType.CODE: lambda: read_code(text, detection.code_language),
+        DocumentType.CHAT: lambda: read_chat(text, key=key),
+        DocumentType.CSV: lambda: read_delimited(text, key=key, max_cells=limits.max_cells),
+        DocumentType.PDF: lambda: read_pdf(data, key=key, max_pages=limits.max_pages),
+        DocumentType.DOCX: lambda: read_docx(data, key=key),
+        DocumentType.PPTX: lambda: read_pptx(data, key=key),
+        DocumentType.XLSX: lambda: read_xlsx(data, key=key, max_cells=limits.max_cells),
+    }
+    return readers[detection.type]()
+
+
+def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block, ...]:
+    """Blocks as the contract wants them: NFC, no control characters, none blank, not too many."""
+    out: list[Block] = []
+    characters = 0
+    for block in blocks:
+        text = tidy_block(block.text)
+        if not text:
+            continue
+        characters += len(text)
+        out.append(block if text == block.text else Block(text, block.kind, block.place))
+    if characters > limits.max_characters:
+        raise _too_large(f"{characters:,} characters are more than {limits.max_characters:,}", key)
+    if not out:
+        raise DocumentError(
+            "the document holds no text",
+            reason=Reason.EMPTY,
+            where=key,
+            remedy="a scanned document needs a text layer (OCR) first",
+        )
+    return tuple(out)
+
+
+def _language(blocks: tuple[Block, ...]) -> str:
+    """Of prose where there is some: code and its keywords look English in any document."""
+    parts: list[str] = []
+    characters = 0
+    for block in blocks:
+        parts.append(block.text)
+        characters += len(block.text)
+        if characters >= LANGUAGE_SAMPLE_CHARACTERS:
+            break
+    return detect_language("\n".join(parts))
+
+
+def _title(own: str | None, key: str) -> str:
+    title = one_line(own or "", limit=_TITLE_CHARACTERS)
+    return title or one_line(PurePosixPath(key).stem, limit=_TITLE_CHARACTERS) or "document"
+
+
+def _too_large(what: str, key: str) -> DocumentError:
+    return DocumentError(
+        what,
+        reason=Reason.TOO_LARGE,
+        where=key,
+        remedy="split the document, or raise the limit in the declaration",
     )

@@ -23,7 +23,7 @@ _HYPHEN: Final = "\x02"  # PDFium's mark for a hyphen at a line's end
 
 
 def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
-    """Blocks of a PDF, page after page; the title is the file's own when a person seems to have set it.
+    """Blocks of a PDF, page after page; the title is the file's own unless a program set it.
 
     Raises:
         DocumentError: ENCRYPTED, CORRUPT, TOO_LARGE beyond `max_pages`.

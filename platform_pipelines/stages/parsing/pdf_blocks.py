@@ -4,6 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 from platform_pipelines.core.documents import BlockKind, Place
@@ -62,8 +63,8 @@ def _style(rows: Sequence[Row], body: float) -> _Style:
     sizes = Counter(row.size for row in rows if row.size >= body * HEADING_RATIO)
     pitches = sorted(
         (a.middle - b.middle) / body
-        for a, b in zip(rows, rows[1:], strict=False)
-        if a.size == b.size == body and 0 < a.middle - b.middle
+        for a, b in pairwise(rows)
+        if a.size == b.size == body and a.middle > b.middle
     )
     pitch = pitches[len(pitches) // 2] if pitches else 1.2
     hangul = [row.pieces[-1] for row in rows if _HANGUL_END.search(row.text)]

@@ -214,5 +214,7 @@ def _extent(pieces: Sequence[Piece]) -> float:
 def _bands(pieces: Iterable[Piece], gutter: float) -> Iterator[tuple[bool, list[Piece]]]:
     """From the top: runs of pieces that cross the gutter, and runs that do not."""
     ordered = sorted(pieces, key=lambda p: -p.middle)
-    for crossing, band in groupby(ordered, key=lambda p: p.left < gutter - 1 < gutter + 1 < p.right):
+    for crossing, band in groupby(
+        ordered, key=lambda p: p.left < gutter - 1 < gutter + 1 < p.right
+    ):
         yield crossing, list(band)

@@ -34,9 +34,7 @@ def without_running_lines(
         seen.update({_shape(piece) for row in rows for piece in row})
     kept: list[list[Piece]] = []
     for (pieces, _), rows in zip(pages, margins, strict=True):
-        gone = {
-            id(piece) for row in rows if all(seen[_shape(p)] > 1 for p in row) for piece in row
-        }
+        gone = {id(piece) for row in rows if all(seen[_shape(p)] > 1 for p in row) for piece in row}
         kept.append([piece for piece in pieces if id(piece) not in gone])
     return kept
 

@@ -42,7 +42,7 @@ def continues_cell(widest: Sequence[Piece], row: Row) -> bool:
 
 @dataclass(slots=True)
 class _Cell:
-    """Lines of one column that belong together; `row` when one of them stands in a row's main line."""
+    """Lines of one column that belong together; `row` when one stands in a row's main line."""
 
     lines: list[Piece]
     row: int | None = None
@@ -51,8 +51,8 @@ class _Cell:
 def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     """Rows of cells under the columns of the row with the most pieces; wrapped cells are joined.
 
-    A row's main line is one with a piece in the first column; lines of a wrapped cell stand below it
-    (cells set to the top), or on both sides of it (cells set to the middle).
+    A row's main line is one with a piece in the first column; lines of a wrapped cell stand
+    below it (cells set to the top), or on both sides of it (cells set to the middle).
     """
     widest = max((row.pieces for row in rows), key=len)
     mains: list[float] = []

@@ -46,7 +46,7 @@ def _add_run(
 
 
 def _heading_lines(lines: list[str]) -> int:
-    """How many lines a heading takes at the start of a run: 0, 2 (underlined) or 3 (over and under)."""
+    """Lines that a heading takes at the start of a run: 0, 2 (underlined) or 3 (overlined too)."""
     over = len(lines) >= 3 and _is_rule_for(lines[0], lines[1]) and lines[2] == lines[0]
     if over:
         return 3

@@ -3,6 +3,7 @@
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from platform_pipelines.core.documents import BlockKind, Place, Reason
@@ -11,7 +12,7 @@ from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.parsing.draft import Draft, Outline, add_heading, pipe_rows
 
 if TYPE_CHECKING:
-    from pptx.presentation import Presentation
+    from pptx.presentation import Presentation as Deck
     from pptx.slide import Slide
 
 _DEEPEST_GROUP: Final = 8
@@ -38,13 +39,13 @@ def read_pptx(data: bytes, *, key: str) -> Draft:
     return draft
 
 
-def _open(data: bytes, key: str) -> "Presentation":
+def _open(data: bytes, key: str) -> "Deck":
     from lxml.etree import XMLSyntaxError
-    from pptx import Presentation as open_presentation
+    from pptx import Presentation
     from pptx.exc import PythonPptxError
 
     try:
-        return open_presentation(io.BytesIO(data))
+        return Presentation(io.BytesIO(data))
     except ValueError as error:
         raise DocumentError(
             "this is not a plain presentation (a template or one with macros?)",
@@ -120,8 +121,8 @@ def _table_rows(table: Any) -> list[list[str]]:
         rows.append([])
         for x, cell in enumerate(row.cells):
             if cell.is_merge_origin:
-                area = ((y + j, x + i) for j in range(cell.span_height) for i in range(cell.span_width))
-                covered.update(dict.fromkeys(area, cell.text))
+                area = product(range(y, y + cell.span_height), range(x, x + cell.span_width))
+                covered.update((place, cell.text) for place in area)
             rows[-1].append(covered.get((y, x), "") if cell.is_spanned else cell.text)
     return rows
 

@@ -18,7 +18,7 @@ Row = tuple[int, Sequence[str]]  # number in the file, counting from 1; the cell
 
 @dataclass(slots=True)
 class RecordWriter:
-    """Turns the rows of one sheet into blocks; a blank row followed by a header starts a new table."""
+    """Turns the rows of one sheet into blocks; a header below a blank row starts a new table."""
 
     draft: Draft
     place: Place
@@ -62,7 +62,7 @@ class RecordWriter:
             yield number, cells
 
     def _starts_table(self, texts: list[str], number: int) -> bool:
-        """Whether this row, the first after a blank one, is a caption or a header (and is taken)."""
+        """Whether this row, the first after a blank one, is taken as a caption or a header."""
         if len(texts) == 1 and len(texts[0]) <= _HEADER_CHARACTERS:
             self._flush()
             self._header = []
@@ -98,7 +98,7 @@ class RecordWriter:
 
 
 def record_line(header: Sequence[str], cells: Sequence[str]) -> str:
-    """One row as `header: value` pairs; empty cells are left out, unnamed columns have no header."""
+    """One row as `header: value` pairs without empty cells; unnamed columns have no header."""
     names = [*header, *[""] * (len(cells) - len(header))]
     pairs = zip(names, cells, strict=False)
     return " | ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)

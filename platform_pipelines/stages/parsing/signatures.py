@@ -1,4 +1,4 @@
-"""What the first bytes of a binary file say: which office format, or which format nobody reads here."""
+"""What a binary file's first bytes say: an office format, or one that nobody reads here."""
 
 import io
 import zipfile
@@ -41,7 +41,7 @@ def sniff_binary(data: bytes, key: str) -> DocumentType | None:
     """
     if _is_pdf(data):
         return DocumentType.PDF
-    if data.startswith(b"PK\x03\x04") or data.startswith(b"PK\x05\x06"):
+    if data.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return _office_type(data, key)
     if data.startswith(OLE2):
         raise _ole2_error(data, key)
@@ -58,7 +58,9 @@ def _is_pdf(data: bytes) -> bool:
     if b"%PDF-" not in head:
         return False
     # Junk before the header is legal; a text that merely speaks of `%PDF-` has no trailer.
-    return head.lstrip(b"\xef\xbb\xbf \t\r\n\0").startswith(b"%PDF-") or b"startxref" in data[-2048:]
+    return (
+        head.lstrip(b"\xef\xbb\xbf \t\r\n\0").startswith(b"%PDF-") or b"startxref" in data[-2048:]
+    )
 
 
 def _office_type(data: bytes, key: str) -> DocumentType:

@@ -17,7 +17,10 @@ from platform_pipelines.stages.parsing.records import RecordWriter, Row
 if TYPE_CHECKING:
     from openpyxl.workbook import Workbook
 
-_MERGED: Final = re.compile(rb"<(?:\w+:)?mergeCell\s[^>]{0,200}?ref=\"([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})\"")
+_MERGED: Final = re.compile(
+    rb"<(?:\w+:)?mergeCell\s[^>]{0,200}?ref=\"([A-Z]{1,3}\d{1,7}:[A-Z]{1,3}\d{1,7})\""
+)
+_ERRORS: Final = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 _MOST_MERGED_CELLS: Final = 100_000
 _SHEET_NAME_CHARACTERS: Final = 100
 
@@ -56,7 +59,7 @@ def _read_sheets(book: "Workbook", data: bytes, draft: Draft, key: str, cells_le
             continue
         sheet.reset_dimensions()  # the claimed size is often wrong, and may be a billion cells
         name = one_line(sheet.title, limit=_SHEET_NAME_CHARACTERS)
-        merged = _merged_cells(data, sheet._worksheet_path)
+        merged = _merged_cells(data, getattr(sheet, "_worksheet_path", ""))
         writer = RecordWriter(draft, Place(sheet=name), key, cells_left)
         cells_left = writer.write(_rows(sheet, merged))
 
@@ -98,7 +101,8 @@ def _merged_cells(data: bytes, path: str) -> Merged:
         xml = archive.read(path.lstrip("/"))
     merged: Merged = {}
     for found in _MERGED.finditer(xml):
-        left, top, _, bottom = range_boundaries(found.group(1).decode("ascii"))
+        bounds = range_boundaries(found.group(1).decode("ascii"))
+        left, top, _, bottom = (bound or 0 for bound in bounds)
         for row in range(top + 1, bottom + 1):
             merged[row, left] = (top, left)
             if len(merged) >= _MOST_MERGED_CELLS:
@@ -108,21 +112,18 @@ def _merged_cells(data: bytes, path: str) -> Merged:
 
 def cell_text(value: Any, number_format: str = "") -> str:
     """A cell's value as a reader would write it: ISO dates, percentages as shown, no `.0` tails."""
-    if value is None:
+    if value is None or value in _ERRORS:
         return ""
     if isinstance(value, bool):
         return "TRUE" if value else "FALSE"
     if isinstance(value, int | float):
         return _number_text(value, number_format)
     if isinstance(value, datetime.datetime):
-        midnight = value.time() == datetime.time()
-        return value.date().isoformat() if midnight else value.isoformat(sep=" ", timespec="minutes")
-    if isinstance(value, datetime.date):
-        return value.isoformat()
+        text = value.isoformat(sep=" ", timespec="minutes")
+        return text.removesuffix(" 00:00")
     if isinstance(value, datetime.time):
         return value.isoformat(timespec="minutes")
-    text = str(value)
-    return "" if text.startswith("#") and text in ("#N/A", "#REF!", "#VALUE!", "#NAME?") else text
+    return str(value)  # text, and dates, whose text is ISO
 
 
 def _number_text(value: float, number_format: str) -> str:
