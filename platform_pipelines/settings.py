@@ -13,6 +13,7 @@ from pathlib import Path
 from platform_pipelines.errors import ConfigurationError
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
+MAX_WORKERS = 256
 
 # What the libraries of the workers need to see; set for child processes, never for this one.
 WORKER_ENVIRONMENT = {
@@ -101,7 +102,13 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
         language_model=_language_model(env),
         actor=env.get("PLATFORM_ACTOR") or _user(),
-        workers=_number(env, "PLATFORM_WORKERS", default=os.cpu_count() or 2, low=1, high=256),
+        workers=_number(
+            env,
+            "PLATFORM_WORKERS",
+            default=min(os.cpu_count() or 2, MAX_WORKERS),
+            low=1,
+            high=MAX_WORKERS,
+        ),
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),

@@ -191,7 +191,7 @@ def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBase
         ConfigurationError: lists every wrong field with its value and what is allowed.
     """
     try:
-        return KnowledgeBaseSpec.model_validate(dict(values))
+        return KnowledgeBaseSpec.model_validate(values)
     except ValidationError as error:
         problems = [_problem(dict(details)) for details in error.errors(include_url=False)]
         raise ConfigurationError(

@@ -261,10 +261,11 @@ def _slice_floors(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
         for n in evidence.slices
         if n not in gated
     ]
+    means = evidence.slice_metrics
     tests = len(gated) * len(policy.slice_floors)
     for name in gated:
         for metric, floor in sorted(policy.slice_floors.items()):
-            mean = evidence.slice_metrics[name][metric]
+            mean = means[name][metric]
             slack = small_sample_allowance(
                 floor, mean.questions, confidence=policy.confidence, tests=tests
             )

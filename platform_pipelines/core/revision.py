@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.core.identity import digest_json
 from platform_pipelines.core.snapshot import ShardRecord
 from platform_pipelines.errors import IntegrityError
@@ -53,8 +53,12 @@ class Revision:
 
     @property
     def spec(self) -> KnowledgeBaseSpec:
-        """The declaration that it was built under."""
-        return KnowledgeBaseSpec.model_validate(dict(self.declaration))
+        """The declaration that it was built under.
+
+        Raises:
+            ConfigurationError: it was written under a schema that this version does not have.
+        """
+        return parse_declaration(self.declaration, where=f"revision {self.collection}")
 
     def to_json(self) -> str:
         """One JSON text that carries its own digest."""
@@ -76,7 +80,7 @@ def revision_from_json(text: str | bytes, *, where: str) -> Revision:
             record[field] = tuple(ShardRecord(**shard) for shard in record[field])
         revision = Revision(**record)
         digest = revision.digest
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"not a revision: {error}", where=where, remedy="run the refresh job again"
         ) from error

@@ -109,19 +109,19 @@ def snapshot_from_json(text: str | bytes, *, where: str) -> Snapshot:
             counts=record["counts"],
             details=record["details"],
         )
-        stored = record["digest"]
-    except (ValueError, KeyError, TypeError) as error:
+        stored, digest = record["digest"], snapshot.digest
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise IntegrityError(
             f"not a snapshot: {error}",
             where=where,
             remedy="delete this file; the next run remakes it",
         ) from error
-    if snapshot.digest != stored:
+    if digest != stored:
         raise IntegrityError(
             "the snapshot is not what its digest says",
             where=where,
             stored=stored,
-            expected=snapshot.digest,
+            expected=digest,
             remedy="delete this file; the next run remakes it",
         )
     return snapshot

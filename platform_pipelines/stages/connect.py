@@ -134,7 +134,7 @@ def embedder_from_record(record: Mapping[str, Any], embed: EmbedSpec) -> Embedde
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
 
-        return E5Embedder(Path(record["model_dir"]), threads=record["threads"], batch=4)
+        return E5Embedder(Path(record["model_dir"]), threads=record["threads"], batch=2)
     if embed.provider == "hash":
         from platform_pipelines.gateways.hash_embedder import HashEmbedder
 

@@ -38,6 +38,9 @@ def fitted(given_samples, **options) -> Calibration:
     return calibration
 
 
+FITTED = fitted(samples(10, 10, shift=2.0))
+
+
 def test_kinds_far_apart_are_told_apart_without_error() -> None:
     """The easy case must be exact, and stay finite though the classes separate."""
     calibration = fitted(samples(60, 12, shift=12.0))
@@ -101,7 +104,7 @@ def test_eight_of_each_kind_are_enough() -> None:
 
 
 def test_a_question_whose_answer_was_not_retrieved_is_one_to_refuse() -> None:
-    """To learn from failed searches as if they were answers teaches to answer everything."""
+    """Refusing where the search failed is right, and must not be counted as a false refusal."""
     drawn = samples(60, 12, shift=6.0)
     low = [replace(s, answerable=True, supported=False) for s in samples(20, 0, shift=0.0, seed=7)]
     calibration = fitted([*drawn, *low])
@@ -110,7 +113,7 @@ def test_a_question_whose_answer_was_not_retrieved_is_one_to_refuse() -> None:
     assert calibration.false_refusals <= 1
     naive = fitted([*drawn, *(replace(s, supported=None) for s in low)])
     assert naive.supported == 80
-    assert naive.false_answers > calibration.false_answers
+    assert naive.false_refusals > calibration.false_refusals + 10
 
 
 def test_a_feature_without_spread_is_ignored() -> None:
@@ -145,10 +148,10 @@ def test_not_finite_in_is_not_finite_out() -> None:
     assert calibration.probability((-1e300, -1e300)) < 1e-100
 
 
-@given(st.integers(0, 50))
-def test_a_record_round_trips_through_json(seed: int) -> None:
+@given(st.lists(st.floats(-9, 9), min_size=2, max_size=2).map(tuple), st.floats(0, 1))
+def test_a_record_round_trips_through_json(weights: tuple[float, ...], threshold: float) -> None:
     """Evidence keeps it, `ask` reads it: the same decision for the same features."""
-    calibration = fitted(samples(10, 10, shift=2.0, seed=seed))
+    calibration = replace(FITTED, weights=weights, threshold=threshold)
     record = json.loads(canonical_json(calibration_record(calibration)))
     assert calibration_from_record(record) == calibration
 
@@ -156,6 +159,6 @@ def test_a_record_round_trips_through_json(seed: int) -> None:
 @pytest.mark.parametrize("change", [{"weights": None}, {"bonus": 1}])
 def test_another_record_is_refused(change: dict[str, object]) -> None:
     """Fields of another version must not be guessed."""
-    record = {**calibration_record(fitted(samples(10, 10, shift=2.0))), **change}
+    record = {**calibration_record(FITTED), **change}
     with pytest.raises(IntegrityError, match="calibration"):
         calibration_from_record({k: v for k, v in record.items() if v is not None})

@@ -5,7 +5,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_pipelines.core.calibration import Calibration
@@ -68,6 +68,7 @@ def evidence(*rows: QuestionRow, questions: int | None = None) -> Evidence:
 SCORES = st.one_of(st.none(), st.floats(0, 1, allow_nan=False))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SCORES, SCORES, st.sampled_from(["ko", "en"])), max_size=6))
 def test_json_round_trip_keeps_content_and_name(values) -> None:
     """What release reads back is what evaluation wrote, to the last bit."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_pipelines.core.evidence import (
@@ -319,6 +319,7 @@ def test_a_policy_that_cannot_be_meant_is_refused(change: dict[str, object]) -> 
 SCORE = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([math.nan, math.inf]))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(SCORE, SCORE), min_size=1, max_size=25), st.floats(0, 1))
 def test_a_pass_always_means_what_it_says(pairs, floor: float) -> None:
     """Whatever the evidence: pass implies finite, above the floor, and enough of it."""
@@ -337,7 +338,7 @@ def test_a_pass_always_means_what_it_says(pairs, floor: float) -> None:
 
 
 def simulated(shift: float, *, runs: int, seed: int) -> dict[Status, float]:
-    """Verdicts on 80 questions in two languages; scores of live, of the new one moved by `shift`."""
+    """Verdicts on 80 questions in two languages; the new scores are moved by `shift`."""
     generator = np.random.default_rng(seed)
     slices = [{"language": "ko" if i % 2 else "en"} for i in range(80)]
     counted = dict.fromkeys(Status, 0)

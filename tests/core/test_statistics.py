@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_pipelines.core.statistics import (
@@ -68,6 +68,7 @@ def test_a_seed_gives_one_interval() -> None:
     assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_the_interval_holds_the_estimate_and_stays_among_the_values(values: list[float]) -> None:
     """A bound outside the data's range is a defect of the method."""
@@ -77,6 +78,7 @@ def test_the_interval_holds_the_estimate_and_stays_among_the_values(values: list
     assert interval.samples == len(values)
 
 
+@settings(deadline=None)
 @given(SCORES)
 def test_more_confidence_is_a_wider_interval(values: list[float]) -> None:
     """Holm and Bonferroni rest on it."""

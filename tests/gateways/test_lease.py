@@ -139,6 +139,17 @@ def test_a_lease_that_ran_out_is_taken_after_the_skew_of_clocks(store: ObjectSto
         assert not record_of(store).released
 
 
+def test_leaving_late_does_not_free_the_lease_of_the_next_holder(store: ObjectStore) -> None:
+    """Paused for an hour, then done: it must not open the door for a third run."""
+    clock = FakeClock()
+    late = lease(store, clock, "run-1").__enter__()
+    clock.advance(3600)
+    with lease(store, clock, "run-2") as second:
+        late.__exit__(None, None, None)
+        assert not record_of(store).released
+        second.check()
+
+
 def test_the_lease_of_a_dead_process_here_is_taken_at_once(store: ObjectStore) -> None:
     """Killed by hand, started again: nobody wants to wait a minute for a ghost."""
     clock = FakeClock()

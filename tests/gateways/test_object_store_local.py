@@ -5,6 +5,7 @@ import os
 import resource
 import subprocess
 import sys
+import time
 from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ from platform_pipelines.errors import (
     StorageFullError,
     UnavailableError,
 )
-from platform_pipelines.gateways.local_files import mapped
+from platform_pipelines.gateways.local_files import mapped, settle
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.gateways.obstore_store import open_store
 
@@ -68,6 +69,36 @@ def test_a_read_version_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
         head = store.head("a.md")
         assert head is not None
         assert head.version != version
+
+
+def test_a_version_is_only_told_when_its_tick_is_over(tmp_path: Path) -> None:
+    """Whatever the kernel's clock: after `settle`, an edit gets another time; so does a new file."""
+    path = tmp_path / "a.md"
+    store = open_store(tmp_path.as_uri())
+    for call in (
+        lambda: settle(path.stat()),
+        lambda: keys_of(store),
+        lambda: store.get("a.md"),
+        lambda: store.delete(["a.md"]),
+    ):
+        path.write_bytes(b"x")
+        soon = time.time_ns() + 20_000_001
+        os.utime(path, ns=(soon, soon))
+        call()
+        assert time.time_ns() > soon
+    path.write_bytes(b"x")
+    os.utime(path, (1e9, 1e9))
+    assert not settle(path.stat())
+
+
+def test_the_time_of_an_object_only_grows(tmp_path: Path) -> None:
+    """An inode freed by one write may come back in the next: only the time tells them apart."""
+    store = open_store(tmp_path.as_uri())
+    store.put("k", b"1")
+    ahead = time.time_ns() + 3_600_000_000_000
+    os.utime(tmp_path / "k", ns=(ahead, ahead))
+    store.put("k", b"2")
+    assert (tmp_path / "k").stat().st_mtime_ns > ahead
 
 
 def test_a_time_in_the_future_does_not_hold_up_a_listing(tmp_path: Path) -> None:

@@ -56,14 +56,20 @@ class LocalMilvus:
                 record = self._files.living_server() or self._start()
             except OSError as error:
                 raise self._cannot_write(error) from error
+            except UnavailableError:
+                self._release()
+                raise
             return f"http://127.0.0.1:{record.port}"
 
     def close(self) -> None:
         """Give the lease back; the server ends when nobody else holds one. Safe to call twice."""
         with self._mutex:
-            if self._lease is not None:
-                self._lease.close()
-                self._lease = None
+            self._release()
+
+    def _release(self) -> None:
+        if self._lease is not None:
+            self._lease.close()
+            self._lease = None
 
     def _hold_lease(self) -> None:
         if self._lease is not None:

@@ -1,10 +1,11 @@
 """Searching a collection or an alias: inside one tenant, in the dimension that is stored there."""
 
 import functools
+import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.errors import CapabilityError, DimensionError
+from platform_pipelines.errors import CapabilityError, DimensionError, UnavailableError
 from platform_pipelines.gateways.milvus.connection import Connection
 from platform_pipelines.gateways.milvus.schema import (
     SHOWN_FIELDS,
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.vector_store import Matrix
 
 SEARCH_QUERIES_PER_CALL = 256
+SEARCH_AGAIN_AFTER_SECONDS = (0.02, 0.1, 0.3)
 BREADTHS = ("ef", "search_list", "reorder_k", "itopk_size")
 HIGHER_IS_BETTER = ("COSINE", "IP")
 
@@ -91,11 +93,26 @@ class Searcher:
                 target, texts, field=SPARSE_FIELD, k=k, chosen=chosen, strong=strong
             )
             for number, answer in zip(page, answers, strict=True):
-                # A chunk that shares no word with the query may be listed with the score 0.
-                found[number] = hits_of([hit for hit in answer if hit["distance"] > 0], sign=1)
+                found[number] = _keyword_hits(answer)
         return found
 
-    def _search(
+    def _search(self, target: str, data: list[Any], **asked: Any) -> list[Any]:
+        """Ask, and ask again when the server fails quickly: a search changes nothing.
+
+        While an alias moves, Milvus 2.3 fails some searches ("failed to get delegator"), because its
+        proxy holds the shards of one collection and the id of the other.
+        """
+        give_up = time.monotonic() + self._connection.timeout_seconds / 2
+        for pause_seconds in SEARCH_AGAIN_AFTER_SECONDS:
+            try:
+                return self._ask(target, data, **asked)
+            except UnavailableError:
+                if time.monotonic() > give_up:
+                    raise
+                time.sleep(pause_seconds)
+        return self._ask(target, data, **asked)
+
+    def _ask(
         self,
         target: str,
         data: list[Any],
@@ -176,3 +193,13 @@ def _wide_enough(parameters: Mapping[str, int], *, k: int) -> dict[str, int]:
     return {
         name: max(value, k) if name in BREADTHS else value for name, value in parameters.items()
     }
+
+
+def _keyword_hits(answer: Sequence[Mapping[str, Any]]) -> list[Hit]:
+    """Milvus Lite gives BM25 scores below zero, a server above: best first either way.
+
+    A chunk that shares no word with the query may be listed with the score 0.
+    """
+    shared = [hit for hit in answer if hit["distance"] != 0]
+    sign = -1.0 if shared and shared[0]["distance"] < 0 else 1.0
+    return hits_of(shared, sign=sign)

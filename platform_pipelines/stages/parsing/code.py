@@ -40,6 +40,11 @@ _PATTERNS: Final = {
     "proto": r"(?:message|service|enum)\s+(?P<name>\w+)",
 }
 _COMPILED: Final = {language: re.compile(pattern) for language, pattern in _PATTERNS.items()}
+# Languages whose definitions have a body that ends; elsewhere one goes on to the next.
+_BODIES: Final = frozenset(
+    ("python", "shell", "javascript", "typescript", "java", "kotlin", "rust", "go", "c")
+)
+_INSIDE: Final = frozenset(")]}'\"#@/*{")  # a line that starts so closes, quotes, comments or leads
 # What stands directly above a definition and belongs to it.
 _LEADING: Final = re.compile(r"(?:@|#|//|/\*|\*|--|///)")
 _YAML_BREAK: Final = re.compile(r"---(?:\s|$)")
@@ -83,18 +88,34 @@ def _definitions(
     if pattern is None or size < _WHOLE_CHARACTERS.get(language, 0):
         yield start, end, ""
         return
-    first, name = start, ""
+    first, name, open_ended = start, "", True
     for number in range(start, end):
-        found = pattern.match(lines[number]) if lines[number][:1].strip() else None
-        if not found:
+        line = lines[number]
+        found = pattern.match(line) if line[:1].strip() else None
+        if found:
+            groups = found.groupdict()
+            following = groups.get("name") or groups.get("name2") or ""
+        elif open_ended or not _ends_definition(lines, number, language):
             continue
+        else:
+            following = ""
         cut = _with_leading(lines, number, first)
         if cut > first:
             yield first, cut, name
-        first = cut
-        groups = found.groupdict()
-        name = groups.get("name") or groups.get("name2") or ""
+        first, name, open_ended = cut, following, not (found and language in _BODIES)
     yield first, end, name
+
+
+def _ends_definition(lines: list[str], number: int, language: str) -> bool:
+    """Whether a line of top-level code stands below a finished definition, and not inside it."""
+    line = lines[number]
+    if not line[:1].strip() or line[0] in _INSIDE:
+        return False
+    if language == "python":
+        return True
+    before = reversed(lines[max(0, number - 20) : number])
+    above = next((row for row in before if row.strip() and not _LEADING.match(row)), "")
+    return above.rstrip().endswith(("}", "};", "});"))
 
 
 def _with_leading(lines: list[str], number: int, floor: int) -> int:

@@ -45,7 +45,7 @@ def find_delimiter(text: str, *, strict: bool = False) -> str | None:
         if not rows:
             continue
         columns, share = _regularity(rows)
-        if strict and not (len(rows) >= 3 and share == 1.0 and is_header(rows[0])):
+        if strict and not (share == 1.0 and _is_table(rows)):
             continue
         if columns >= 2 and share >= 0.8:
             found.append((share, columns, delimiter))
@@ -63,6 +63,13 @@ def _sample_rows(text: str, delimiter: str) -> list[list[str]]:
         return [row for row in islice(csv.reader(lines, delimiter=delimiter), _SAMPLE_ROWS) if row]
     except csv.Error:
         return []
+
+
+def _is_table(rows: list[list[str]]) -> bool:
+    """Three rows under a header whose cells do not read like the clauses of sentences."""
+    clauses = sum(cell[:1] == " " for row in rows for cell in row[1:])
+    cells = sum(len(row) - 1 for row in rows)
+    return len(rows) >= 3 and is_header(rows[0]) and clauses * 2 < cells
 
 
 def _regularity(rows: list[list[str]]) -> tuple[int, float]:

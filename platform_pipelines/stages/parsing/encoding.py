@@ -37,6 +37,10 @@ _ORDINARY: Final = re.compile(
 )
 _LIKELY: Final = re.compile("[\t\n\r -~가-힣]")
 _CONTROLS: Final = bytes(c for c in range(32) if c not in b"\t\n\r\f\x1b\x0b") + b"\x7f"
+# What Western European languages write beyond ASCII; in another code page's text they are rare.
+_WESTERN: Final = frozenset(
+    "àâäãåáæçéèêëíîïñóôöõøœùûúüßÀÂÄÁÅÆÇÉÈÊËÍÎÑÓÖÔØÚÜ’‘“”–—…•°§«»€£¥©®×·\u00a0"
+)
 _SAMPLE_BYTES: Final = 65_536
 
 
@@ -84,7 +88,9 @@ def reads_as_korean(text: str) -> bool:
     foreign = sum(1 for c in text if c > "\x7f")
     if not hangul:
         return False
-    everyday = len(hangul.encode("euc_kr", "ignore")) / 2 / len(hangul)
+    pairs = hangul.encode("cp949")
+    # The 2,350 syllables in daily use lie where both bytes are high; the rest are CP949's own.
+    everyday = sum(pairs[n] > 0xA0 < pairs[n + 1] for n in range(0, len(pairs), 2)) / len(hangul)
     common = len(_COMMON.findall(hangul)) / foreign
     hanja = len(_HANJA.findall(text)) / foreign
     enough_hangul = len(hangul) / foreign >= 0.5
@@ -125,12 +131,20 @@ def _wide(data: bytes) -> str | None:
 def _guessed(data: bytes) -> str | None:
     if looks_binary(data):
         return None
+    if _reads_as_western(_sample(data, "cp1252")) and _decodes(data, "cp1252"):
+        return "cp1252"
     from charset_normalizer import from_bytes
 
     best = from_bytes(data[:_SAMPLE_BYTES], steps=5, chunk_size=512).best()
     if best is None or not _decodes(data, best.encoding):
         return None
     return best.encoding if _ordinary_or_letters(_sample(data, best.encoding)) else None
+
+
+def _reads_as_western(text: str) -> bool:
+    """Mostly ASCII, and the rest what Western languages write (siblings of CP1252 fit as well)."""
+    foreign = [c for c in text if c > "\x7f"]
+    return len(foreign) <= 0.3 * len(text) and all(c in _WESTERN for c in foreign)
 
 
 def _ordinary_or_letters(text: str) -> bool:

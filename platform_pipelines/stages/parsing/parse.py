@@ -7,7 +7,6 @@ a worker that reads Markdown starts at once.
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import Final
 
@@ -65,6 +64,8 @@ class ParseLimits:
 @cache
 def parser_digest() -> str:
     """Digest of all code that decides what a document's blocks are: ours and the libraries'."""
+    from importlib.metadata import version  # 60 ms, and a worker does not need it
+
     return digest_parts(PARSER_VERSION, *(f"{name}=={version(name)}" for name in _LIBRARIES))
 
 

@@ -9,6 +9,8 @@ from platform_pipelines.stages.parsing.draft import Draft, Outline, add_heading
 
 _UNDERLINE: Final = re.compile(r"[=\-~^\"'#*]{3,}\s*$")
 _BULLET: Final = re.compile(r"\s*(?:[-*•·○●■□※▪]|\d{1,3}[.)]|[가-하]\.)\s+\S")
+_CAPITALS: Final = re.compile(r"[A-Z][A-Z0-9 &/,'()-]{2,60}$")  # a heading of a plain memo
+_CAPITALS_LEVEL: Final = 5
 _HEADING_COLUMNS: Final = 100
 
 
@@ -25,6 +27,8 @@ def read_plain(text: str) -> Draft:
         if end > start:
             _add_run(draft, outline, lines[start:end], start + 1, levels)
         start = end + 1
+    if draft.blocks and draft.blocks[0].kind is BlockKind.HEADING:
+        draft.title = draft.blocks[0].text
     return draft
 
 
@@ -32,6 +36,9 @@ def _add_run(
     draft: Draft, outline: Outline, lines: list[str], number: int, levels: list[str]
 ) -> None:
     """One run of lines without a blank one: perhaps a heading, then the rest as one block."""
+    if len(lines) == 1 and _CAPITALS.match(lines[0]):
+        add_heading(draft, outline, _CAPITALS_LEVEL, lines[0], Place(line=number))
+        return
     size = _heading_lines(lines)
     if size:
         title, mark = (lines[1], lines[0][0] * 2) if size == 3 else (lines[0], lines[1][0])
@@ -39,10 +46,22 @@ def _add_run(
             levels.append(mark)
         add_heading(draft, outline, levels.index(mark) + 1, title, Place(line=number))
     rest = lines[size:]
-    bullets = sum(1 for line in rest if _BULLET.match(line))
-    kind = BlockKind.LIST if bullets * 2 > len(rest) else BlockKind.PARAGRAPH
-    body = "\n".join(rest) if kind is BlockKind.LIST else unwrap_lines(rest)
-    draft.add(body, kind, Place(heading=outline.path, line=number + size))
+    place = Place(heading=outline.path, line=number + size)
+    if rest and _BULLET.match(rest[0]):
+        draft.add(_items(rest), BlockKind.LIST, place)
+    else:
+        draft.add(unwrap_lines(rest), BlockKind.PARAGRAPH, place)
+
+
+def _items(lines: list[str]) -> str:
+    """One line per item: lines that go on below an item are joined to it."""
+    items: list[list[str]] = []
+    for line in lines:
+        if not items or _BULLET.match(line):
+            items.append([line.rstrip()])
+        else:
+            items[-1].append(line.strip())
+    return "\n".join(" ".join(item) for item in items)
 
 
 def _heading_lines(lines: list[str]) -> int:

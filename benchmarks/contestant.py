@@ -1,0 +1,98 @@
+"""What is compared: something that brings one index up to a folder of documents."""
+
+import gc
+import hashlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+# One size for everybody: the product's `fixed` policy and RecursiveCharacterTextSplitter alike.
+CHUNK_CHARACTERS = 600
+CHUNK_OVERLAP = 60
+DIMENSION = 384
+BATCH_ROWS = 1_000
+
+T = TypeVar("T")
+
+
+class Contestant(Protocol):
+    """Opened on a home of its own; `refresh` opens all its state anew, as a new process would."""
+
+    name: str
+
+    def refresh(self) -> int:
+        """Bring the index up to the corpus; the rows it then holds, all of them searchable."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Wall seconds, and processor seconds of this process and its ended children."""
+
+    seconds: float
+    cpu_seconds: float
+    rows: int
+    facts: dict[str, object] = field(default_factory=dict[str, object])
+
+
+def timed(work: Callable[[], int]) -> Timed:
+    """Run it once; `work` answers with a count of rows."""
+    gc.collect()
+    cpu, start = _cpu_seconds(), time.perf_counter()
+    rows = work()
+    return Timed(time.perf_counter() - start, _cpu_seconds() - cpu, rows)
+
+
+def splitter():
+    """The splitter of the floor and of both peers."""
+    from langchain_text_splitters import RecursiveCharacterTextSplitter
+
+    return RecursiveCharacterTextSplitter(
+        chunk_size=CHUNK_CHARACTERS, chunk_overlap=CHUNK_OVERLAP
+    )
+
+
+def embedder():
+    """The free embedder of everybody."""
+    from platform_pipelines.gateways.hash_embedder import HashEmbedder
+
+    return HashEmbedder(DIMENSION)
+
+
+def read_documents(folder: Path) -> Iterator[tuple[str, str, str]]:
+    """(key, title, text) of every document, in the order of the keys."""
+    for path in sorted(folder.rglob("*.md")):
+        text = path.read_text(encoding="utf-8")
+        yield path.relative_to(folder).as_posix(), text.split("\n", 1)[0].removeprefix("# "), text
+
+
+def name_of(*parts: str) -> str:
+    """A chunk's id."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:32]
+
+
+@contextmanager
+def local_server(directory: Path) -> Iterator[str]:
+    """The address of a local Milvus that is up; it is told to end afterwards."""
+    import signal
+
+    from platform_pipelines.gateways.milvus.local_files import LocalFiles
+    from platform_pipelines.gateways.milvus.local_server import LocalMilvus
+
+    local = LocalMilvus(directory, idle_seconds=5)
+    try:
+        yield local.uri()
+    finally:
+        record = LocalFiles(directory).living_server()
+        local.close()
+        if record is not None:
+            os.kill(record.pid, signal.SIGTERM)
+
+
+def _cpu_seconds() -> float:
+    spent = os.times()
+    return spent.user + spent.system + spent.children_user + spent.children_system

@@ -1,0 +1,2 @@
+"""placeholder"""
+def measure_memory(*a): return iter(())

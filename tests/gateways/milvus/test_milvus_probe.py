@@ -1,0 +1,94 @@
+"""What the probe says a Milvus can do, and that it leaves nothing behind."""
+
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_pipelines.errors import IntegrityError, UnavailableError
+from platform_pipelines.gateways.milvus.probe import (
+    PREFIX,
+    capabilities_from_json,
+    capabilities_to_json,
+    product_of,
+)
+from platform_pipelines.gateways.milvus.store import MilvusStore
+from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec
+from tests.servers.milvus_server import free_port, milvus_server
+
+
+def test_milvus_lite_is_seen_for_what_it_is(lite: MilvusStore) -> None:
+    """Probed once: a second look is the same object."""
+    seen = lite.capabilities()
+    assert seen.product == "milvus-lite"
+    assert seen.index_kinds == ("FLAT", "IVF_FLAT", "HNSW")
+    assert seen.keyword_search
+    assert lite.capabilities() is seen
+    assert lite.collections(PREFIX) == []
+
+
+@pytest.mark.server
+def test_a_server_is_believed_only_what_it_built() -> None:
+    """Milvus 2.3.5 accepts DISKANN and GPU_IVF_FLAT on this machine and never builds either."""
+    store = MilvusStore(uri=milvus_server(), token=None, timeout_seconds=60, gpu=True)
+    seen = store.capabilities()
+    assert (seen.product, seen.version.startswith("2.3.5")) == ("milvus", True)
+    assert {"FLAT", "IVF_FLAT", "HNSW", "IVF_SQ8"} <= set(seen.index_kinds)
+    assert "GPU_IVF_FLAT" not in seen.index_kinds
+    assert not seen.keyword_search
+    assert {"GPU_CAGRA", "GPU_IVF_FLAT", "keywords"} <= set(seen.notes)
+    assert store.collections(PREFIX) == []
+    store.close()
+
+
+def test_leftovers_of_killed_probes_are_dropped(lite: MilvusStore) -> None:
+    """A probe that runs beside this one is left alone."""
+    old, young = f"{PREFIX}1000_x_flat", f"{PREFIX}{int(time.time())}_x_flat"
+    for name in (old, young, f"{PREFIX}unreadable"):
+        lite.create(CollectionSpec(name, 4, "L2", "FLAT", keyword=False))
+    MilvusStore(uri=lite._connection._endpoint, token=None, timeout_seconds=30).capabilities()
+    assert lite.collections(PREFIX) == [young]
+    lite.drop(young)
+
+
+def test_known_capabilities_are_not_probed_again() -> None:
+    """A store with a record needs no server to say what it can do."""
+    known = Capabilities("milvus", "2.6.0", ("HNSW",), keyword_search=True)
+    store = MilvusStore(uri="http://127.0.0.1:1", token=None, timeout_seconds=1, known=known)
+    assert store.capabilities() is known
+
+
+def test_a_server_that_is_down_has_no_capabilities() -> None:
+    """Not an empty list, which would be taken for an answer."""
+    uri = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(UnavailableError):
+        MilvusStore(uri=uri, token=None, timeout_seconds=1).capabilities()
+
+
+@given(
+    st.builds(
+        Capabilities,
+        product=st.sampled_from(["milvus", "milvus-lite"]),
+        version=st.text(),
+        index_kinds=st.lists(st.text()).map(tuple),
+        keyword_search=st.booleans(),
+        notes=st.dictionaries(st.text(), st.text()),
+    )
+)
+def test_capabilities_survive_json(capabilities: Capabilities) -> None:
+    """What a caller keeps is what it gets back."""
+    assert capabilities_from_json(capabilities_to_json(capabilities)) == capabilities
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"product": 1}', "null"])
+def test_a_broken_record_of_capabilities_is_typed(text: str) -> None:
+    """A half-written file must not look like a server without indexes."""
+    with pytest.raises(IntegrityError):
+        capabilities_from_json(text)
+
+
+def test_the_server_package_is_no_milvus_lite() -> None:
+    """Its version ends in `-lite`, and it has no BM25."""
+    assert product_of("milvus_lite-3.2.2") == ("milvus-lite", "3.2.2")
+    assert product_of("v2.3.5-lite") == ("milvus", "2.3.5-lite")

@@ -1,0 +1,131 @@
+"""Korean bytes become Korean text, whatever program wrote them."""
+
+import unicodedata
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from platform_pipelines.core.documents import Reason
+from platform_pipelines.errors import DocumentError
+from platform_pipelines.stages.parsing.encoding import decode_text, find_encoding, looks_binary
+
+KOREAN = "지식베이스의 리비전은 게이트를 통과해야 릴리스된다. GPU 노드 3대를 비웁니다.\n"
+WORDS = st.sampled_from(
+    [
+        "게이트는",
+        "증거를",
+        "읽고",
+        "답한다.",
+        "리비전의",
+        "GPU",
+        "노드를",
+        "비우기",
+        "똠방각하",
+        "펲시",
+    ]
+    + [
+        "장애가",
+        "발생하면",
+        "kubectl",
+        "get",
+        "nodes",
+        "확인하고,",
+        "다시",
+        "시작합니다.",
+        "2026년",
+    ]
+)
+SENTENCES = st.lists(WORDS, min_size=4, max_size=40).map(" ".join)
+
+
+@given(SENTENCES, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]))
+def test_korean_survives_every_unicode_encoding(text: str, encoding: str) -> None:
+    """UTF-16 without a byte order mark comes out of Windows tools all the time."""
+    assert decode_text(text.encode(encoding)) == text
+
+
+@given(SENTENCES)
+def test_korean_survives_cp949(text: str) -> None:
+    """CP949 holds syllables that EUC-KR lacks, and is legal Latin-1 and mostly legal GBK."""
+    assume(sum("가" <= c <= "힣" for c in text) >= 4)
+    assert decode_text(text.encode("cp949")) == text
+
+
+@given(st.text(min_size=1, max_size=300).filter(lambda t: "\0" not in t))
+def test_utf8_is_always_read_as_utf8(text: str) -> None:
+    """No guess may override bytes that decode strictly."""
+    assert find_encoding(text.encode("utf-8")) in ("utf-8", "utf-8-sig")
+
+
+@given(st.binary(max_size=300))
+def test_no_bytes_raise_anything_but_a_document_error(data: bytes) -> None:
+    """Whatever comes is text or a typed reason."""
+    try:
+        text = decode_text(data)
+    except DocumentError as error:
+        assert error.reason == Reason.UNDECODABLE
+    else:
+        assert unicodedata.is_normalized("NFC", text)
+
+
+def test_euc_kr_is_not_read_as_latin_1() -> None:
+    """Every EUC-KR byte is a legal Latin-1 letter: the result was ÁöÀÌ instead of 지식."""
+    assert decode_text(KOREAN.encode("euc-kr")) == KOREAN
+
+
+def test_a_short_korean_note_is_read_as_korean() -> None:
+    """Statistics need length; two words must do."""
+    assert decode_text("확인 바랍니다".encode("cp949")) == "확인 바랍니다"
+
+
+def test_chinese_bytes_are_not_read_as_korean() -> None:
+    """GBK decodes under CP949 without an error, into syllables that no Korean writes."""
+    chinese = "这是一份关于知识库的文件。我们在发布之前必须先进行评估，并且保存所有的证据。" * 5
+    assert decode_text(chinese.encode("gb18030")) == chinese
+
+
+def test_western_text_with_smart_quotes_is_not_read_as_korean() -> None:
+    """`don\\x92t` is a legal CP949 sequence."""
+    text = "We don’t know what the gate’s verdict was, and it’s the team’s job to find out. " * 3
+    assert decode_text(text.encode("cp1252")) == text
+
+
+def test_french_text_is_readable() -> None:
+    """The fallback for everything that is neither Unicode nor Korean."""
+    text = "Le résumé de l'été dernier a été envoyé à l'équipe française. Voilà la réponse. " * 4
+    assert decode_text(text.encode("latin-1")) == text
+
+
+def test_a_declared_charset_is_believed_after_unicode() -> None:
+    """An HTML page's `charset=euc-kr` settles a text too short to judge; a false one does not."""
+    assert decode_text("뷁".encode("cp949"), hint="euc-kr") == "뷁"
+    assert decode_text("한글".encode(), hint="euc-kr") == "한글"
+    assert decode_text("é".encode("latin-1"), hint="iso-8859-1") == "é"
+
+
+def test_decomposed_hangul_is_composed_after_decoding() -> None:
+    """One file from macOS and one from Windows hold the same words."""
+    assert decode_text(unicodedata.normalize("NFD", KOREAN).encode()) == KOREAN
+
+
+def test_utf32_with_a_mark_is_not_taken_for_utf16() -> None:
+    """The UTF-32 mark starts with the UTF-16 one."""
+    assert decode_text("가나".encode("utf-32")) == "가나"
+
+
+def test_undecodable_bytes_name_the_document() -> None:
+    """The quarantine page must say which one."""
+    with pytest.raises(DocumentError) as caught:
+        decode_text(b"\x81\x00\xff\x9d\x01" * 50, where="a/b.txt")
+    assert caught.value.reason == Reason.UNDECODABLE
+    assert caught.value.where == "a/b.txt"
+
+
+def test_binary_is_told_from_text() -> None:
+    """Control characters are rare in every text encoding, but UTF-16 is full of NULs."""
+    assert looks_binary(bytes(range(256)) * 10)
+    assert not looks_binary("plain\ttext\n".encode() * 50)
+    assert not looks_binary(KOREAN.encode("utf-16-le"))
+    assert not looks_binary(KOREAN.encode("cp949"))
+    assert not looks_binary("x".encode("utf-16"))
