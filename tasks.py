@@ -1,10 +1,10 @@
-"""Everything that a person or CI does with this checkout, with nothing but Python's standard library.
+"""Everything that a person or CI does with this checkout, with Python's standard library alone.
 
     python3 tasks.py demo     install what is needed, run the main job, ask the result a question
     python3 tasks.py test     install what is needed, run all tests
 
-`make` only calls this. The environment is made in .venv from the hash-pinned locks in requirements/,
-and made again when a lock changes.
+`make` only calls this. The environment is made in .venv from the hash-pinned locks in
+requirements/, and made again when a lock changes.
 """
 
 import argparse
@@ -38,7 +38,8 @@ def run(*command: str, check: bool = True, **extra: str) -> int:
     environment = {**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), **extra}
     environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-    code = subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False).returncode
+    finished = subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False)
+    code = finished.returncode
     if check and code != 0:
         sys.exit(code)
     return code
@@ -127,7 +128,7 @@ def lint() -> None:
     environment("test")
     run("ruff", "format", "--check", ".")
     run("ruff", "check", ".")
-    run("pyright")
+    run("pyright", "--pythonpath", str(BIN / "python"))
 
 
 def bench(arguments: list[str]) -> None:

@@ -42,9 +42,9 @@ class Timed:
 def timed(work: Callable[[], int]) -> Timed:
     """Run it once; `work` answers with a count of rows."""
     gc.collect()
-    cpu, start = _cpu_seconds(), time.perf_counter()
+    cpu, start = cpu_seconds(), time.perf_counter()
     rows = work()
-    return Timed(time.perf_counter() - start, _cpu_seconds() - cpu, rows)
+    return Timed(time.perf_counter() - start, cpu_seconds() - cpu, rows)
 
 
 def splitter():
@@ -93,6 +93,6 @@ def local_server(directory: Path) -> Iterator[str]:
             os.kill(record.pid, signal.SIGTERM)
 
 
-def _cpu_seconds() -> float:
+def cpu_seconds() -> float:
     spent = os.times()
     return spent.user + spent.system + spent.children_user + spent.children_system

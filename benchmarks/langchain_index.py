@@ -41,7 +41,7 @@ class LangChainIndex:
             cleanup="full",
             source_id_key="source",
             batch_size=BATCH_ROWS,
-            key_encoder="blake2b",
+            key_encoder="sha256",
         )
         return collection.finish()
 

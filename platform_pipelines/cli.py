@@ -1,7 +1,7 @@
 """`platform-pipelines`: use and look at what is released. `dg` does everything that builds it.
 
-Exit codes: 0 done; 1 an error that will come again; 2 wrong usage or configuration; 3 nothing found,
-or the answer is not known; 4 `doctor` found something broken; 75 an error that may pass: try again.
+Exit codes: 0 done; 1 an error that will come again; 2 wrong usage or configuration; 3 nothing
+found, or the answer is not known; 4 `doctor` found something broken; 75 try again later.
 """
 
 import json

@@ -26,8 +26,8 @@
         ├── StageTimeoutError
         └── WorkerLostError
 
-A message says what happened, where, what was stored and what expected, and what to do. The same facts
-are attributes (`where`, `stored`, `expected`, `remedy`), so that no caller parses text.
+A message says what happened, where, what was stored and what expected, and what to do. The same
+facts are attributes (`where`, `stored`, `expected`, `remedy`), so that no caller parses text.
 """
 
 

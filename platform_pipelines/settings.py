@@ -80,7 +80,8 @@ class Settings:
     @property
     def worker_environment(self) -> dict[str, str]:
         """The environment of worker processes: this one's, and what their libraries need."""
-        return {**os.environ, **WORKER_ENVIRONMENT}
+        scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
+        return {**os.environ, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from platform_pipelines.core.chunking.policy import policies_from_mapping
 from platform_pipelines.core.identity import digest_json
+from platform_pipelines.core.metrics import METRICS
 from platform_pipelines.errors import ConfigurationError
 
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
 
-METRICS = ("COSINE", "IP", "L2")
-GATE_METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
+SHIPPED_WINDOW_TOKENS = 512  # of multilingual-e5-small, and of the hash embedder
 
 
 class _Spec(BaseModel):
@@ -73,6 +74,11 @@ class EmbedSpec(_Spec):
     concurrency: int = Field(default=4, ge=1, le=256, description="requests at a time")
     profile: str = Field(default="cpu", description="the compute profile it runs on")
 
+    @property
+    def window(self) -> int:
+        """The longest text that the embedder reads, in tokens."""
+        return self.window_tokens or SHIPPED_WINDOW_TOKENS
+
     @model_validator(mode="after")
     def _complete(self) -> "EmbedSpec":
         if self.provider == "openai":
@@ -117,7 +123,7 @@ class GateSpec(_Spec):
     )
     k: int = Field(default=10, ge=1, le=100, description="chunks that an answer may use")
     floors: dict[str, float] = Field(
-        default_factory=dict, description=f"lowest allowed value of {', '.join(GATE_METRICS)}"
+        default_factory=dict, description=f"lowest allowed value of {', '.join(METRICS)}"
     )
     minimum_effect: float = Field(
         default=0.02, ge=0, le=1, description="a loss against live that does not matter"
@@ -134,8 +140,8 @@ class GateSpec(_Spec):
     @classmethod
     def _known(cls, floors: dict[str, float]) -> dict[str, float]:
         for metric, floor in floors.items():
-            if metric not in GATE_METRICS:
-                raise ValueError(f"unknown metric {metric!r}; allowed: {', '.join(GATE_METRICS)}")
+            if metric not in METRICS:
+                raise ValueError(f"unknown metric {metric!r}; allowed: {', '.join(METRICS)}")
             if not 0 <= floor <= 1:
                 raise ValueError(f"the floor of {metric} is {floor}; allowed: 0 to 1")
         return floors
@@ -191,7 +197,7 @@ def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBase
         ConfigurationError: lists every wrong field with its value and what is allowed.
     """
     try:
-        return KnowledgeBaseSpec.model_validate(values)
+        spec = KnowledgeBaseSpec.model_validate(values)
     except ValidationError as error:
         problems = [_problem(dict(details)) for details in error.errors(include_url=False)]
         raise ConfigurationError(
@@ -200,6 +206,8 @@ def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBase
             where=where,
             remedy="correct the fields above; `dg list components` and README.md show all of them",
         ) from error
+    policies_from_mapping(spec.chunk).check_window(spec.embed.window)
+    return spec
 
 
 def _problem(details: dict[str, Any]) -> str:

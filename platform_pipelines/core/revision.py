@@ -1,4 +1,4 @@
-"""A revision: one immutable index and everything that made it, enough to search it without its source.
+"""A revision: one immutable index and all that made it, enough to search it without its source.
 
 Its digest covers the documents, the policies, the models and the code versions of the stages; the
 collection's name carries it, evidence is about it, and the release log points at it.

@@ -26,7 +26,7 @@ class Capabilities:
 
 @dataclass(frozen=True, slots=True)
 class CollectionSpec:
-    """What a collection is to be. `index_parameters` and `search_parameters` are the server's own."""
+    """What a collection is to be; both kinds of parameters are the server's own."""
 
     name: str
     dimension: int

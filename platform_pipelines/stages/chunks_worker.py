@@ -22,7 +22,7 @@ from platform_pipelines.core.identity import canonical_json, digest_text
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
-from platform_pipelines.stages.tables import chunks_schema, read_table, write_table
+from platform_pipelines.stages.tables import chunks_schema, read_table, table_of, write_table
 
 Row = dict[str, Any]
 
@@ -84,10 +84,7 @@ def _tools(shared_json: str) -> _Tools:
 
 
 def _chunk_shard(tools: _Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
-    import pyarrow as pa
-
     standing = _standing(tools.store, item.get("previous"))
-    tables: list[pa.Table] = []
     rows: list[Row] = []
     counts = {"documents": 0, "kept": 0, "made": 0}
     for document in _documents(tools.store, item["documents"]):
@@ -102,8 +99,7 @@ def _chunk_shard(tools: _Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
         made = _chunk(tools, document, policy_name)
         rows.extend(made)
         counts["made"] += len(made)
-    tables.append(pa.Table.from_pylist(rows, schema=chunks_schema()))
-    write_table(tools.store, item["path"], tables[0])
+    write_table(tools.store, item["path"], table_of(rows, chunks_schema()))
     tokens = [row["tokens"] for row in rows]
     return {**counts, "rows": len(rows), "tokens": sum(tokens), "longest": max(tokens, default=0)}
 

@@ -32,7 +32,7 @@ from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.parsing.parse import parser_digest
-from platform_pipelines.stages.tables import documents_schema, read_table, write_table
+from platform_pipelines.stages.tables import documents_schema, read_table, table_of, write_table
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "documents"
@@ -282,8 +282,6 @@ def _book(
 
 def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
     """The shard's new file: kept rows as they were, made rows added, sorted by key."""
-    import pyarrow as pa
-
     rows = work.made
     if work.kept and work.previous is not None:
         old = read_table(workspace.store, work.previous.path).to_pylist()
@@ -291,9 +289,8 @@ def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
     rows = sorted(rows, key=lambda row: row["key"])
     if not rows:
         return None
-    table = pa.Table.from_pylist(rows, schema=documents_schema())
     path = f"{STAGE}/{work.shard:04d}-{work.input}.parquet"
-    write_table(workspace.store, path, table)
+    write_table(workspace.store, path, table_of(rows, documents_schema()))
     parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
     return ShardRecord(work.shard, work.input, source_digest(parsed), path, len(rows))
 

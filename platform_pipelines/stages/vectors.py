@@ -15,7 +15,13 @@ from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.tables import read_table, vectors_schema, write_table
+from platform_pipelines.stages.tables import (
+    read_table,
+    texts_column,
+    vectors_column,
+    vectors_schema,
+    write_table,
+)
 from platform_pipelines.stages.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -163,9 +169,8 @@ class _Embedding:
                 where=f"{self.workspace.name}, shard {shard}",
                 remedy="look at the embedder's log; no vector of this shard was stored",
             )
-        column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.reshape(-1)), dimension)
         table = pa.Table.from_arrays(
-            [pa.array(digests, pa.string()), column], schema=vectors_schema(dimension)
+            [texts_column(digests), vectors_column(matrix)], schema=vectors_schema(dimension)
         )
         write_table(self.workspace.store, self.plan.path(shard), table)
 

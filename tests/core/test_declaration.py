@@ -157,7 +157,7 @@ def test_each_wrong_field_is_named_with_its_value_and_what_is_allowed(
     assert allowed in what
 
 
-@pytest.mark.parametrize(("path", "low", "high", "below", "above"), BOUNDS, ids=lambda v: str(v))
+@pytest.mark.parametrize(("path", "low", "high", "below", "above"), BOUNDS, ids=str)
 def test_bounds_are_where_they_say(path: str, low: Any, high: Any, below: Any, above: Any) -> None:
     """Both ends are allowed, and nothing outside."""
     for value in (low, high):
@@ -342,15 +342,20 @@ def test_a_declaration_comes_back_from_its_record(
     assert again.digest == spec.digest
 
 
+def outcome(values: dict[str, Any]) -> str:
+    """The digest of what was declared, or the words of the refusal; any other error is raised."""
+    try:
+        return parsed(values).digest
+    except ConfigurationError as error:
+        return error.what
+
+
 @given(path=st.sampled_from([wrong[0] for wrong in WRONG]), value=st.none() | st.text(max_size=3))
 def test_no_value_escapes_as_another_error(path: str, value: Any) -> None:
     """Whatever is written: a declaration, or a ConfigurationError that names the field."""
-    try:
-        spec = parsed(declared(path, value))
-    except ConfigurationError as error:
-        assert f"    {path} = " in error.what or f"    {path.split('.')[0]} = " in error.what
-    else:
-        assert len(spec.digest) == 32
+    told = outcome(declared(path, value))
+    group = path.partition(".")[0]
+    assert len(told) == 32 or f"    {path} = " in told or f"    {group} = " in told
 
 
 def test_digests_tell_declarations_apart() -> None:

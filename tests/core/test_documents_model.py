@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import FrozenInstanceError, fields
+from enum import StrEnum
 
 import pytest
 from hypothesis import given
@@ -58,7 +59,10 @@ def test_a_place_record_holds_only_what_is_known(place: Place) -> None:
 
 def test_defaults_are_left_out_and_korean_is_readable() -> None:
     """A paragraph without a place is its text alone; the file can be read by a person."""
-    blocks = (Block("한 문단"), Block("Title", BlockKind.HEADING, Place(heading=("Title",), page=3)))
+    blocks = (
+        Block("한 문단"),
+        Block("Title", BlockKind.HEADING, Place(heading=("Title",), page=3)),
+    )
     assert json.loads(blocks_to_json(blocks)) == [
         {"t": "한 문단"},
         {"t": "Title", "k": "heading", "p": {"heading": ["Title"], "page": 3}},
@@ -101,6 +105,6 @@ def test_a_block_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize("kind", [DocumentType, Reason, BlockKind])
-def test_stored_names_are_lower_case_words(kind: type) -> None:
+def test_stored_names_are_lower_case_words(kind: type[StrEnum]) -> None:
     """They are columns of tables, metric labels and keys in YAML: the value is the name."""
     assert [str(one) for one in kind] == [one.name.lower() for one in kind]

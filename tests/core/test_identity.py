@@ -25,7 +25,9 @@ from platform_pipelines.core.identity import (
 )
 
 ROOT = Path(__file__).resolve().parents[2]
-LEAVES = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+LEAVES = (
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
+)
 VALUES = st.recursive(
     LEAVES | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),

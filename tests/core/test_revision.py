@@ -97,7 +97,7 @@ def test_content_and_how_it_is_searched_are_the_identity(other: Revision) -> Non
 
 def test_the_order_of_the_index_parameters_is_not_the_identity() -> None:
     """A record that was written by another process may hold them in another order."""
-    turned = dict(reversed(REVISION.index.items()))
+    turned = {name: REVISION.index[name] for name in reversed(list(REVISION.index))}
     assert replace(REVISION, index=turned).digest == REVISION.digest
 
 

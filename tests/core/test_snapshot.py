@@ -42,7 +42,9 @@ def documents(contents: dict[int, str]) -> Snapshot:
 def made(plan: ShardPlan, *, settings: str = "s") -> Snapshot:
     """What a stage writes that does all of its plan."""
     new = {s.shard: plan.record(s.shard, rows=1) for s in plan.changed}
-    return Snapshot(plan.stage, settings, tuple((new | dict(plan.standing))[n] for n in plan.wanted))
+    return Snapshot(
+        plan.stage, settings, tuple((new | dict(plan.standing))[n] for n in plan.wanted)
+    )
 
 
 CONTENTS = st.dictionaries(st.integers(0, 15), st.sampled_from("abc"), max_size=8)
@@ -241,9 +243,7 @@ def test_new_content_has_a_new_name_and_keeps_what_was() -> None:
     plan = plan_shards("chunks", documents({3: "b"}), previous, settings="s")
     assert plan.path(3) == f"chunks/0003-{plan.wanted[3]}.parquet"
     assert plan.previous[3].path != plan.path(3)
-    assert plan.record(3, rows=9) == ShardRecord(
-        3, plan.wanted[3], plan.wanted[3], plan.path(3), 9
-    )
+    assert plan.record(3, rows=9) == ShardRecord(3, plan.wanted[3], plan.wanted[3], plan.path(3), 9)
 
 
 def test_stages_and_settings_do_not_share_names() -> None:

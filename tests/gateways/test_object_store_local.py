@@ -72,7 +72,7 @@ def test_a_read_version_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:
 
 
 def test_a_version_is_only_told_when_its_tick_is_over(tmp_path: Path) -> None:
-    """Whatever the kernel's clock: after `settle`, an edit gets another time; so does a new file."""
+    """Whatever the kernel's clock: after it, an edit gets another time; so does a new file."""
     path = tmp_path / "a.md"
     store = open_store(tmp_path.as_uri())
     for call in (

@@ -103,19 +103,17 @@ def _asset(
     }
     if stage.name == "release":
 
-        @dg.asset(**arguments)
         def release_asset(
             context: dg.AssetExecutionContext, config: ReleaseConfig
         ) -> dg.MaterializeResult:
             return _materialize(context, spec, stage, allow_rolled_back=config.allow_rolled_back)
 
-        return release_asset
+        return dg.asset(**arguments)(release_asset)
 
-    @dg.asset(**arguments)
     def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return _materialize(context, spec, stage)
 
-    return stage_asset
+    return dg.asset(**arguments)(stage_asset)
 
 
 def _description(spec: KnowledgeBaseSpec, stage: StageDescription) -> str:
@@ -133,6 +131,7 @@ def _materialize(
     workspace, outcome = run_stage(
         context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
     )
+    context.log.info("%s: %s", stage.name, pages.what_happened(outcome).replace("*", ""))
     return dg.MaterializeResult(
         metadata=pages.metadata(workspace, stage.name, outcome),
         data_version=dg.DataVersion(outcome.snapshot.digest),

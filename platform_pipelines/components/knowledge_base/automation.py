@@ -16,6 +16,9 @@ from platform_pipelines.stages.workspace import STAGES, open_workspace
 ROLLBACK_SECONDS = 600
 SENSOR_SECONDS = 60
 
+# The console shows what the stages say, not every event of Dagster; the web UI has those.
+QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+
 
 class RollbackConfig(dg.Config):
     """To which revision, and why. Empty: the newest earlier one whose index is kept."""
@@ -32,6 +35,7 @@ def build_refresh_job(spec: KnowledgeBaseSpec) -> Any:
         description=f"Bring {spec.name} up to its source; release it if the gate passes.",
         executor_def=dg.in_process_executor,  # 0.05 s a step; 5 s in a process of its own
         tags=job_tags(spec),
+        config=QUIET,
     )
 
 

@@ -26,6 +26,7 @@ from platform_pipelines.core.declaration import (
     parse_declaration,
 )
 from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.gateways.obstore_store import open_store
 
 
 def _documented(model: type[BaseModel], text: str) -> str:
@@ -111,14 +112,28 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
             ConfigurationError: names the field, its value and what is allowed.
         """
         spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
-        assets = build_assets(spec)
-        refresh = build_refresh_job(spec)
-        return dg.Definitions(
-            assets=assets,
-            jobs=[refresh, build_rollback_job(spec)],
-            schedules=[build_schedule(spec, refresh)],
-            sensors=[build_sensor(spec, refresh)],
-        )
+        try:
+            return _definitions(spec)
+        except dg.DagsterInvalidDefinitionError as error:  # it knows values, not our fields
+            refresh = spec.refresh
+            raise ConfigurationError(
+                f"Dagster refuses the declaration of {spec.name}: {error}",
+                where=str(context.path),
+                stored=f"owner = {spec.owner!r}, refresh.cron = {refresh.cron!r}, "
+                f"refresh.timezone = {refresh.timezone!r}",
+                expected="`team:name` or an e-mail address, a cron of five fields, an IANA name",
+                remedy="correct the field that the message is about",
+            ) from error
+
+
+def _definitions(spec: KnowledgeBaseSpec) -> dg.Definitions:
+    refresh = build_refresh_job(spec)
+    return dg.Definitions(
+        assets=build_assets(spec),
+        jobs=[refresh, build_rollback_job(spec)],
+        schedules=[build_schedule(spec, refresh)],
+        sensors=[build_sensor(spec, refresh)] if spec.refresh.watch else [],
+    )
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
@@ -139,6 +154,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
 
 def _absolute_url(value: str, folder: Path) -> str:
     if "://" in value:
+        open_store(value)  # touches nothing; refuses what is no URL of a store
         return value
     if value.startswith(("~", "$")):
         raise ConfigurationError(

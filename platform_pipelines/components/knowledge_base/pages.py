@@ -19,15 +19,16 @@ def metadata(workspace: Workspace, stage: str, outcome: StageOutcome) -> Page:
     """The metadata of one materialisation."""
     snapshot = outcome.snapshot
     page: Page = {
-        "what_happened": dg.MetadataValue.md(_what_happened(outcome)),
+        "what_happened": dg.MetadataValue.md(what_happened(outcome)),
         "digest": snapshot.digest,
     }
     return page | _PAGES[stage](workspace, outcome)
 
 
-def _what_happened(outcome: StageOutcome) -> str:
+def what_happened(outcome: StageOutcome) -> str:
+    """One line for people."""
     if not outcome.is_changed:
-        return "**Nothing changed**: nothing was read and nothing was written."
+        return "**Nothing changed**: nothing read, nothing written."
     changes = {k: v for k, v in outcome.changes.items() if k != "content_changed" and v}
     text = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(changes.items()))
     if not outcome.changes.get("content_changed", 1):
@@ -44,6 +45,16 @@ def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.Meta
     lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
     lines += [f"| {' | '.join(cell(row.get(c, '')) for c in columns)} |" for row in rows]
     return dg.MetadataValue.md("\n".join(lines))
+
+
+def _bars(counts: Mapping[str, int], *, width: int = 24) -> dg.MetadataValue:
+    """Counts as a table with bars: short enough for the web UI to show it without a click."""
+    most = max(counts.values(), default=0) or 1
+    rows = [
+        {"": name, "count": count, "share": "█" * round(width * count / most)}
+        for name, count in counts.items()
+    ]
+    return _table(rows, ["", "count", "share"])
 
 
 def _numbers(counts: Mapping[str, int], prefix: str) -> list[Mapping[str, Any]]:
@@ -75,11 +86,9 @@ def _chunks(workspace: Workspace, outcome: StageOutcome) -> Page:
         "tokens": counts.get("tokens", 0),
         "longest_tokens": counts.get("longest", 0),
         "types": _table(_numbers(counts, "type:"), ["name", "count"]),
-        "lengths": plots.bars(
-            {int(k): v for k, v in lengths.items()},
-            title="Chunk length",
-            x="tokens",
-            y="chunks",
+        "lengths": _bars({f"{k} tokens and more": v for k, v in lengths.items()}),
+        "lengths_picture": plots.bars(
+            {int(k): v for k, v in lengths.items()}, title="Chunk length", x="tokens", y="chunks"
         ),
     }
 
@@ -139,8 +148,11 @@ def _measured(evidence: Evidence) -> Page:
         page["own_document_at_k"] = evidence.sample.own_at_k
     if not evidence.rows:
         return page
-    page["metrics"] = _table(_metric_rows(evidence), ["slice", "questions", *_METRICS])
-    page["hit_by_rank"] = plots.first_relevant_rank(evidence)
+    rows = _metric_rows(evidence)
+    page["metrics"] = _table(_short_rows(rows), ["", "n", *_SHORT_METRICS.values()])
+    page["metrics_of_all_slices"] = _table(rows, ["slice", "questions", *_METRICS])
+    page["first_relevant_at_rank"] = _bars(plots.ranks(evidence))
+    page["first_relevant_picture"] = plots.first_relevant_rank(evidence)
     failures = [
         {"question": r.question_id, "failure": r.candidate.failure or "not among the first k"}
         for r in evidence.rows
@@ -159,12 +171,33 @@ def _calibration(evidence: Evidence) -> Page:
         return {"i_do_not_know": evidence.calibration_reason}
     rows = [
         {"error": "false answers", "count": found.false_answers, "of": found.unanswerable},
-        {"error": "false refusals", "count": found.false_refusals, "of": found.answerable},
+        {"error": "false refusals", "count": found.false_refusals, "of": found.supported},
+        {
+            "error": "answered without the answer in the context",
+            "count": found.unsupported_answers,
+            "of": found.answerable - found.supported,
+        },
     ]
     return {"i_do_not_know": _table(rows, ["error", "count", "of"])}
 
 
+_SHORT_METRICS = {
+    "hit_at_1": "hit@1",
+    "hit_at_k": "hit@k",
+    "mrr": "MRR",
+    "context_recall": "recall",
+}
 _METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
+
+
+def _short_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """All questions and each language, in columns narrow enough for the page."""
+    return [
+        {"": str(row["slice"]).removeprefix("language="), "n": row["questions"]}
+        | {short: row[metric] for metric, short in _SHORT_METRICS.items()}
+        for row in rows
+        if not str(row["slice"]).startswith("document_type=")
+    ]
 
 
 def _metric_rows(evidence: Evidence) -> list[Mapping[str, Any]]:
@@ -185,10 +218,9 @@ def _release(workspace: Workspace, outcome: StageOutcome) -> Page:
         {
             "no.": e.sequence,
             "action": str(e.action),
-            "revision": e.revision[:12],
-            "at": e.at,
+            "revision": e.revision[:8],
+            "at": e.at[:16].replace("T", " "),
             "by": e.actor,
-            "evidence": (e.evidence_digest or "")[:12],
             "why": e.reason,
         }
         for e in reversed(log)
@@ -199,7 +231,7 @@ def _release(workspace: Workspace, outcome: StageOutcome) -> Page:
         "collection": details["collection"],
         "released_at": details["released_at"],
         "dropped_collections": len(details["dropped"]),
-        "log": _table(rows, ["no.", "action", "revision", "at", "by", "evidence", "why"]),
+        "log": _table(rows, ["no.", "action", "revision", "at", "by", "why"]),
     }
 
 

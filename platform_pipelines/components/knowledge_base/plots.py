@@ -28,6 +28,13 @@ def bars(counts: Mapping[int, int], *, title: str, x: str, y: str) -> dg.Metadat
     return _picture(figure, title)
 
 
+def ranks(evidence: Evidence) -> dict[str, int]:
+    """How many questions found their first relevant chunk at which rank; the misses last."""
+    found = Counter(_rank(row.candidate.value("mrr"), evidence.k) for row in evidence.rows)
+    named = {str(rank): found[rank] for rank in range(1, evidence.k + 1) if found[rank]}
+    return named | {"not found": found[evidence.k + 1]}
+
+
 def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
     """At which rank the first relevant chunk stood, by language."""
     title = "Rank of the first relevant chunk"

@@ -102,7 +102,7 @@ class ChatPolicy(_Policy):
 
     kind: ClassVar[str] = "chat"
     ranges: ClassVar = {"size": _TOKENS, "overlap": (0, 20)}
-    size: int = 256
+    size: int = 128
     overlap: int = 1
 
 
@@ -195,9 +195,9 @@ def _wrong(where: str, value: object, allowed: str) -> ConfigurationError:
 
 
 def _shipped() -> dict[DocumentType, ChunkPolicy]:
-    """Small chunks: a 256-token passage is found more surely than a 512-token one, and fits e5."""
+    """Small chunks: on the sample corpus e5 finds 256 tokens more surely than 512."""
     headed = MarkdownPolicy()
-    rows = TokensPolicy(size=192, overlap=0)  # a row is whole and repeats its header's names
+    rows = TokensPolicy(size=128, overlap=0)  # a row is whole and repeats its header's names
     return {
         DocumentType.MARKDOWN: headed,
         DocumentType.HTML: headed,

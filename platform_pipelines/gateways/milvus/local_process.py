@@ -235,6 +235,10 @@ def _listen(database: Any) -> "tuple[grpc.Server, int]":
             ("grpc.max_receive_message_length", MESSAGE_MAX_BYTES),
             ("grpc.max_send_message_length", MESSAGE_MAX_BYTES),
             ("grpc.so_reuseport", 0),
+            # pymilvus pings every 10 s; by default gRPC servers hang up on such clients.
+            ("grpc.keepalive_permit_without_calls", 1),
+            ("grpc.http2.min_recv_ping_interval_without_data_ms", 1_000),
+            ("grpc.http2.max_ping_strikes", 0),
         ],
     )
     servicer.milvus_pb2_grpc.add_MilvusServiceServicer_to_server(

@@ -99,8 +99,8 @@ class Searcher:
     def _search(self, target: str, data: list[Any], **asked: Any) -> list[Any]:
         """Ask, and ask again when the server fails quickly: a search changes nothing.
 
-        While an alias moves, Milvus 2.3 fails some searches ("failed to get delegator"), because its
-        proxy holds the shards of one collection and the id of the other.
+        While an alias moves, Milvus 2.3 fails some searches ("failed to get delegator"): its proxy
+        then holds the shards of one collection and the id of the other.
         """
         give_up = time.monotonic() + self._connection.timeout_seconds / 2
         for pause_seconds in SEARCH_AGAIN_AFTER_SECONDS:

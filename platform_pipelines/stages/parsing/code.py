@@ -40,6 +40,7 @@ _PATTERNS: Final = {
     "proto": r"(?:message|service|enum)\s+(?P<name>\w+)",
 }
 _COMPILED: Final = {language: re.compile(pattern) for language, pattern in _PATTERNS.items()}
+_SMALLEST_CHARACTERS: Final = 400  # of a piece of a configuration file
 # Languages whose definitions have a body that ends; elsewhere one goes on to the next.
 _BODIES: Final = frozenset(
     ("python", "shell", "javascript", "typescript", "java", "kotlin", "rust", "go", "c")
@@ -88,22 +89,33 @@ def _definitions(
     if pattern is None or size < _WHOLE_CHARACTERS.get(language, 0):
         yield start, end, ""
         return
-    first, name, open_ended = start, "", True
+    smallest = _SMALLEST_CHARACTERS if language in _WHOLE_CHARACTERS else 0
+    first, name, open_ended, gathered = start, "", True, 0
     for number in range(start, end):
         line = lines[number]
-        found = pattern.match(line) if line[:1].strip() else None
-        if found:
-            groups = found.groupdict()
-            following = groups.get("name") or groups.get("name2") or ""
-        elif open_ended or not _ends_definition(lines, number, language):
+        gathered += len(line) + 1
+        following = _definition(pattern, line)
+        if following is None and (open_ended or not _ends_definition(lines, number, language)):
             continue
-        else:
-            following = ""
         cut = _with_leading(lines, number, first)
-        if cut > first:
+        if cut > first and gathered > smallest:
             yield first, cut, name
-        first, name, open_ended = cut, following, not (found and language in _BODIES)
+            first, name, gathered = cut, following or "", 0
+        elif cut == first:
+            name = following or ""
+        else:
+            name = ""  # several small definitions in one piece
+        open_ended = following is None or language not in _BODIES
     yield first, end, name
+
+
+def _definition(pattern: re.Pattern[str], line: str) -> str | None:
+    """The name of the definition that a line starts (perhaps empty); None when it starts none."""
+    found = pattern.match(line) if line[:1].strip() else None
+    if found is None:
+        return None
+    groups = found.groupdict()
+    return groups.get("name") or groups.get("name2") or ""
 
 
 def _ends_definition(lines: list[str], number: int, language: str) -> bool:

@@ -28,6 +28,7 @@ _HTML_START: Final = re.compile(
     r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!--.{0,2000}?-->\s*)*<(?:!doctype\s+html|html|head|body)\b",
     re.IGNORECASE | re.DOTALL,
 )
+_ANY_TAG: Final = re.compile(r"</?[a-z][a-z0-9]*[\s/>]|<!", re.IGNORECASE)
 _HTML_TAG: Final = re.compile(
     r"</(?:p|div|table|ul|ol|h[1-6]|body|html|span|a|li|td|title)>", re.IGNORECASE
 )
@@ -89,7 +90,7 @@ def classify_text(text: str, key: str) -> tuple[DocumentType, str | None]:
     extension = PurePosixPath(key).suffix[1:].lower()
     head = text[:_SAMPLE_CHARACTERS]
     start = head.lstrip()[:1]
-    if start == "<" and (_HTML_START.match(head) or _is_fragment(head, extension)):
+    if "<" in head and _is_html(head, extension):
         return DocumentType.HTML, None
     if start in ("{", "["):
         kind = _json_type(text)
@@ -117,11 +118,14 @@ def _prose_or_table(text: str, head: str) -> DocumentType:
     return DocumentType.CSV if find_delimiter(text, strict=True) else DocumentType.TEXT
 
 
-def _is_fragment(head: str, extension: str) -> bool:
-    """HTML without its frame: closing tags of the body's elements; one is enough when so named."""
-    wanted = 1 if extension in _HTML_NAMES else 3
-    not_markdown = extension not in _MARKDOWN_NAMES and language_by_name(f"a.{extension}") is None
-    return not_markdown and len(_HTML_TAG.findall(head)) >= wanted
+def _is_html(head: str, extension: str) -> bool:
+    """A page with its frame, or a fragment: any tag when it is named so, else closing ones."""
+    if head.lstrip()[:1] == "<" and _HTML_START.match(head):
+        return True
+    if extension in _HTML_NAMES:
+        return _ANY_TAG.search(head) is not None
+    named = extension in _MARKDOWN_NAMES or language_by_name(f"a.{extension}") is not None
+    return head.lstrip()[:1] == "<" and not named and len(_HTML_TAG.findall(head)) >= 3
 
 
 def _is_chat(text: str) -> bool:

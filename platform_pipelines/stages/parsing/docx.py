@@ -48,9 +48,10 @@ def _open(data: bytes, key: str) -> "WordDocument":
     try:
         return Document(io.BytesIO(data))
     except ValueError as error:
+        foreign = "is not a" in str(error)  # the only sign: a template, or a file with macros
         raise DocumentError(
-            "this is not a plain Word document (a template or one with macros?)",
-            reason=Reason.UNSUPPORTED,
+            f"this is not a plain Word document: {error}",
+            reason=Reason.UNSUPPORTED if foreign else Reason.CORRUPT,
             where=key,
             remedy="save it as DOCX",
         ) from error

@@ -94,7 +94,7 @@ def reads_as_korean(text: str) -> bool:
     common = len(_COMMON.findall(hangul)) / foreign
     hanja = len(_HANJA.findall(text)) / foreign
     enough_hangul = len(hangul) / foreign >= 0.5
-    return everyday >= 0.8 and (common >= 0.15 or (enough_hangul and hanja <= 0.1))
+    return everyday >= 0.5 and (common >= 0.15 or (enough_hangul and hanja <= 0.1))
 
 
 def _by_rules(data: bytes, hint: str | None) -> str | None:

@@ -22,11 +22,13 @@ _TAG: Final = re.compile(
     re.IGNORECASE,
 )
 _BREAK: Final = re.compile(r"<br\s*/?>", re.IGNORECASE)
-_COMMENT: Final = re.compile(r"<!--.{0,5000}?-->", re.DOTALL)
 _STRONG: Final = re.compile(r"(\*{1,3})(?=\S)([^*\n]{1,2000}?)(?<=\S)\1")
 _UNDERSCORE: Final = re.compile(r"(?<![\w_])(_{1,3})(?=\S)([^_\n]{1,2000}?)(?<=\S)\1(?![\w_])")
 _STRIKE: Final = re.compile(r"~~(?=\S)([^~\n]{1,2000})~~")
 _ESCAPE: Final = re.compile(r"\\([!-/:-@\[-`{-~])")
+
+_ESCAPED: Final = 0xF100
+_HIDDEN: Final = re.compile("[\uf121-\uf17e]")
 
 
 def plain_inline(text: str) -> str:
@@ -45,21 +47,40 @@ def plain_inline(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    escaped = "\\" in text
+    if escaped:  # out of reach of the other patterns, in the private use area
+        text = _ESCAPE.sub(lambda m: chr(_ESCAPED + ord(m.group(1))), text)
     if "[" in text:
         text = _IMAGE.sub(r"\1", text)
         text = _REFERENCE.sub(r"\1", _LINK.sub(_link_text, text))
     if "<" in text:
-        text = _BREAK.sub("\n", _COMMENT.sub("", text))
+        text = _BREAK.sub("\n", _without_comments(text))
         text = _TAG.sub("", _AUTOLINK.sub(r"\1", text))
+    text = _emphasis(text)
+    if "&" in text:
+        text = html.unescape(text)
+    return _HIDDEN.sub(lambda m: chr(ord(m.group()) - _ESCAPED), text) if escaped else text
+
+
+def _without_comments(text: str) -> str:
+    """By searching, not by a pattern: of a million comments that never end each would be tried."""
+    parts: list[str] = []
+    position = 0
+    while (start := text.find("<!--", position)) >= 0:
+        end = text.find("-->", start + 4)
+        if end < 0:
+            break
+        parts.append(text[position:start])
+        position = end + 3
+    return "".join([*parts, text[position:]])
+
+
+def _emphasis(text: str) -> str:
     if "*" in text:
         text = _STRONG.sub(r"\2", _STRONG.sub(r"\2", text))
     if "_" in text:
         text = _UNDERSCORE.sub(r"\2", text)
-    if "~~" in text:
-        text = _STRIKE.sub(r"\1", text)
-    if "&" in text:
-        text = html.unescape(text)
-    return _ESCAPE.sub(r"\1", text) if "\\" in text else text
+    return _STRIKE.sub(r"\1", text) if "~~" in text else text
 
 
 def _link_text(match: re.Match[str]) -> str:

@@ -21,6 +21,7 @@ _CELL_BORDER: Final = re.compile(r"(?<!\\)\|")
 _QUOTE: Final = re.compile(r"(?: {0,3}>[ \t]?)+")
 _REFERENCE: Final = re.compile(r" {0,3}\[[^\]\[]{1,200}\]:[ \t]*\S")
 _FRONT_TITLE: Final = re.compile(r"title[ \t]*[:=][ \t]*(.+)$", re.IGNORECASE)
+_LIST_ENDS: Final = frozenset("#`~-*_>|")
 _INTERRUPTS: Final = frozenset("#`~>|-*+=_<0123456789 \t")
 
 
@@ -37,6 +38,7 @@ class _Reader:
         self.at = 0
         self.draft = Draft()
         self.outline = Outline()
+        self.no_comment_end = 0  # up to which line a comment is known not to end
 
     def read(self) -> Draft:
         self._take_front_matter()
@@ -87,12 +89,25 @@ class _Reader:
     def _take_noise(self, line: str) -> bool:
         """Rules, link definitions and comments carry no text of their own."""
         if line.lstrip().startswith("<!--"):
-            while self.at < len(self.lines) and "-->" not in self.lines[self.at]:
-                self.at += 1
+            end = self._comment_end()
+            if end is None:
+                return False
+            self.at = end
         elif not (_RULE.match(line) or _REFERENCE.match(line)):
             return False
         self.at += 1
         return True
+
+    def _comment_end(self) -> int | None:
+        """The line that ends the comment; None when it never ends, or text follows it there."""
+        if self.at < self.no_comment_end:
+            return None
+        for number in range(self.at, len(self.lines)):
+            _, mark, rest = self.lines[number].partition("-->")
+            if mark:
+                return None if rest.strip() else number
+        self.no_comment_end = len(self.lines)
+        return None
 
     def _take_fence(self, line: str) -> bool:
         found = _FENCE.match(line)
@@ -145,8 +160,10 @@ class _Reader:
         return True
 
     def _ends_list(self, row: str) -> bool:
-        marks = (_ATX, _FENCE, _RULE, _QUOTE)
-        return row.lstrip().startswith("|") or any(mark.match(row) for mark in marks)
+        first = row.lstrip()[:1]
+        if first not in _LIST_ENDS:
+            return False
+        return first == "|" or any(mark.match(row) for mark in (_ATX, _FENCE, _RULE, _QUOTE))
 
     def _skip_blank_before_item(self) -> None:
         """A blank line inside a list belongs to it when an item or an indented line follows."""
@@ -191,7 +208,7 @@ class _Reader:
         if indented:
             self.draft.add(_dedent(rows), BlockKind.CODE, self._place())
         else:
-            self.draft.add(plain_inline(_join(rows)), BlockKind.PARAGRAPH, self._place())
+            self.draft.add(plain_inline(_join(rows)).strip(), BlockKind.PARAGRAPH, self._place())
 
     def _interrupts(self, row: str) -> bool:
         found = _ITEM.match(row)

@@ -47,9 +47,10 @@ def _open(data: bytes, key: str) -> "Deck":
     try:
         return Presentation(io.BytesIO(data))
     except ValueError as error:
+        foreign = "is not a" in str(error)  # the only sign: a template, or a file with macros
         raise DocumentError(
-            "this is not a plain presentation (a template or one with macros?)",
-            reason=Reason.UNSUPPORTED,
+            f"this is not a plain presentation: {error}",
+            reason=Reason.UNSUPPORTED if foreign else Reason.CORRUPT,
             where=key,
             remedy="save it as PPTX",
         ) from error

@@ -45,7 +45,8 @@ def read_xlsx(data: bytes, *, key: str, max_cells: int) -> Draft:
                 _read_sheets(book, data, draft, key, max_cells)
             finally:
                 book.close()
-    except (InvalidFileException, zipfile.BadZipFile, KeyError) as error:
+    # openpyxl wraps what defusedxml refuses, and any broken XML, in a ValueError.
+    except (InvalidFileException, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise DocumentError(
             f"the workbook cannot be read: {error}", reason=Reason.CORRUPT, where=key
         ) from error

@@ -224,6 +224,21 @@ def test_a_short_introduction_joins_the_first_section():
     assert chunks[1].place.heading == ("Guide", "Cost")
 
 
+def test_a_small_subsection_joins_its_sibling_and_a_large_one_does_not():
+    """Under one top heading the topic is the same; still, two large parts are two chunks."""
+    large, small = "Pods are pending. " * 30, "Short."
+    blocks = [
+        b
+        for top in ("A", "B")
+        for name, text in (("one", large), ("two", small), ("three", large))
+        for b in section(name, text, parents=(top,))
+    ]
+    chunks = cut(document_of(*blocks), MarkdownPolicy(200, 0), window=512)
+    assert [c.place.heading for c in chunks] == [
+        ("A", "one"), ("A", "three"), ("B", "one"), ("B", "three"),
+    ]  # fmt: skip
+
+
 def test_a_long_introduction_stays_apart():
     """Text before the first heading is about the whole document, not about its first part."""
     blocks = [

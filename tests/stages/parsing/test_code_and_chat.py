@@ -46,13 +46,14 @@ def test_python_is_cut_at_definitions_with_their_comments() -> None:
 
 def test_shell_functions_end_with_their_brace() -> None:
     """The script's main part was shown as the body of its last function."""
-    blocks = read_code("#!/bin/sh\nk() { x; }\n\n# main\nk a\nf() {\n  b\n}\nf\n", "shell").blocks
+    blocks = read_code("#!/bin/sh\n\nk() { x; }\n\n# main\nk a\nf() {\n  b\n}\nf\n", "shell").blocks
     assert [b.place.heading for b in blocks] == [(), ("k",), (), ("f",), ()]
 
 
 def test_kubernetes_objects_are_named() -> None:
     """One file holds many objects; a citation names the one."""
-    text = "kind: Service\nmetadata:\n  name: web\n---\nkind: Pod\nmetadata:\n  labels: {}\n  name: 'p'\n"
+    text = "kind: Service\nmetadata:\n  name: web\n---\n"
+    text += "kind: Pod\nmetadata:\n  labels: {}\n  name: 'p'\n"
     blocks = read_code(text, "yaml").blocks
     assert [b.place.heading for b in blocks] == [("Service web",), ("Pod p",)]
     assert blocks[1].place.line == 5
@@ -66,6 +67,14 @@ def test_a_large_yaml_is_cut_at_its_top_level_keys() -> None:
         ("key1",),
         ("key2",),
     ]
+
+
+def test_small_keys_of_a_large_yaml_stay_together() -> None:
+    """A flat file of a hundred thousand keys is not a hundred thousand blocks."""
+    text = "".join(f"key{n}: value\n" for n in range(1000))
+    blocks = read_code(text, "yaml").blocks
+    assert 10 < len(blocks) < 60
+    assert "\n".join(b.text for b in blocks) + "\n" == text
 
 
 @pytest.mark.parametrize(

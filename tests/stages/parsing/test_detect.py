@@ -38,6 +38,8 @@ def test_office_files_are_told_apart_by_their_parts(saved: Callable[..., bytes])
         (HTML, "report.pdf", DocumentType.HTML),
         (HTML, "page.md", DocumentType.HTML),
         (b"<p>one</p>", "a.html", DocumentType.HTML),
+        (b"words <b>bold", "a.html", DocumentType.HTML),
+        (b"words, 1 < 2", "a.html", DocumentType.TEXT),
         (b"<p>one</p>\n<p>two</p><div>x</div>", "a.txt", DocumentType.HTML),
         (b"<p>one</p> and text", "a.md", DocumentType.MARKDOWN),
         (CHAT, "export.txt", DocumentType.CHAT),

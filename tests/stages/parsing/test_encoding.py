@@ -11,31 +11,11 @@ from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.parsing.encoding import decode_text, find_encoding, looks_binary
 
 KOREAN = "지식베이스의 리비전은 게이트를 통과해야 릴리스된다. GPU 노드 3대를 비웁니다.\n"
-WORDS = st.sampled_from(
-    [
-        "게이트는",
-        "증거를",
-        "읽고",
-        "답한다.",
-        "리비전의",
-        "GPU",
-        "노드를",
-        "비우기",
-        "똠방각하",
-        "펲시",
-    ]
-    + [
-        "장애가",
-        "발생하면",
-        "kubectl",
-        "get",
-        "nodes",
-        "확인하고,",
-        "다시",
-        "시작합니다.",
-        "2026년",
-    ]
-)
+WORD_LIST = """
+    게이트는 증거를 읽고 답한다. 리비전의 GPU 노드를 비우기 똠방각하 펲시 장애가 발생하면 kubectl
+    get nodes 확인하고, 다시 시작합니다. 2026년
+"""
+WORDS = st.sampled_from(WORD_LIST.split())
 SENTENCES = st.lists(WORDS, min_size=4, max_size=40).map(" ".join)
 
 
@@ -62,11 +42,10 @@ def test_utf8_is_always_read_as_utf8(text: str) -> None:
 def test_no_bytes_raise_anything_but_a_document_error(data: bytes) -> None:
     """Whatever comes is text or a typed reason."""
     try:
-        text = decode_text(data)
+        outcome = decode_text(data)
     except DocumentError as error:
-        assert error.reason == Reason.UNDECODABLE
-    else:
-        assert unicodedata.is_normalized("NFC", text)
+        outcome = error.reason
+    assert outcome == Reason.UNDECODABLE or unicodedata.is_normalized("NFC", outcome)
 
 
 def test_euc_kr_is_not_read_as_latin_1() -> None:
@@ -125,7 +104,7 @@ def test_undecodable_bytes_name_the_document() -> None:
 def test_binary_is_told_from_text() -> None:
     """Control characters are rare in every text encoding, but UTF-16 is full of NULs."""
     assert looks_binary(bytes(range(256)) * 10)
-    assert not looks_binary("plain\ttext\n".encode() * 50)
+    assert not looks_binary(b"plain\ttext\n" * 50)
     assert not looks_binary(KOREAN.encode("utf-16-le"))
     assert not looks_binary(KOREAN.encode("cp949"))
     assert not looks_binary("x".encode("utf-16"))

@@ -103,6 +103,12 @@ def test_headings_without_text_are_not_blocks() -> None:
     assert read_markdown("#\n\n##  \n\ntext").blocks[0].text == "text"
 
 
+def test_a_comment_that_never_ends_hides_nothing() -> None:
+    """One forgotten `-->` took the rest of the document out of the index."""
+    texts = [b.text for b in read_markdown("<!-- a -->\n<!-- b --> c\n\n<!--\nrest\n\n<!--").blocks]
+    assert texts == ["c", "<!-- rest", "<!--"]
+
+
 def test_a_number_that_ends_a_sentence_is_not_a_list() -> None:
     """`... was founded in\\n2019. It ...` became a list item number 2019."""
     draft = read_markdown("The team was founded in\n2019. It grew.")
@@ -135,7 +141,9 @@ def test_any_markdown_gives_blocks_that_are_not_blank(text: str) -> None:
     assert all(block.text.strip() for block in read_plain(text).blocks)
 
 
-@pytest.mark.parametrize("line", [">" * 200_000, "[" * 200_000, "*a" * 100_000, "`" * 200_000])
+@pytest.mark.parametrize(
+    "line", [">" * 200_000, "<!-- " * 100_000, "[" * 200_000, "*a" * 100_000, "`" * 200_000]
+)
 def test_hostile_lines_take_linear_time(line: str) -> None:
     """Backtracking patterns took minutes on these; the test's time-out is the bound."""
     assert read_markdown(line + "\n" + line) is not None
@@ -144,7 +152,8 @@ def test_hostile_lines_take_linear_time(line: str) -> None:
 def test_plain_text_has_paragraphs_lists_and_headings() -> None:
     """Memos and reStructuredText, hard-wrapped at eighty columns."""
     wide = "a sentence that is wrapped by an editor at the eightieth column and so"
-    text = f"제목입니다\n==========\n\n{wide}\ngoes on here.\n\nWHAT NEXT\n\n- one\n  more\n- two\n\nSub\n---\nx: 1\ny: 2"
+    text = f"제목입니다\n==========\n\n{wide}\ngoes on here.\n\nWHAT NEXT\n\n- one\n  more\n- two\n"
+    text += "\nSub\n---\nx: 1\ny: 2"
     draft = read_plain(text)
     assert draft.title == "제목입니다"
     assert _shown(draft.blocks) == [

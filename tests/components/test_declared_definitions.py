@@ -1,0 +1,191 @@
+"""What a project gets for what it declares: definitions, or an error that names the field."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+from dagster.components.testing import create_defs_folder_sandbox
+
+from platform_pipelines.components import KnowledgeBase
+from platform_pipelines.errors import ConfigurationError, SourceNotFoundError
+from platform_pipelines.settings import Settings
+from platform_pipelines.stages.workspace import STAGES
+from tests.declared import declaration, definitions, definitions_of, use_settings
+from tests.knowledge import Knowledge, write_guides
+
+SHORTEST: dict[str, Any] = {"name": "first", "source": {"url": "documents"}}
+
+
+def keys(defs: dg.Definitions) -> list[str]:
+    graph = defs.get_repository_def().asset_graph
+    return sorted(key.to_user_string() for key in graph.get_all_asset_keys())
+
+
+def refusal(attributes: dict[str, Any]) -> str:
+    """All that a person reads when the declaration does not load."""
+    with pytest.raises(Exception) as caught:  # noqa: PT011 - Dagster wraps ours in its own
+        with definitions(declaration({**SHORTEST, **attributes})):
+            raise AssertionError("it loads")
+    said: list[str] = []
+    error: BaseException | None = caught.value
+    while error is not None:
+        assert not isinstance(error, AssertionError)
+        said.append(f"{type(error).__name__}: {error}")
+        error = error.__cause__
+    return "\n".join(said)
+
+
+def test_the_shortest_declaration_is_a_name_and_a_url() -> None:
+    """A newcomer's first defs.yaml: everything else has a default."""
+    with definitions(declaration(SHORTEST)) as defs:
+        repository = defs.get_repository_def()
+        assert keys(defs) == sorted(f"first/{stage}" for stage in STAGES)
+        assert repository.has_job("first_refresh")
+        assert repository.has_job("first_rollback")
+        assert repository.schedule_defs[0].cron_schedule == "0 * * * *"
+
+
+def test_two_knowledge_bases_live_side_by_side() -> None:
+    """Keys, jobs, pools and op names must not collide."""
+    second = {**SHORTEST, "name": "second", "owner": "ann@example.com", "tenant": "finance"}
+    with definitions(declaration(SHORTEST), declaration(second)) as defs:
+        repository = defs.get_repository_def()
+        assert keys(defs) == sorted(f"{kb}/{s}" for kb in ("first", "second") for s in STAGES)
+        graph = repository.asset_graph
+        owners = {key.path[0]: graph.get(key).owners for key in graph.get_all_asset_keys()}
+        assert owners == {"first": ["team:platform"], "second": ["ann@example.com"]}
+        pools = {key.path[0]: graph.get(key).pools for key in graph.get_all_asset_keys()}
+        assert pools == {"first": {"knowledge_base_first"}, "second": {"knowledge_base_second"}}
+        assert sorted(one.name for one in repository.sensor_defs) == ["first_watch", "second_watch"]
+
+
+def test_every_declared_word_reaches_the_definitions() -> None:
+    """A field that is declared and goes nowhere is worse than an error."""
+    declared = {
+        **SHORTEST, "description": "Sentinel words.", "owner": "team:sentinel",
+        "refresh": {
+            "cron": "7 3 * * 1", "timezone": "Asia/Seoul", "watch": False, "timeout_minutes": 17,
+        },
+    }  # fmt: skip
+    with definitions(declaration(declared)) as defs:
+        repository = defs.get_repository_def()
+        node = repository.asset_graph.get(dg.AssetKey(["first", "index"]))
+        schedule = repository.schedule_defs[0]
+        assert (node.description or "").startswith("Sentinel words.")
+        assert node.owners == ["team:sentinel"]
+        assert (schedule.cron_schedule, schedule.execution_timezone) == ("7 3 * * 1", "Asia/Seoul")
+        assert list(repository.sensor_defs) == []
+        job = repository.get_job("first_refresh")
+        assert (job.run_tags or job.tags)["dagster/max_runtime"] == str(17 * 60)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"name": "Team-Docs"}, ["name", "Team-Docs", "lower-case"]),
+        ({"source": {}}, ["source.url", "missing"]),
+        ({"source": {"url": "ftp://host/x"}}, ["ftp", "s3://bucket/prefix"]),
+        ({"source": {"url": "s3://UPPER/x"}}, ["UPPER", "lower-case"]),
+        ({"source": {"url": "~/documents"}}, ["~/documents", "relative"]),
+        ({"source": {"url": "x", "shards": 0}}, ["source.shards", "0"]),
+        ({"source": {"url": "x", "globs": ["*"]}}, ["source.globs", "include", "exclude"]),
+        ({"owner": "somebody"}, ["owner", "somebody", "team:"]),
+        ({"tenant": ""}, ["tenant"]),
+        ({"chunk": {"markdown": {"kind": "clever"}}}, ["chunk.markdown.kind", "clever", "tokens"]),
+        ({"chunk": {"word": {"kind": "tokens"}}}, ["chunk.word", "markdown"]),
+        ({"chunk": {"default": {"kind": "tokens", "size": "big"}}}, ["chunk.default.size", "big"]),
+        ({"chunk": {"pdf": {"kind": "tokens", "size": 4000}}}, ["chunk.pdf.size", "512"]),
+        ({"embed": {"provider": "openai"}}, ["url", "dimension", "window_tokens"]),
+        ({"embed": {"model": "bge-m3"}}, ["bge-m3", "multilingual-e5-small"]),
+        ({"index": {"kind": "HNSX"}}, ["index.kind", "HNSX", "HNSW"]),
+        ({"index": {"metric": "cosine"}}, ["index.metric", "cosine", "COSINE"]),
+        ({"gate": {"floors": {"hit": 0.5}}}, ["gate.floors", "hit_at_k"]),
+        ({"gate": {"floors": {"mrr": 1.5}}}, ["gate.floors", "1.5"]),
+        ({"gate": {"floors": {"mrr": float("nan")}}}, ["gate.floors", "nan"]),
+        ({"release": {"keep": 1}}, ["release.keep", "1", "2"]),
+        ({"refresh": {"cron": "every hour"}}, ["refresh.cron", "every hour"]),
+        ({"refresh": {"timezone": "Mars/Base"}}, ["refresh.timezone", "Mars/Base"]),
+        ({"parse": {"seconds": -1}}, ["parse.seconds", "-1"]),
+    ],
+)
+def test_a_wrong_attribute_fails_at_load(attributes: dict[str, Any], words: list[str]) -> None:
+    """Named with its value and what is allowed; not at three in the morning, inside a run."""
+    said = refusal(attributes)
+    assert "ConfigurationError" in said
+    missing = [word for word in words if word not in said]
+    assert missing == [], said
+
+
+def test_an_unknown_attribute_fails_at_load() -> None:
+    """A misspelt `gate` must not mean no gate."""
+    said = refusal({"gates": {"k": 5}})
+    assert "gates" in said
+    assert "not permitted" in said
+
+
+def test_malformed_yaml_fails_at_load() -> None:
+    """A half-written file is an error with its place, not an empty project."""
+    with pytest.raises(Exception, match="declared_0"):  # noqa: SIM117 - Dagster's own error
+        with definitions("type: [platform_pipelines.components.KnowledgeBase\nattributes: {"):
+            raise AssertionError("it loads")
+
+
+def test_scaffolding_writes_a_declaration_that_loads() -> None:
+    """`dg scaffold defs` must leave something that works as it is."""
+    with create_defs_folder_sandbox() as sandbox:
+        sandbox.scaffold_component(KnowledgeBase, defs_path="Team-Docs")
+        folder = sandbox.defs_folder_path / "Team-Docs"
+        assert list((folder / "documents").iterdir()) != []
+        text = (folder / "defs.yaml").read_text(encoding="utf-8")
+    with definitions(text) as defs:
+        assert keys(defs) == sorted(f"team_docs/{stage}" for stage in STAGES)
+
+
+def watch(knowledge: Knowledge, cursor: str | None) -> Any:
+    """One tick of the sensor."""
+    with definitions_of(knowledge) as defs:
+        sensor = defs.get_repository_def().get_sensor_def(f"{knowledge.name}_watch")
+        with dg.DagsterInstance.ephemeral() as instance:
+            context = dg.build_sensor_context(instance=instance, cursor=cursor)
+            return sensor.evaluate_tick(context)
+
+
+def test_the_sensor_asks_for_a_run_when_a_document_changed(
+    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One run per state of the source; none while nothing changes; one again after a deletion."""
+    use_settings(monkeypatch, settings)
+    first = watch(knowledge, None)
+    assert len(first.run_requests) == 1
+    again = watch(knowledge, first.cursor)
+    assert again.run_requests == []
+    assert "no document" in again.skip_message
+    (knowledge.documents / "guide0.md").unlink()
+    after = watch(knowledge, first.cursor)
+    assert [one.run_key for one in after.run_requests] != [
+        one.run_key for one in first.run_requests
+    ]
+    assert after.run_requests[0].tags["platform/knowledge_base"] == knowledge.name
+
+
+def test_the_sensor_tells_what_is_wrong_with_the_source(
+    make_knowledge: Callable[..., Knowledge], settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that was unmounted must show as a failed tick, not as a run that deletes all."""
+    use_settings(monkeypatch, settings)
+    knowledge = make_knowledge(source={"url": "gone", "shards": 2})
+    with pytest.raises(SourceNotFoundError, match="no such folder"):
+        watch(knowledge, None)
+
+
+def test_a_relative_url_is_relative_to_its_declaration(tmp_path: Path) -> None:
+    """Whoever clones the project elsewhere gets the same documents."""
+    write_guides(tmp_path / "나의 문서", [1])
+    from platform_pipelines.components.knowledge_base.component import declared_spec
+
+    spec = declared_spec({"name": "kb", "source": {"url": "나의 문서"}}, tmp_path)
+    assert spec.source.url == (tmp_path / "나의 문서").as_uri()
+    with pytest.raises(ConfigurationError, match="relative"):
+        declared_spec({"name": "kb", "source": {"url": "$HOME/documents"}}, tmp_path)

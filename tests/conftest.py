@@ -1,0 +1,79 @@
+"""What tests of stages, of the main job and of the command line share."""
+
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from platform_pipelines.gateways.milvus.local_files import LocalFiles
+from platform_pipelines.gateways.milvus.local_server import LocalMilvus
+from platform_pipelines.settings import Settings
+from tests.knowledge import Knowledge, new_knowledge
+from tests.servers.milvus_server import wait_until
+
+
+def stop_local_milvus(directory: Path) -> None:
+    """End the server of a local database, if one lives, and wait until it is gone."""
+    files = LocalFiles(directory)
+    record = files.living_server()
+    if record is not None:
+        os.kill(record.pid, signal.SIGTERM)
+        wait_until(lambda: files.living_server() is None, seconds=30)
+
+
+@pytest.fixture(scope="session")
+def lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Where one Milvus Lite for all tests listens; a server of its own would cost each 2 s."""
+    folder = tmp_path_factory.mktemp("lite")
+    local = LocalMilvus(folder, idle_seconds=5)
+    yield local.uri()
+    local.close()
+    stop_local_milvus(folder)
+
+
+@pytest.fixture
+def settings(tmp_path: Path, lite_uri: str) -> Settings:
+    """A home and a store of this test's own, on the shared Milvus Lite."""
+    home = tmp_path / "home"
+    return Settings(
+        home=home,
+        store_url=(home / "store").as_uri(),
+        model_dir=home / "models",
+        milvus_uri=lite_uri,
+        actor="tester",
+        workers=2,
+        lease_wait_seconds=30,
+    )
+
+
+@pytest.fixture
+def embedded_settings(tmp_path: Path) -> Iterator[Settings]:
+    """The default of a laptop: its own Milvus Lite under the home, ended after the test."""
+    home = tmp_path / "embedded"
+    yield Settings(
+        home=home,
+        store_url=(home / "store").as_uri(),
+        model_dir=home / "models",
+        actor="tester",
+        workers=2,
+        lease_wait_seconds=30,
+    )
+    stop_local_milvus(home / "milvus")
+
+
+@pytest.fixture
+def knowledge(tmp_path: Path, settings: Settings) -> Knowledge:
+    """Six guides, declared, nothing made yet."""
+    return new_knowledge(tmp_path / "kb", settings)
+
+
+@pytest.fixture
+def make_knowledge(tmp_path: Path, settings: Settings) -> Callable[..., Knowledge]:
+    """Another knowledge base; attributes as declared."""
+
+    def make(label: str = "kb", **attributes: object) -> Knowledge:
+        return new_knowledge(tmp_path / label, settings, **attributes)  # pyright: ignore
+
+    return make
