@@ -36,6 +36,7 @@ def say(text: str) -> None:
 def run(*command: str, check: bool = True, **extra: str) -> int:
     """A program of the environment, in the foreground; its exit code."""
     environment = {**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), **extra}
+    environment["VIRTUAL_ENV"] = str(VENV)
     environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
     finished = subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False)

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
+from dagster._core.errors import DagsterError, DagsterExecutionInterruptedError
 
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
@@ -50,6 +51,15 @@ class StagePolicy:
             "retry_policy": self.retries,
             "op_tags": {TIMEOUT_TAG: str(self.timeout_seconds)},
         }
+
+
+class RunInterruptedError(DagsterError, DagsterExecutionInterruptedError):
+    """Ctrl-C, or a run terminated in the web UI: the run ends as canceled, and at once.
+
+    Dagster hands an interrupt to the step's retry policy, so that a terminated run goes on after a
+    pause (`op_execution_error_boundary`, dagster 1.13). It passes a DagsterError through. Drop this
+    class when interrupts no longer ask for a retry.
+    """
 
 
 def stage_policy(spec: KnowledgeBaseSpec, stage: str) -> StagePolicy:

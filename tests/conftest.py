@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from platform_pipelines.gateways.e5.provisioning import provision
 from platform_pipelines.gateways.milvus.local_files import LocalFiles
 from platform_pipelines.gateways.milvus.local_server import LocalMilvus
 from platform_pipelines.settings import Settings
@@ -31,6 +32,14 @@ def lite_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     yield local.uri()
     local.close()
     stop_local_milvus(folder)
+
+
+@pytest.fixture(scope="session")
+def e5_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with whole files of multilingual-e5-small; tests must not change it."""
+    folder = tmp_path_factory.mktemp("models")
+    provision(folder, progress=lambda _: None)
+    return folder
 
 
 @pytest.fixture

@@ -271,7 +271,9 @@ def test_workers_see_this_environment_and_what_their_libraries_need(
     """Ragas waits for its telemetry to time out, unless told; and a shell cannot undo it."""
     monkeypatch.setenv("PLATFORM_ACTOR", "somebody")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
-    seen = load_settings({}).worker_environment
+    settings = load_settings({})
+    seen = settings.worker_environment
     assert seen["PLATFORM_ACTOR"] == "somebody"
     assert seen.items() >= WORKER_ENVIRONMENT.items()
+    assert Path(seen["XDG_DATA_HOME"]).is_relative_to(settings.home)
     assert os.environ["HF_HUB_OFFLINE"] == "0", "this process stays as it is"

@@ -2,24 +2,29 @@
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
-from platform_pipelines.core.chunking.policy import policies_from_mapping
+from platform_pipelines.core.chunking.policy import SemanticPolicy, policies_from_mapping
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.stages import connect
-from platform_pipelines.stages.chunks_worker import splitter_version
+from platform_pipelines.stages.chunks_worker import chunk_shard, open_tools, splitter_version
 from platform_pipelines.stages.documents import STAGE as DOCUMENTS
 from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.tables import read_table
+from platform_pipelines.stages.pace import Pace
+from platform_pipelines.stages.tables import read_table, rows_of
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "chunks"
+# Cut in this process: a worker's imports take a second, as long as cutting so many documents.
+FEW_DOCUMENTS = 2_000
 SECONDS_PER_SHARD = 3600.0
 MEMORY_BYTES = 4 * 1024**3
+
+Result: TypeAlias = Mapping[str, Any]
 
 
 def refresh_chunks(workspace: Workspace) -> StageOutcome:
@@ -82,19 +87,56 @@ def chunk_settings(workspace: Workspace) -> str:
     return digest_parts(policies.digest, identity, splitter_version())
 
 
-def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    if not plan.changed:
+def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Result]]:
+    """The result of every changed shard; those that a killed run finished are not cut again."""
+    todo: list[ShardRecord] = []
+    for shard in plan.changed:
+        rows = rows_of(workspace.store, plan.path(shard.shard))
+        if rows is None:
+            todo.append(shard)
+        else:
+            yield shard.shard, {"rows": rows, "kept": 0, "made": rows}
+    if not todo:
         return
-    with _pool(workspace, len(plan.changed)) as pool:
-        tasks = (Task(str(s.shard), (_item(s, plan),)) for s in plan.changed)
-        done = 0
+    pace = Pace(
+        len(todo),
+        clock=workspace.clock,
+        say=lambda done: workspace.progress(f"chunks: {done} of {len(todo)} shards cut"),
+    )
+    cut = _cut_here if _is_little(workspace, todo) else _cut_in_workers
+    for result in cut(workspace, plan, todo):
+        pace.step()
+        yield result
+
+
+def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
+    """Whether starting workers costs more than the work, and nothing large has to be loaded."""
+    policies = policies_from_mapping(workspace.spec.chunk)
+    used = (policies.default, *policies.by_type.values())
+    if workspace.spec.embed.provider == "openai" or any(isinstance(p, SemanticPolicy) for p in used):
+        return False
+    return sum(shard.rows for shard in todo) <= FEW_DOCUMENTS
+
+
+def _cut_here(
+    workspace: Workspace, plan: ShardPlan, todo: Sequence[ShardRecord]
+) -> Iterator[tuple[int, Result]]:
+    tools = open_tools(_shared(workspace))
+    for shard in todo:
+        workspace.deadline.check("chunking")
+        yield shard.shard, chunk_shard(tools, _item(shard, plan))
+
+
+def _cut_in_workers(
+    workspace: Workspace, plan: ShardPlan, todo: Sequence[ShardRecord]
+) -> Iterator[tuple[int, Result]]:
+    with _pool(workspace, len(todo)) as pool:
+        tasks = (Task(str(s.shard), (_item(s, plan),)) for s in todo)
         for outcome in pool.run("chunks.shard", tasks, shared=_shared(workspace)):
             workspace.deadline.check("chunking")
             if isinstance(outcome, ItemFailed):
                 raise outcome.to_error()
             if isinstance(outcome, ItemDone):
-                done += 1
-                workspace.progress(f"chunks: {done} of {len(plan.changed)} shards cut")
                 yield int(outcome.task_id), outcome.result
 
 

@@ -44,10 +44,10 @@ def chunk_shards(
     """
     tools = _tools(canonical_json(dict(shared)))
     for item in items:
-        yield _chunk_shard(tools, item)
+        yield chunk_shard(tools, item)
 
 
-class _Tools:
+class Tools:
     """What all shards of a run need, opened once a worker."""
 
     def __init__(
@@ -61,21 +61,21 @@ class _Tools:
         self.policies = policies
         self.counter = counter
         self._embedder = embedder
-        self.version = splitter_version()
+        version = splitter_version()
+        self.policy_digests = {
+            kind: policy_digest(policies.for_type(kind), version) for kind in DocumentType
+        }
 
     def embed(self, sentences: Sequence[str]) -> Any:
         """Sentence vectors for the semantic policy; loads the model when first asked."""
         return self._embedder().embed_passages(list(sentences))
 
 
-@lru_cache(maxsize=1)
-def _tools(shared_json: str) -> _Tools:
-    import json
-
-    shared = json.loads(shared_json)
+def open_tools(shared: Mapping[str, Any]) -> Tools:
+    """The tools of one run: its store, its policies and its embedder's token counter."""
     spec = EmbedSpec.model_validate(shared["embed"])
     opened = lru_cache(maxsize=1)(lambda: connect.embedder_from_record(shared["model"], spec))
-    return _Tools(
+    return Tools(
         connect.open_from_record(canonical_json(shared["store"])),
         policies_from_mapping(shared["chunk"]),
         connect.counter_from_record(shared["model"], spec),
@@ -83,13 +83,20 @@ def _tools(shared_json: str) -> _Tools:
     )
 
 
-def _chunk_shard(tools: _Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
+@lru_cache(maxsize=1)
+def _tools(shared_json: str) -> Tools:
+    import json
+
+    return open_tools(json.loads(shared_json))
+
+
+def chunk_shard(tools: Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Write one shard's chunks; see `chunk_shards` for the item and the result."""
     standing = _standing(tools.store, item.get("previous"))
     rows: list[Row] = []
     counts = {"documents": 0, "kept": 0, "made": 0}
     for document in _documents(tools.store, item["documents"]):
-        policy = tools.policies.for_type(DocumentType(document["type"]))
-        policy_name = policy_digest(policy, tools.version)
+        policy_name = tools.policy_digests[DocumentType(document["type"])]
         counts["documents"] += 1
         kept = standing.get((document["document_digest"], policy_name))
         if kept is not None:
@@ -121,7 +128,7 @@ def _documents(store: ObjectStore, path: str) -> list[Row]:
     return [row for row in rows if row["state"] == "parsed"]
 
 
-def _chunk(tools: _Tools, row: Row, policy_name: str) -> list[Row]:
+def _chunk(tools: Tools, row: Row, policy_name: str) -> list[Row]:
     document = ParsedDocument(
         type=DocumentType(row["type"]),
         title=row["title"],

@@ -16,7 +16,6 @@ from platform_pipelines.compute.protocol import (
     FailureKind,
     ItemDone,
     ItemFailed,
-    Outcome,
     Task,
 )
 from platform_pipelines.core.documents import Reason, SourceObject
@@ -31,6 +30,7 @@ from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.pace import Pace
 from platform_pipelines.stages.parsing.parse import parser_digest
 from platform_pipelines.stages.tables import documents_schema, read_table, table_of, write_table
 from platform_pipelines.stages.workspace import Workspace
@@ -191,17 +191,23 @@ def _parse_all(
     by_shard = {work.shard: work for work in works}
     left = {work.shard: len(work.wanted) for work in works}
     yield from (work for work in works if not work.wanted)
-    total, done = sum(left.values()), 0
+    total = sum(left.values())
     if not total:
         return
+    pace = Pace(
+        total,
+        clock=workspace.clock,
+        say=lambda done: workspace.progress(f"documents: {done:,} of {total:,} read"),
+    )
     with _pool(workspace, total) as pool:
         outcomes = pool.run("documents.parse", _tasks(works), shared=_shared(workspace))
         for outcome in outcomes:
             workspace.deadline.check("parsing")
+            if not isinstance(outcome, ItemDone | ItemFailed):
+                continue
+            pace.step()
             finished = _take(by_shard, left, outcome, digests)
             if finished is not None:
-                done += len(finished.wanted)
-                workspace.progress(f"documents: {done:,} of {total:,} read")
                 yield by_shard.pop(finished.shard)
 
 
@@ -235,12 +241,10 @@ def _tasks(works: Sequence[_ShardWork]) -> Iterator[Task]:
 def _take(
     works: Mapping[int, _ShardWork],
     left: dict[int, int],
-    outcome: Outcome,
+    outcome: ItemDone | ItemFailed,
     digests: _Digests,
 ) -> _ShardWork | None:
     """Book one outcome; the shard's work when it was its last document."""
-    if not isinstance(outcome, ItemDone | ItemFailed):
-        return None
     shard, start = (int(part) for part in outcome.task_id.split(":"))
     work = works[shard]
     item = work.wanted[work.order[start + outcome.index]]

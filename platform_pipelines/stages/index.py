@@ -5,6 +5,8 @@ is seen by its row count and built again; one that is whole is taken as it is.
 """
 
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
 from typing import Any
 
 from platform_pipelines.core.identity import digest_parts
@@ -208,21 +210,29 @@ def _build(workspace: Workspace, store: VectorStore, revision: Revision) -> int:
 def _fill(
     workspace: Workspace, store: VectorStore, revision: Revision, spec: CollectionSpec
 ) -> int:
+    """Insert everything; while one batch is inserted the next one is made."""
     store.create(spec)
     inserted = 0
-    vectors = {s.shard: s for s in revision.vectors}
-    batch: list[Row] = []
-    for shard in revision.chunks:
-        for row in _rows(workspace, revision, shard, vectors[shard.shard]):
-            batch.append(row)
-            if len(batch) >= INSERT_ROWS:
-                workspace.deadline.check("indexing")
-                inserted += store.insert(revision.collection, batch)
-                workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
-                batch = []
-    if batch:
-        inserted += store.insert(revision.collection, batch)
+    waiting: Future[int] | None = None
+    with ThreadPoolExecutor(max_workers=1) as inserter:
+        for batch in _batches(workspace, revision):
+            inserted += waiting.result() if waiting else 0
+            workspace.deadline.check("indexing")
+            workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
+            waiting = inserter.submit(store.insert, revision.collection, batch)
+        inserted += waiting.result() if waiting else 0
     return inserted
+
+
+def _batches(workspace: Workspace, revision: Revision) -> Iterator[list[Row]]:
+    vectors = {s.shard: s for s in revision.vectors}
+    rows = (
+        row
+        for shard in revision.chunks
+        for row in _rows(workspace, revision, shard, vectors[shard.shard])
+    )
+    while batch := list(islice(rows, INSERT_ROWS)):
+        yield batch
 
 
 def _rows(

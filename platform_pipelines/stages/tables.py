@@ -145,6 +145,15 @@ def read_table(store: ObjectStore, key: str, columns: Sequence[str] | None = Non
             ) from error
 
 
+def rows_of(store: ObjectStore, key: str) -> int | None:
+    """How many rows a table has, from its footer; None when there is no such table.
+
+    Raises:
+        IntegrityError: the file is not a Parquet table.
+    """
+    return read_table(store, key, ()).num_rows if store.exists(key) else None
+
+
 def read_batches(
     store: ObjectStore, key: str, columns: Sequence[str], *, rows: int = ROW_GROUP_ROWS
 ) -> Iterator["pa.RecordBatch"]:

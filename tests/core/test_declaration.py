@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
 from platform_pipelines.core.declaration import (
-    GATE_METRICS,
     NAME_MAX_CHARACTERS,
     KnowledgeBaseSpec,
     parse_declaration,
 )
+from platform_pipelines.core.metrics import METRICS
 from platform_pipelines.errors import ConfigurationError
 
 SHORTEST: dict[str, Any] = {"name": "handbook", "source": {"url": "docs"}}
@@ -57,7 +57,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("index.keyword_weight", "much", "valid number"),
     ("gate.golden_set", 1, "JSON Lines"),
     ("gate.k", 101, "less than or equal to 100"),
-    ("gate.floors", {"recall": 0.5}, ", ".join(GATE_METRICS)),
+    ("gate.floors", {"recall": 0.5}, ", ".join(METRICS)),
     ("gate.minimum_effect", 1.1, "less than or equal to 1"),
     ("gate.minimum_questions", 0, "greater than or equal to 1"),
     ("gate.own_document_floor", -1, "greater than or equal to 0"),
@@ -74,7 +74,7 @@ BOUNDS: list[tuple[str, Any, Any, Any, Any]] = [
     ("parse.memory_mb", 64, None, 63, None),
     ("parse.max_document_mb", 1, None, 0, None),
     ("embed.dimension", 1, 32768, 0, 32769),
-    ("embed.window_tokens", 16, None, 15, None),
+    ("embed.window_tokens", 256, None, 15, None),
     ("embed.batch", 1, 2048, 0, 2049),
     ("embed.concurrency", 1, 256, 0, 257),
     ("index.dense_weight", 0, None, -0.001, None),
@@ -112,6 +112,14 @@ def refusal(values: object) -> str:
     assert caught.value.where == "defs/handbook/defs.yaml"
     assert caught.value.where in str(caught.value)
     return caught.value.what
+
+
+def outcome(values: dict[str, Any]) -> str:
+    """The digest of what was declared, or the words of the refusal; any other error is raised."""
+    try:
+        return parsed(values).digest
+    except ConfigurationError as error:
+        return error.what
 
 
 def leaves(model: type[BaseModel], above: str = "") -> Iterator[str]:
@@ -240,6 +248,34 @@ def test_a_chunk_policy_that_is_no_mapping_is_named_by_its_document_type() -> No
     assert "    chunk.markdown = 512: " in refusal(declared("chunk", {"markdown": 512}))
 
 
+@pytest.mark.parametrize(
+    ("chunk", "told"),
+    [
+        ({"word": {"kind": "fixed"}}, "chunk.word = "),
+        ({"markdown": {"kind": "paragraphs"}}, "chunk.markdown.kind = 'paragraphs'"),
+        ({"markdown": {"kind": "tokens", "length": 3}}, "chunk.markdown.length = 3"),
+        ({"default": {"kind": "tokens", "size": 0}}, "chunk.default.size = 0"),
+        ({"default": {"kind": "tokens", "size": NAN}}, "chunk.default.size = nan"),
+        ({"default": {"kind": "tokens", "size": 513}}, "chunk.default.size = 513"),
+    ],
+)
+def test_a_wrong_chunk_policy_is_told_at_load(chunk: dict[str, Any], told: str) -> None:
+    """Otherwise it is told after all documents were parsed."""
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(declared("chunk", chunk))
+    assert told in caught.value.what
+    assert "allowed" in caught.value.what
+
+
+def test_a_small_window_wants_small_chunks() -> None:
+    """The bound is the embedder's own window, as declared or as shipped."""
+    small = {**declared("embed", OPENAI | {"window_tokens": 16})}
+    assert "chunk.default.size = 256" in outcome(small)
+    sizes = {"default": {"kind": "tokens", "size": 16, "overlap": 0}}
+    assert parsed({**small, "chunk": sizes}).embed.window == 16
+    assert parsed(SHORTEST).embed.window == 512
+
+
 def test_all_wrong_fields_are_told_at_once() -> None:
     """One correction a run is a long morning."""
     what = refusal(
@@ -303,7 +339,7 @@ def test_a_floor_names_its_metric() -> None:
     """Two floors, one of them wrong: which?"""
     what = refusal(declared("gate.floors", {"mrr": 0.5, "ndcg": 1.5}))
     assert "the floor of ndcg is 1.5; allowed: 0 to 1" in what
-    floors = dict.fromkeys(GATE_METRICS, 0.5)
+    floors = dict.fromkeys(METRICS, 0.5)
     assert parsed(declared("gate.floors", floors)).gate.floors == floors
 
 
@@ -340,14 +376,6 @@ def test_a_declaration_comes_back_from_its_record(
     again = parsed(json.loads(json.dumps(spec.model_dump(mode="json"))))
     assert again == spec
     assert again.digest == spec.digest
-
-
-def outcome(values: dict[str, Any]) -> str:
-    """The digest of what was declared, or the words of the refusal; any other error is raised."""
-    try:
-        return parsed(values).digest
-    except ConfigurationError as error:
-        return error.what
 
 
 @given(path=st.sampled_from([wrong[0] for wrong in WRONG]), value=st.none() | st.text(max_size=3))

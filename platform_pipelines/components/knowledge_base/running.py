@@ -4,11 +4,12 @@ from collections.abc import Callable
 from typing import TypeVar
 
 import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.policy import as_failure
+from platform_pipelines.policy import RunInterruptedError, as_failure
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.workspace import Workspace, open_workspace
 
@@ -59,13 +60,17 @@ def run_stage(
         workspace = open_workspace(
             spec,
             load_settings(),
-            run_id=context.run_id,
+            run_id=context.run.run_id,
             progress=progress,
             timeout_seconds=timeout_seconds,
         )
         result = work(workspace)
     except PlatformError as error:
         raise as_failure(error) from error
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        raise RunInterruptedError(
+            f"{spec.name}: interrupted; what was finished is kept, and the next run goes on there"
+        ) from interrupt
     finally:
         progress.flush()
     return workspace, result

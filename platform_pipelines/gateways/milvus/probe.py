@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -32,15 +32,19 @@ LITE_ROWS = 64
 # A server builds no index for a segment of fewer than 1024 rows (`minSegmentNumRowsToEnableIndex`).
 SERVER_ROWS = 1_200
 TIMEOUT_SECONDS = 120
-# Kinds that every server builds tell how fast this one is just now; the others get three times that.
-SURE_KINDS = ("FLAT", "IVF_FLAT", "HNSW")
-PATIENCE = 3
+# The first wave tells how fast the server is just now; a later one gets twice that, and a little.
+PATIENCE = 2
 PATIENCE_SECONDS = 10
 
 KEYWORDS = "keywords"
-LITE_KINDS = ("FLAT", "IVF_FLAT", "HNSW")
-SERVER_KINDS = ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", "DISKANN")
-GPU_KINDS = ("GPU_BRUTE_FORCE", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_CAGRA")
+# Each wave begins when the one before has ended: a server builds one index after the other, and one
+# that never ends (DISKANN and GPU_IVF_FLAT of Milvus 2.3 on CPU) holds up all that come after it.
+LITE_WAVES = (("FLAT", "IVF_FLAT", "HNSW", KEYWORDS),)
+SERVER_WAVES = (
+    ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", KEYWORDS),
+    ("DISKANN",),
+)
+GPU_WAVES = (("GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_PQ"), ("GPU_IVF_FLAT",))
 
 BUILD_PARAMETERS: dict[str, dict[str, Any]] = {
     "IVF_FLAT": {"nlist": 4},
@@ -64,7 +68,7 @@ class _Trial:
 
 
 def probe(connection: Connection, *, gpu: bool) -> Capabilities:
-    """Try every kind that the product may have, all at once, each within its time.
+    """Try every kind that the product may have, each within its time.
 
     Raises:
         UnavailableError: the server does not answer at all.
@@ -72,8 +76,16 @@ def probe(connection: Connection, *, gpu: bool) -> Capabilities:
     with connection.use("ask for its version") as client:
         product, version = product_of(client.get_server_version(timeout=connection.timeout_seconds))
         _drop_leftovers(client, timeout=connection.timeout_seconds)
-    kinds = LITE_KINDS if product == LITE else SERVER_KINDS + (GPU_KINDS if gpu else ())
-    failures = _try_all(connection, (*kinds, KEYWORDS), lite=product == LITE)
+    waves = LITE_WAVES if product == LITE else SERVER_WAVES + (GPU_WAVES if gpu else ())
+    failures: dict[str, str] = {}
+    allowed_seconds = float(TIMEOUT_SECONDS)
+    start = time.monotonic()
+    for number, wave in enumerate(waves):
+        failures |= _try(connection, wave, lite=product == LITE, seconds=allowed_seconds)
+        if number == 0:
+            patience = PATIENCE_SECONDS + PATIENCE * (time.monotonic() - start)
+            allowed_seconds = min(float(TIMEOUT_SECONDS), patience)
+    kinds = [kind for wave in waves for kind in wave if kind != KEYWORDS]
     return Capabilities(
         product=product,
         version=version,
@@ -139,35 +151,27 @@ def _started(name: str) -> float:
     return float(seconds) if seconds.isdigit() else 0.0
 
 
-def _try_all(connection: Connection, kinds: tuple[str, ...], *, lite: bool) -> dict[str, str]:
+def _try(
+    connection: Connection, kinds: tuple[str, ...], *, lite: bool, seconds: float
+) -> dict[str, str]:
     """Words of failure by kind. Daemon threads: one that hangs must not hold the process."""
     stamp = f"{PREFIX}{int(time.time())}_{uuid.uuid4().hex[:8]}"
     rows = LITE_ROWS if lite else SERVER_ROWS
     outcomes: dict[str, str] = {}
-    threads: dict[str, threading.Thread] = {}
+    threads: list[threading.Thread] = []
     for kind in kinds:
         trial = _Trial(connection, f"{stamp}_{kind.lower()}", kind, rows, lite)
-        threads[kind] = threading.Thread(target=_attempt, args=(trial, outcomes), daemon=True)
-        threads[kind].start()
-    seconds = _wait_for(threads)
+        threads.append(threading.Thread(target=_attempt, args=(trial, outcomes), daemon=True))
+        threads[-1].start()
+    deadline = time.monotonic() + seconds
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
     done = dict(outcomes)
     late = [kind for kind in kinds if kind not in done]
     for kind in late:
         _drop_late(connection, f"{stamp}_{kind.lower()}")
     words = done | dict.fromkeys(late, f"no answer within {seconds:.0f} s")
     return {kind: words[kind] for kind in kinds if words[kind]}
-
-
-def _wait_for(threads: Mapping[str, threading.Thread]) -> float:
-    """Wait for what will end; the seconds that were given to what did not."""
-    start = time.monotonic()
-    for kind in SURE_KINDS:
-        threads[kind].join(max(0.0, start + TIMEOUT_SECONDS - time.monotonic()))
-    patience = PATIENCE_SECONDS + PATIENCE * (time.monotonic() - start)
-    allowed = min(float(TIMEOUT_SECONDS), patience)
-    for thread in threads.values():
-        thread.join(max(0.0, start + allowed - time.monotonic()))
-    return allowed
 
 
 def _drop_late(connection: Connection, name: str) -> None:

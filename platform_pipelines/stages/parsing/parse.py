@@ -111,6 +111,14 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
         )
     draft = _read(detection, data, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
+    if not blocks:
+        scan = detection.type is DocumentType.PDF
+        raise DocumentError(
+            "the document holds no text",
+            reason=Reason.EMPTY,
+            where=key,
+            remedy="a scanned document needs a text layer (OCR) first" if scan else "",
+        )
     return ParsedDocument(
         type=detection.type,
         title=_title(draft.title, key),
@@ -149,13 +157,6 @@ def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block
         out.append(block if text == block.text else Block(text, block.kind, block.place))
     if characters > limits.max_characters:
         raise _too_large(f"{characters:,} characters are more than {limits.max_characters:,}", key)
-    if not out:
-        raise DocumentError(
-            "the document holds no text",
-            reason=Reason.EMPTY,
-            where=key,
-            remedy="a scanned document needs a text layer (OCR) first",
-        )
     return tuple(out)
 
 
