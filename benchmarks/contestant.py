@@ -3,21 +3,19 @@
 import gc
 import hashlib
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 # One size for everybody: the product's `fixed` policy and RecursiveCharacterTextSplitter alike.
 CHUNK_CHARACTERS = 600
 CHUNK_OVERLAP = 60
 DIMENSION = 384
 BATCH_ROWS = 1_000
-
-T = TypeVar("T")
-
 
 class Contestant(Protocol):
     """Opened on a home of its own; `refresh` opens all its state anew, as a new process would."""
@@ -31,7 +29,7 @@ class Contestant(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """Wall seconds, and processor seconds of this process and its ended children."""
+    """Wall seconds, and processor seconds of this process, its workers and its Milvus server."""
 
     seconds: float
     cpu_seconds: float
@@ -39,12 +37,12 @@ class Timed:
     facts: dict[str, object] = field(default_factory=dict[str, object])
 
 
-def timed(work: Callable[[], int]) -> Timed:
-    """Run it once; `work` answers with a count of rows."""
+def timed(work: Callable[[], int], *, server: int) -> Timed:
+    """Run it once; `work` answers with a count of rows. `server` is the Milvus process."""
     gc.collect()
-    cpu, start = cpu_seconds(), time.perf_counter()
+    cpu, start = cpu_seconds(server), time.perf_counter()
     rows = work()
-    return Timed(time.perf_counter() - start, cpu_seconds() - cpu, rows)
+    return Timed(time.perf_counter() - start, cpu_seconds(server) - cpu, rows)
 
 
 def splitter():
@@ -78,21 +76,29 @@ def name_of(*parts: str) -> str:
 @contextmanager
 def local_server(directory: Path) -> Iterator[str]:
     """The address of a local Milvus that is up; it is told to end afterwards."""
-    import signal
-
-    from platform_pipelines.gateways.milvus.local_files import LocalFiles
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
 
     local = LocalMilvus(directory, idle_seconds=5)
     try:
         yield local.uri()
     finally:
-        record = LocalFiles(directory).living_server()
+        pid = server_pid(directory)
         local.close()
-        if record is not None:
-            os.kill(record.pid, signal.SIGTERM)
+        if pid:
+            os.kill(pid, signal.SIGTERM)
 
 
-def cpu_seconds() -> float:
+def server_pid(directory: Path) -> int:
+    """The process of a local Milvus; 0 when it is not up."""
+    from platform_pipelines.gateways.milvus.local_files import LocalFiles
+
+    record = LocalFiles(directory).living_server()
+    return record.pid if record else 0
+
+
+def cpu_seconds(server: int) -> float:
+    """Spent so far by this process, its ended children and the Milvus server."""
     spent = os.times()
-    return spent.user + spent.system + spent.children_user + spent.children_system
+    own = spent.user + spent.system + spent.children_user + spent.children_system
+    fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
+    return own + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from benchmarks.contestant import Contestant, Timed, local_server, timed
+from benchmarks.contestant import Contestant, Timed, local_server, server_pid, timed
 from benchmarks.corpus import change_corpus, write_corpus
 from benchmarks.report import Figure, Progress
 
@@ -82,20 +82,20 @@ def _place(documents: int) -> Iterator[_Place]:
 
 
 def _measure(name: str, make: Make, documents: int, timings: Timings) -> None:
-    def note(kind: str, contestant: Contestant) -> None:
-        found = timed(contestant.refresh)
+    def note(kind: str, contestant: Contestant, place: _Place) -> None:
+        found = timed(contestant.refresh, server=server_pid(place.home / "milvus"))
         found.facts.update({"stages": dict(getattr(contestant, "stage_seconds", {}))})
         timings.setdefault((name, kind), []).append(found)
 
     with _place(documents) as place:
         contestant = make(place.corpus, place.home, place.uri)
-        note("cold", contestant)
+        note("cold", contestant, place)
         if name == "floor":
             return
         for _ in range(UNCHANGED_REPEATS):
-            note("unchanged", contestant)
+            note("unchanged", contestant, place)
         change_corpus(place.corpus, documents, edition=1)
-        note("changed", contestant)
+        note("changed", contestant, place)
 
 
 def _figures(documents: int, timings: Timings) -> Iterator[Figure]:

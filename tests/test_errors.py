@@ -106,14 +106,15 @@ def test_a_rate_limit_carries_the_wish_of_the_server(seconds: float | None) -> N
 def test_no_other_module_makes_a_public_error() -> None:
     """An error outside the tree is one that policy does not know: it is retried for nothing.
 
-    A private one, raised and caught in one module, is control flow.
+    A private one, raised and caught in one module, is control flow; `policy.py` is where our errors
+    become Dagster's own.
     """
     own: list[str] = []
     for path in (ROOT / "platform_pipelines").rglob("*.py"):
         tree = ast.parse(path.read_text("utf-8"))
         classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
         bases = [(c.name, ast.unparse(base)) for c in classes for base in c.bases]
-        if path.name != "errors.py":
+        if path.name not in ("errors.py", "policy.py"):
             own += [
                 f"{path.relative_to(ROOT)}: {name}({base})"
                 for name, base in bases

@@ -2,6 +2,7 @@
 
 import dagster as dg
 import pytest
+from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines import errors
 from platform_pipelines.core.declaration import KnowledgeBaseSpec, parse_declaration
@@ -17,6 +18,7 @@ from platform_pipelines.policy import (
     RETRIES,
     STAGE_SHARE,
     TIMEOUT_TAG,
+    RunInterruptedError,
     as_failure,
     job_tags,
     pool_name,
@@ -133,21 +135,33 @@ def test_a_failure_without_a_remedy_points_to_its_message() -> None:
     assert failure.metadata["what_to_do"].value == "see the message"
 
 
-@pytest.mark.parametrize(
-    ("error", "attempts"), [(UnavailableError("down"), 4), (ConfigurationError("wrong"), 1)]
-)
-def test_dagster_does_as_the_policy_says(error: PlatformError, attempts: int) -> None:
-    """In a real run: the first attempt and three retries, or one attempt and no more."""
+def attempts_of(error: BaseException) -> int:
+    """How often Dagster tries an op that raises this, in a real run under a retry policy."""
     tried: list[int] = []
 
     @dg.op(retry_policy=dg.RetryPolicy(max_retries=RETRIES.max_retries))
     def broken() -> None:
         tried.append(1)
-        raise as_failure(error)
+        raise error
 
     @dg.job(executor_def=dg.in_process_executor)
     def run() -> None:
         broken()
 
-    assert not run.execute_in_process(raise_on_error=False).success
-    assert len(tried) == attempts
+    try:
+        assert not run.execute_in_process(raise_on_error=False).success
+    except DagsterExecutionInterruptedError:
+        tried.append(0)
+    return sum(tried)
+
+
+def test_dagster_does_as_the_policy_says() -> None:
+    """The first attempt and three retries; or one attempt, when it is of no use or not wanted."""
+    assert attempts_of(as_failure(UnavailableError("down"))) == 4
+    assert attempts_of(as_failure(ConfigurationError("wrong"))) == 1
+    assert attempts_of(RunInterruptedError("terminated in the web UI")) == 1
+
+
+def test_an_interrupt_of_dagster_alone_is_still_tried_again() -> None:
+    """Why `RunInterruptedError` exists: when this fails, drop the class."""
+    assert attempts_of(DagsterExecutionInterruptedError()) > 1

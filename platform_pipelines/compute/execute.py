@@ -16,7 +16,9 @@ _DETAIL_CHARS = 4000
 class Marker(Protocol):
     """Where the position is written; `progress.Progress` in a worker."""
 
-    def mark(self, index: int, phase: Phase) -> None: ...
+    def mark(self, index: int, phase: Phase) -> None:
+        """The worker is at `items[index]` of the task, in that phase."""
+        ...
 
 
 def execute(

@@ -6,88 +6,61 @@ rare words there, its identifiers, its numbers?
 """
 
 import math
-import re
-import statistics
-import unicodedata
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
-from typing import TypeAlias
 
 from platform_pipelines.core.calibration import Calibration
-
-Tokenizer: TypeAlias = Callable[[str], list[str]]
-
-
-def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
-
+from platform_pipelines.core.questions import (
+    Tokenizer,
+    asks_for_number,
+    content_terms,
+    holds_number,
+    missing_share,
+    sharp_terms,
+)
+from platform_pipelines.core.quotes import COMPARED_SENTENCES, RetrievedChunk, SentenceCandidate
 
 # Without a calibration: this share of the weight of the question's words in one chunk, and all its
 # identifiers and numbers. Chosen on the sample's questions over rough chunks, where it gave 5 of 30
 # false answers and 48 of 101 false refusals: better than nothing, and no match for a calibration.
 DEFAULT_THRESHOLD = 0.35
-_SIMILARITY_SCALE = 5.0  # 0.1 of cosine weighs as much as half of the question's words
-_SAME_LANGUAGE = 0.15  # of a score around 1: a good sentence in the other language still wins
-_IS_HEADING = 0.2  # a heading, a label, a cell: close to the question, and no answer
-_SHORT_CHARACTERS = 24
-_WORTH_QUOTING = 0.3  # below the best
-_IS_QUESTION = 0.4  # headings of a FAQ resemble the question more than their answers do
 
-_WORD = re.compile(r"[\w][\w.\-/:]*[\w]|\w")
-_SEPARATED = re.compile(r"(?<=\d),(?=\d{3})")
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.:]\d+)*")
-_ASCII_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-/]*[A-Za-z0-9]")
-_IDENTIFIER = re.compile(r"(?=.*[A-Za-z])(?:.*[\d_/].*|.*\w\.\w.*|[A-Z]{2,}|.*[a-z][A-Z].*)")
-_FUNCTION_WORDS = _words(
-    """
-    a an the is are was were be been am do does did doing done can could should would will shall may
-    might must have has had how what which who whom whose when where why in on at of for to from by
-    with without as and or not no if then than that this these those it its we our us you your i my
-    me they their them there here any some all many much long often into about per please tell give
-    get gets use used using need needs happen happens so
-    """
-)
-
-
-@dataclass(frozen=True, slots=True)
-class RetrievedChunk:
-    """A retrieved chunk: what is searched of it (title, headings and text), and its cosine."""
-
-    chunk_id: str
-    text: str
-    similarity: float
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceCandidate:
-    """A sentence of a retrieved chunk, its cosine to the question, and its document's language."""
-
-    chunk_id: str
-    sentence: str
-    similarity: float
-    language: str
+# A sentence's similarity goes from 0 to 1 over a question's candidates; the others in its units.
+# Round numbers: on the sample, halving or doubling any one of them changes the share of questions
+# whose answer is quoted by less than its sampling error.
+_CHUNK = 0.5  # the chunk's place: retrieval read all of it, the sentence is a part
+_COVERAGE = 0.5  # the question's words in the sentence and its neighbours
+_FULL = 0.25  # statements before fragments
+_SHARP = 0.2  # identifiers and numbers that are missing
+_NUMBER = 0.2  # asked for a quantity, and none is there
+_HEADING = 0.5
+_QUESTION = 0.5
+_SAME_LANGUAGE = 0.03  # between equals only
+_WORTH_QUOTING = 0.5  # below the best
 
 
 @dataclass(frozen=True, slots=True)
 class RankedSentence:
-    """A sentence to quote. `score` orders the sentences of one question and means nothing else."""
+    """A quote. `score` orders the quotes of one question and means nothing else."""
 
     candidate: SentenceCandidate
     score: float
     coverage: float
 
+    @property
+    def quote(self) -> str:
+        """The sentence and what continues it, to the letter."""
+        return " ".join([self.candidate.sentence, *self.candidate.after])
+
 
 @dataclass(frozen=True, slots=True)
 class AnswerFeatures:
-    """What calibration reads, in this order. Shares are in [0, 1]."""
+    """What calibration reads, in this order. Few: a golden set has few unanswerable questions."""
 
-    top_similarity: float
-    similarity_margin: float  # best chunk over the median chunk
-    chunk_coverage: float  # weight of the question's words that the best chunk holds
-    sentence_coverage: float  # the same of the best sentence
+    sentence_similarity: float  # of the nearest sentence under its heading
+    chunk_coverage: float  # weight of the question's words that the fullest chunk holds, 0 to 1
     sharp_missing: float  # share of its identifiers and numbers that the fullest chunk lacks
-    support: float  # similarity and coverage together, of the chunk that has most of both
 
     def vector(self) -> tuple[float, ...]:
         """The features as numbers."""
@@ -127,100 +100,120 @@ def term_weights(texts: Sequence[Collection[str]]) -> TermWeights:
     return TermWeights(texts=len(texts), holding=dict(counts))
 
 
-def content_terms(question: str, tokens: Tokenizer) -> tuple[str, ...]:
-    """The question's tokens without English function words, each once.
+def likely_sentences(
+    question: str,
+    candidates: Sequence[SentenceCandidate],
+    *,
+    tokens: Tokenizer,
+    limit: int = COMPARED_SENTENCES,
+) -> list[SentenceCandidate]:
+    """The `limit` most likely candidates by what needs no model, in the order given.
 
-    Korean gets no list: on the sample's 84 Korean questions, dropping particles and question words
-    told answers from their absence no better (AUC of the coverage 0.78 with, 0.85 without).
+    Comparing all sentences of five chunks with the question costs four times as much.
     """
-    words = _WORD.findall(unicodedata.normalize("NFC", question))
-    kept = [w for w in words if w.lower() not in _FUNCTION_WORDS]
-    return tuple(dict.fromkeys(t for word in kept for t in tokens(word)))
-
-
-def sharp_terms(text: str) -> tuple[str, ...]:
-    """Identifiers and numbers of a text, lower-cased: what an answer must share to the letter."""
-    plain = _SEPARATED.sub("", unicodedata.normalize("NFC", text))
-    names = [w.lower() for w in _ASCII_WORD.findall(plain) if _IDENTIFIER.fullmatch(w)]
-    return tuple(dict.fromkeys([*names, *_NUMBER.findall(plain)]))
+    covered = _coverages(question, candidates, tokens)
+    scores = [
+        _CHUNK * c.rank_score + s + _form(c) for c, s in zip(candidates, covered, strict=True)
+    ]
+    best = sorted(range(len(candidates)), key=lambda i: -scores[i])[:limit]
+    return [candidates[i] for i in sorted(best)]
 
 
 def rank_sentences(
     question: str,
     candidates: Sequence[SentenceCandidate],
+    similarities: Sequence[float],
     *,
     language: str,
     tokens: Tokenizer,
     limit: int = 3,
 ) -> list[RankedSentence]:
-    """The sentences to quote, best first: at most `limit`, none far below the best, none twice.
+    """What to quote, best first: at most `limit`, none far below the best, no sentence twice.
 
-    `language` is the question's: sentences in it are preferred. Candidates with a similarity that
-    is not finite are left out. Ties keep the order given.
+    `similarities` are the cosines of the candidates' `searched` texts to the question; candidates
+    whose similarity is not finite are left out. `language` is the question's. Ties keep the order.
     """
-    usable = [c for c in candidates if math.isfinite(c.similarity)]
+    usable = [(c, s) for c, s in zip(candidates, similarities, strict=True) if math.isfinite(s)]
     if not usable:
         return []
-    token_sets = [frozenset(tokens(c.sentence)) for c in usable]
-    weights = term_weights(token_sets)
-    terms, sharp = content_terms(question, tokens), sharp_terms(question)
-    low = min(c.similarity for c in usable)
-    spread = max(c.similarity for c in usable) - low
-    ranked: list[RankedSentence] = []
-    for candidate, held in zip(usable, token_sets, strict=True):
-        covered = _coverage(terms, held, weights)
-        close = (candidate.similarity - low) / spread if spread > 0 else 1.0
-        score = 0.8 * close + 0.4 * covered + 0.1 * (1.0 - _missing(sharp, candidate.sentence))
-        ranked.append(RankedSentence(candidate, score + _form(candidate, language), covered))
+    covered = _coverages(question, [c for c, _ in usable], tokens)
+    low = min(s for _, s in usable)
+    spread = max(s for _, s in usable) - low
+    ranked = [
+        RankedSentence(
+            candidate,
+            ((similarity - low) / spread if spread > 0 else 1.0)
+            + _CHUNK * candidate.rank_score
+            + _COVERAGE * share
+            + _form(candidate)
+            + _fit(question, candidate, language),
+            share,
+        )
+        for (candidate, similarity), share in zip(usable, covered, strict=True)
+    ]
     return _worth_quoting(sorted(ranked, key=lambda r: -r.score), limit=limit)
 
 
 def answer_features(
     question: str,
     chunks: Sequence[RetrievedChunk],
-    candidates: Sequence[SentenceCandidate],
+    similarities: Sequence[float],
     *,
     tokens: Tokenizer,
 ) -> AnswerFeatures:
-    """Measure a question against what was retrieved for it; nothing: the worst of each."""
+    """Measure a question against what was retrieved for it; nothing: the worst of each.
+
+    `similarities` are those of the likely sentences.
+    """
     if not chunks:
-        return AnswerFeatures(0.0, 0.0, 0.0, 0.0, 1.0, 0.0)
-    token_sets = [frozenset(tokens(c.text)) for c in chunks]
+        return AnswerFeatures(0.0, 0.0, 1.0)
+    token_sets = [frozenset(tokens(c.searched)) for c in chunks]
     weights = term_weights(token_sets)
     terms, sharp = content_terms(question, tokens), sharp_terms(question)
-    covered = [_coverage(terms, held, weights) for held in token_sets]
-    similarities = [c.similarity for c in chunks]
-    sentences = [_coverage(terms, set(tokens(c.sentence)), weights) for c in candidates]
     return AnswerFeatures(
-        top_similarity=max(similarities),
-        similarity_margin=max(similarities) - statistics.median(similarities),
-        chunk_coverage=max(covered),
-        sentence_coverage=max(sentences, default=0.0),
-        sharp_missing=min(_missing(sharp, c.text) for c in chunks),
-        support=max(c + _SIMILARITY_SCALE * s for c, s in zip(covered, similarities, strict=True)),
+        sentence_similarity=max((s for s in similarities if math.isfinite(s)), default=0.0),
+        chunk_coverage=max(_coverage(terms, held, weights) for held in token_sets),
+        sharp_missing=min(missing_share(sharp, c.searched) for c in chunks),
     )
 
 
 def decide_answer(features: AnswerFeatures, calibration: Calibration | None) -> AnswerDecision:
-    """Whether to answer or to say "I do not know". A score that is not finite never answers."""
-    if calibration is not None:
+    """Whether to answer or to say "I do not know". A score that is not finite never answers.
+
+    A calibration of other features than today's (an older release's) is none.
+    """
+    calibrated = calibration is not None and calibration.features == FEATURE_NAMES
+    if calibration is not None and calibrated:
         score, threshold = calibration.probability(features.vector()), calibration.threshold
     else:
         score = features.chunk_coverage if features.sharp_missing <= 0.0 else 0.0
         threshold = DEFAULT_THRESHOLD
     answer = math.isfinite(score) and score >= threshold
-    return AnswerDecision(answer, score, threshold, calibration is not None)
+    return AnswerDecision(answer, score, threshold, calibrated)
 
 
-def _form(candidate: SentenceCandidate, language: str) -> float:
+def _form(candidate: SentenceCandidate) -> float:
     """What speaks for or against quoting a sentence, whatever the question."""
-    sentence = candidate.sentence.strip()
-    score = _SAME_LANGUAGE if candidate.language == language else 0.0
-    if sentence.endswith(("?", "？")):
-        score -= _IS_QUESTION
-    if sentence.startswith("#") or len(sentence) < _SHORT_CHARACTERS:
-        score -= _IS_HEADING
-    return score
+    score = _FULL * candidate.fullness
+    score -= _HEADING if candidate.is_heading else 0.0
+    return score - (_QUESTION if candidate.is_question else 0.0)
+
+
+def _fit(question: str, candidate: SentenceCandidate, language: str) -> float:
+    """What the question asks for in particular, and whether the sentence has it."""
+    missing = missing_share(sharp_terms(question), candidate.searched)
+    lacks_number = asks_for_number(question) and not holds_number(candidate.sentence)
+    same = _SAME_LANGUAGE if candidate.language == language else 0.0
+    return same - _SHARP * missing - (_NUMBER if lacks_number else 0.0)
+
+
+def _coverages(
+    question: str, candidates: Sequence[SentenceCandidate], tokens: Tokenizer
+) -> list[float]:
+    """Share of the question's words in each candidate's context; a rare word weighs more."""
+    weights = term_weights([frozenset(tokens(c.sentence)) for c in candidates])
+    terms = content_terms(question, tokens)
+    return [_coverage(terms, frozenset(tokens(c.context)), weights) for c in candidates]
 
 
 def _coverage(terms: Sequence[str], held: Collection[str], weights: TermWeights) -> float:
@@ -229,20 +222,13 @@ def _coverage(terms: Sequence[str], held: Collection[str], weights: TermWeights)
     return found / total if total > 0 else 0.0
 
 
-def _missing(sharp: Sequence[str], text: str) -> float:
-    """Share of identifiers and numbers that the text does not hold as whole words; 0 for none."""
-    if not sharp:
-        return 0.0
-    plain = _SEPARATED.sub("", unicodedata.normalize("NFC", text)).lower()
-    bounded = (rf"(?<![a-z0-9]){re.escape(term)}(?![a-z0-9])" for term in sharp)
-    return sum(re.search(pattern, plain) is None for pattern in bounded) / len(sharp)
-
-
 def _worth_quoting(ranked: Sequence[RankedSentence], *, limit: int) -> list[RankedSentence]:
     best = ranked[0].score
-    chosen: dict[str, RankedSentence] = {}
+    chosen: list[RankedSentence] = []
+    said: set[str] = set()
     for sentence in ranked:
-        key = " ".join(sentence.candidate.sentence.split())
-        if sentence.score >= best - _WORTH_QUOTING:
-            chosen.setdefault(key, sentence)
-    return list(chosen.values())[:limit]
+        candidate = sentence.candidate
+        if sentence.score >= best - _WORTH_QUOTING and candidate.sentence not in said:
+            chosen.append(sentence)
+            said.update([candidate.sentence, *candidate.after])
+    return chosen[:limit]

@@ -112,6 +112,12 @@ class IndexSpec(_Spec):
     )
     dense_weight: float = Field(default=1.0, ge=0, description="in reciprocal rank fusion")
     keyword_weight: float = Field(default=1.0, ge=0, description="in reciprocal rank fusion")
+    rank_constant: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="in reciprocal rank fusion: smaller trusts the first places more",
+    )
 
 
 class GateSpec(_Spec):
@@ -206,8 +212,22 @@ def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBase
             where=where,
             remedy="correct the fields above; `dg list components` and README.md show all of them",
         ) from error
-    policies_from_mapping(spec.chunk).check_window(spec.embed.window)
+    _check_chunk(spec, where)
     return spec
+
+
+def _check_chunk(spec: KnowledgeBaseSpec, where: str) -> None:
+    try:
+        policies_from_mapping(spec.chunk).check_window(spec.embed.window)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            error.what,
+            where=where,
+            stored=error.stored,
+            expected=error.expected,
+            remedy=f"correct `chunk`; sizes are at most {spec.embed.window} tokens, and a declared "
+            "`default` stands for every type that is not named",
+        ) from error
 
 
 def _problem(details: dict[str, Any]) -> str:

@@ -38,10 +38,14 @@ class Capable(Protocol):
     """The part of a server's capabilities that a choice needs."""
 
     @property
-    def product(self) -> str: ...
+    def product(self) -> str:
+        """`milvus-lite` or `milvus`."""
+        ...
 
     @property
-    def index_kinds(self) -> tuple[str, ...]: ...
+    def index_kinds(self) -> tuple[str, ...]:
+        """The kinds that were seen to work."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,18 +28,19 @@ _FUNCTION_WORDS = _words(
 )
 _KOREAN_ASKING = _words(
     """
-    무엇 무엇을 무엇이 뭐 뭘 무슨 어떤 어떻게 어디 어디서 어디에서 어디에 언제 언제까지 얼마 얼마나 누가 누구
-    누구에게 왜 몇 어느 하려면 하면 때 것 수 이유 방법 해야 할 하는 있는 되는 하고 알려 주세요 알려주세요
+    무엇 무엇을 무엇이 뭐 뭘 무슨 어떤 어떻게 어디 어디서 어디에서 어디에 언제 언제까지 얼마 얼마나
+    누가 누구 누구에게 왜 몇 어느 하려면 하면 때 것 수 이유 방법 해야 할 하는 있는 되는 하고 알려
+    주세요 알려주세요
     """
 )
 # What makes a Korean word a question; the stem before it is what is asked: 보관하나요, 언제인가요.
 _KOREAN_ENDING = re.compile(
-    r"(?:하|되|했|됐|있|없|이었|였|한|된|인|은|는|던|할|될)*"
-    r"(?:나요|가요|까요|습니까|ㅂ니까|니까|지요|죠|어요|아요|해요|세요)$"
+    r"(?:하|되|했|됐|있|없|였)?"
+    r"(?:나요|(?:인|은|는|한|된|던)?가요|(?:할|될|일)?까요|습니까|지요|죠|어요|해요|세요)$"
 )
 _ASKS_NUMBER = re.compile(
-    r"\bhow (?:many|much|long|often|fast|big|large|old)\b|\bwhen\b|\bwhat (?:time|date|price|share)\b"
-    r"|얼마|몇|언제|며칠|가격|시간당|단가",
+    r"\bhow (?:many|much|long|often|fast|big|large|old)\b|\bwhen\b"
+    r"|\bwhat (?:time|date|price|share)\b|얼마|몇|언제|며칠|가격|시간당|단가",
     re.IGNORECASE,
 )
 _HOLDS_NUMBER = re.compile(

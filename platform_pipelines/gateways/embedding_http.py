@@ -1,4 +1,4 @@
-"""JSON over HTTP to an embedding server: what is tried again, what is not, and in which words.
+"""JSON over HTTP to a model server: what is tried again, what is not, and in which words.
 
 Tried again, with back-off: no connection, a broken or late reply, 408, 424 (a model server's own
 backend failed), 425, 429 and 5xx. Any other status comes back as a `Reply` for the caller to judge.
@@ -55,13 +55,13 @@ class Endpoint:
         parts = urlsplit(self.url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
-                "the embedder's url is not an http:// or https:// URL",
+                "the model server's url is not an http:// or https:// URL",
                 stored=self.url,
                 expected="for example http://embedder.example:8000/v1",
             )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ConfigurationError(
-                "the embedder's url holds more than scheme, host, port and path",
+                "the model server's url holds more than scheme, host, port and path",
                 where=f"{parts.scheme}://{parts.hostname}",
                 remedy="give the key as api_key, not in the url",
             )
@@ -146,7 +146,9 @@ class JsonClient:
         try:
             response = client.request(method, url, content=content or None)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
-            raise ConfigurationError(f"the embedder's url is wrong: {error}", where=url) from error
+            raise ConfigurationError(
+                f"the model server's url is wrong: {error}", where=url
+            ) from error
         except httpx.RequestError as error:
             return _Failure(_unavailable(url, f"{type(error).__name__}: {error}", error))
         reply = _reply(response, self._endpoint.api_key)
@@ -154,7 +156,7 @@ class JsonClient:
             raise _refused(url, reply, with_key=self._endpoint.api_key is not None)
         wish = self._retry_after_seconds(response)
         if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-            what = f"the embedding server is at its limit (HTTP 429): {reply.message}"
+            what = f"the model server is at its limit (HTTP 429): {reply.message}"
             return _Failure(RateLimitedError(what, retry_after_seconds=wish, where=url), wish)
         if reply.status in _AGAIN or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _Failure(_unavailable(url, f"HTTP {reply.status}: {reply.message}"), wish)
@@ -200,13 +202,13 @@ def _trusted(ca_file: Path | None) -> ssl.SSLContext | bool:
         return ssl.create_default_context(cafile=str(ca_file))
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
-            f"the embedder's ca_file cannot be used: {error}", where=str(ca_file)
+            f"the model server's ca_file cannot be used: {error}", where=str(ca_file)
         ) from error
 
 
 def _unavailable(url: str, found: str, cause: Exception | None = None) -> UnavailableError:
     error = UnavailableError(
-        "the embedding server gives no usable answer",
+        "the model server gives no usable answer",
         where=url,
         stored=found,
         remedy="see whether it runs, and whether its url is right",
@@ -217,11 +219,11 @@ def _unavailable(url: str, found: str, cause: Exception | None = None) -> Unavai
 
 def _refused(url: str, reply: Reply, *, with_key: bool) -> ConfigurationError:
     return ConfigurationError(
-        f"the embedding server refuses the request (HTTP {reply.status}): {reply.message}",
+        f"the model server refuses the request (HTTP {reply.status}): {reply.message}",
         where=url,
         stored="api_key is set" if with_key else "api_key is not set",
         expected="a key that may use this model",
-        remedy="set the embedder's api_key",
+        remedy="set its api_key: PLATFORM_EMBEDDER_API_KEY, PLATFORM_LANGUAGE_MODEL_API_KEY",
     )
 
 

@@ -8,18 +8,10 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from platform_pipelines.core.answers import (
-    AnswerDecision,
-    RankedSentence,
-    SentenceCandidate,
-    decide_answer,
-    rank_sentences,
-)
-from platform_pipelines.core.keywords import keyword_tokens
-from platform_pipelines.core.text import detect_language
+from platform_pipelines.core.answers import AnswerDecision, RankedSentence, decide_answer
 from platform_pipelines.gateways.language_model import LanguageModel, Message
-from platform_pipelines.stages.evaluation import features_of, passages
 from platform_pipelines.stages.live import Live
+from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare
 from platform_pipelines.stages.retrieve import Found
 
 MODEL_DOES_NOT_KNOW = "NO_ANSWER"
@@ -66,9 +58,12 @@ def answer_question(
         MissingTenantError: an empty tenant.
         UnavailableError: the vector store, the embedder or the language model does not answer.
     """
-    hits = live.retriever.search([question], k=k, tenant=tenant)[0]
-    decision = decide_answer(features_of(question, hits), live.calibration)
-    sentences = _rank(live, question, hits) if decision.answer and hits else []
+    retriever = live.retriever
+    vectors = retriever.embed([question])
+    hits = retriever.search([question], k=k, tenant=tenant, vectors=vectors)[0]
+    compared = compare(retriever.embedder, [question], [hits], vectors=vectors)[0]
+    decision = decide_answer(compared.features, live.calibration)
+    sentences = compared.quotes if decision.answer else ()
     text, citations = "", tuple[Citation, ...]()
     if sentences and model is not None:
         text, citations = _worded(question, hits, model)
@@ -86,32 +81,13 @@ def answer_question(
     )
 
 
-def _rank(live: Live, question: str, hits: Sequence[Found]) -> list[RankedSentence]:
-    """The sentences of the first chunks, each compared with the question by the embedder."""
-    import numpy as np
-
-    _, candidates = passages(hits)
-    if not candidates:
-        return []
-    query = live.retriever.embed([question])[0]
-    vectors = live.retriever.embedder.embed_queries([c.sentence for c in candidates])
-    similarities = np.asarray(vectors @ query, dtype=float)
-    scored = [
-        SentenceCandidate(c.chunk_id, c.sentence, float(similarities[i]), c.language)
-        for i, c in enumerate(candidates)
-    ]
-    return rank_sentences(
-        question, scored, language=detect_language(question), tokens=keyword_tokens
-    )
-
-
 def _quoted(
     sentences: Sequence[RankedSentence], hits: Sequence[Found]
 ) -> tuple[str, tuple[Citation, ...]]:
     """The best sentences to the letter, each with the number of its citation."""
     by_id = {h.chunk_id: h for h in hits}
     citations = tuple(
-        _citation(number, by_id[s.candidate.chunk_id], s.candidate.sentence)
+        _citation(number, by_id[s.candidate.chunk_id], s.quote)
         for number, s in enumerate(sentences, start=1)
     )
     return "\n".join(f"{c.quote} [{c.number}]" for c in citations), citations
@@ -121,7 +97,7 @@ def _worded(
     question: str, hits: Sequence[Found], model: LanguageModel
 ) -> tuple[str, tuple[Citation, ...]]:
     """The model's words; a reply that cites nothing that was given is no answer."""
-    chosen = list(hits[:5])
+    chosen = list(hits[:ANSWER_CHUNKS])
     numbered = "\n\n".join(f"[{n}] ({h.citation})\n{h.text}" for n, h in enumerate(chosen, start=1))
     reply = model.complete(
         [Message("system", SYSTEM), Message("user", f"{numbered}\n\nQuestion: {question}")]

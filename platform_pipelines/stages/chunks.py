@@ -113,7 +113,9 @@ def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
     """Whether starting workers costs more than the work, and nothing large has to be loaded."""
     policies = policies_from_mapping(workspace.spec.chunk)
     used = (policies.default, *policies.by_type.values())
-    if workspace.spec.embed.provider == "openai" or any(isinstance(p, SemanticPolicy) for p in used):
+    if workspace.spec.embed.provider == "openai" or any(
+        isinstance(p, SemanticPolicy) for p in used
+    ):
         return False
     return sum(shard.rows for shard in todo) <= FEW_DOCUMENTS
 

@@ -7,24 +7,19 @@ from typing import TYPE_CHECKING
 
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
-from platform_pipelines.core.answers import (
-    FEATURE_NAMES,
-    RetrievedChunk,
-    SentenceCandidate,
-    answer_features,
-)
+from platform_pipelines.core.answers import FEATURE_NAMES
 from platform_pipelines.core.calibration import CalibrationOutcome, CalibrationSample, calibrate
-from platform_pipelines.core.chunks import search_text
 from platform_pipelines.core.evidence import Outcome, SentenceSample, scored_outcome
 from platform_pipelines.core.golden import Question
 from platform_pipelines.core.identity import digest_text, shard_of
-from platform_pipelines.core.keywords import keyword_tokens
 from platform_pipelines.core.matching import ChunkText, match_references
 from platform_pipelines.core.metrics import retrieval_scores
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.sentences import split_sentences
+from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare
 from platform_pipelines.stages.retrieve import Found, Retriever
 from platform_pipelines.stages.tables import read_table
 
@@ -34,7 +29,6 @@ if TYPE_CHECKING:
 SAMPLED_SENTENCES = 64
 SAMPLED_MIN_CHARACTERS = 20
 SAMPLED_MAX_CHARACTERS = 300
-ANSWER_CHUNKS = 5  # that an extractive answer may quote from
 RAGAS_SECONDS = 300.0
 RAGAS_MEMORY_BYTES = 4 * 1024**3
 
@@ -139,39 +133,33 @@ def _ragas(
 
 
 def calibrate_answers(
-    questions: Sequence[Question], found: Sequence[Sequence[Found]]
+    embedder: Embedder,
+    questions: Sequence[Question],
+    found: Sequence[Sequence[Found]],
+    relevant: Mapping[str, Sequence[str]],
+    *,
+    vectors: "Matrix",
 ) -> CalibrationOutcome:
-    """Fit when `ask` answers, on answerable and unanswerable questions alike."""
+    """Fit when `ask` answers, on answerable and unanswerable questions alike.
+
+    `relevant` are the chunks that hold an answerable question's answer, by its id: when none of
+    them is among the chunks that an answer is quoted from, refusing is right. `vectors` [questions,
+    dimension] are the questions'.
+    """
+    compared = compare(embedder, [q.question for q in questions], found, vectors=vectors)
     samples = [
-        CalibrationSample(features_of(question.question, hits).vector(), question.answerable)
-        for question, hits in zip(questions, found, strict=True)
+        CalibrationSample(
+            one.features.vector(),
+            question.answerable,
+            _supported(hits, relevant[question.id]) if question.answerable else None,
+        )
+        for question, hits, one in zip(questions, found, compared, strict=True)
     ]
     return calibrate(samples, names=FEATURE_NAMES)
 
 
-def features_of(question: str, hits: Sequence[Found]):
-    """What calibration and `ask` measure of a question and the first chunks found for it."""
-    chunks, candidates = passages(hits)
-    return answer_features(question, chunks, candidates, tokens=keyword_tokens)
-
-
-def passages(
-    hits: Sequence[Found],
-) -> tuple[list[RetrievedChunk], list[SentenceCandidate]]:
-    """The first chunks as they are searched, and their sentences as they may be quoted."""
-    first = list(hits[:ANSWER_CHUNKS])
-    chunks = [
-        RetrievedChunk(
-            h.chunk_id, search_text(h.title, h.place.heading, h.text), h.similarity or 0.0
-        )
-        for h in first
-    ]
-    candidates = [
-        SentenceCandidate(h.chunk_id, sentence, h.similarity or 0.0, h.language)
-        for h in first
-        for sentence in split_sentences(h.text)
-    ]
-    return chunks, candidates
+def _supported(hits: Sequence[Found], relevant: Sequence[str]) -> bool:
+    return not {h.chunk_id for h in hits[:ANSWER_CHUNKS]}.isdisjoint(relevant)
 
 
 def sample_sentences(

@@ -6,7 +6,6 @@ a golden set it needs no labels: counts reconcile, and sampled sentences find th
 
 from typing import Any
 
-from platform_pipelines.core.answers import FEATURE_NAMES  # noqa: F401 - part of the identity
 from platform_pipelines.core.evidence import (
     Evidence,
     Outcome,
@@ -35,7 +34,7 @@ from platform_pipelines.stages.retrieve import Retriever
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "evidence"
-EVALUATION_VERSION = "1"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "2"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -216,18 +215,27 @@ def _ask_golden(
 ) -> tuple[list[QuestionRow], Any]:
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
-    asked = ask_questions(workspace.store, retriever, golden.answerable, k=k)
+    questions = [*golden.answerable, *golden.unanswerable]
+    known = len(golden.answerable)
+    vectors = retriever.embed([q.question for q in questions])
+    asked = ask_questions(
+        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
+    )
     outcomes = with_ragas(workspace.settings, asked.outcomes)
     before = _ask_baseline(workspace, retriever, baseline, golden)
     unanswerable = retriever.search(
         [q.question for q in golden.unanswerable],
         k=k,
         tenant=workspace.spec.tenant,
+        vectors=vectors[known:],
         strong=True,
     )
     calibration = calibrate_answers(
-        [*golden.answerable, *golden.unanswerable],
+        retriever.embedder,
+        questions,
         [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
+        {i: outcome.relevant for i, outcome in outcomes.items()},
+        vectors=vectors,
     )
     rows = [
         QuestionRow(

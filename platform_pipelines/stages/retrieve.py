@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from platform_pipelines.core.documents import Place, place_from_record
-from platform_pipelines.core.fusion import reciprocal_rank_fusion
-from platform_pipelines.core.keywords import keyword_text
+from platform_pipelines.core.fusion import level_languages, reciprocal_rank_fusion
+from platform_pipelines.core.keywords import keyword_tokens
+from platform_pipelines.core.questions import keyword_query
 from platform_pipelines.core.revision import Revision
+from platform_pipelines.core.text import detect_language
 from platform_pipelines.errors import MissingTenantError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.vector_store import Hit, VectorStore
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
 
 MINIMUM_DEPTH = 30  # candidates of each list before fusion
+DENSE_DEPTH = 100  # looked at for answers in another language than the question's
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,16 +79,19 @@ class Retriever:
         depth = max(MINIMUM_DEPTH, 3 * k)
         parameters = self.revision.index["search_parameters"]
         dense = self.store.search_dense(
-            self.target, queries, k=depth, tenant=tenant, search_parameters=parameters,
-            strong=strong,
+            self.target, queries, k=max(DENSE_DEPTH, depth), tenant=tenant,
+            search_parameters=parameters, strong=strong,
         )  # fmt: skip
         words: list[list[Hit]] = [[] for _ in texts]
         if self.revision.index["keyword"]:
-            keywords = [keyword_text(text) for text in texts]
+            keywords = [keyword_query(text, keyword_tokens) for text in texts]
             words = self.store.search_keywords(
                 self.target, keywords, k=depth, tenant=tenant, strong=strong
             )
-        return [self._fuse(d, w, k) for d, w in zip(dense, words, strict=True)]
+        return [
+            self._fuse(_levelled(text, d)[:depth], w, k)
+            for text, d, w in zip(texts, dense, words, strict=True)
+        ]
 
     def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
         index = self.revision.spec.index
@@ -93,10 +99,17 @@ class Retriever:
             [[h.chunk_id for h in dense], [h.chunk_id for h in words]],
             weights=[index.dense_weight, index.keyword_weight],
             limit=k,
+            k=index.rank_constant,
         )
         hits = {h.chunk_id: h for h in (*words, *dense)}
         cosine = {h.chunk_id: h.score for h in dense}
         return [_found(hits[i], score, cosine.get(i)) for i, score in fused]
+
+
+def _levelled(text: str, dense: Sequence[Hit]) -> list[Hit]:
+    by_id = {h.chunk_id: h for h in dense}
+    hits = [(h.chunk_id, h.score, h.language) for h in dense]
+    return [by_id[item] for item, _ in level_languages(hits, detect_language(text))]
 
 
 def _found(hit: Hit, score: float, similarity: float | None) -> Found:

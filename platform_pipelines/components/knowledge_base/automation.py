@@ -102,10 +102,13 @@ def build_sensor(spec: KnowledgeBaseSpec, job: Any) -> dg.SensorDefinition:
             if error.terminal:
                 raise
             return dg.SkipReason(f"the source does not answer now: {error.what}")
-        if seen == context.cursor:
+        number, _, last = (context.cursor or "0:").partition(":")
+        if seen == last:
             return dg.SkipReason("no document was added, changed or removed")
-        return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=seen, tags=job_tags(spec))], cursor=seen
-        )
+        # A run key is used once for ever. The number lets a source come back to what it was, and a
+        # tick that died before its cursor was kept asks for the same run again.
+        cursor = f"{int(number) + 1}:{seen}"
+        request = dg.RunRequest(run_key=cursor, tags=job_tags(spec))
+        return dg.SensorResult(run_requests=[request], cursor=cursor)
 
     return watch

@@ -140,6 +140,7 @@ def _move_into_place(partial: Path, target: Path) -> None:
 
 
 def installed_source() -> Path:
+    """The data file of the installed package. Raises ModelFileError when it is not installed."""
     # find_spec does not import the package, so its engine is never loaded
     spec = importlib.util.find_spec(model_files.SOURCE_PACKAGE)
     if spec is None or spec.origin is None:

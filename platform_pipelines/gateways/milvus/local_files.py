@@ -38,26 +38,32 @@ class LocalFiles:
 
     @property
     def start_lock(self) -> Path:
+        """Held while a server is started: two starters get one server."""
         return self.directory / "start.lock"
 
     @property
     def server_lock(self) -> Path:
+        """Held by the server for as long as it lives."""
         return self.directory / "server.lock"
 
     @property
     def lease(self) -> Path:
+        """Shared by all living clients; free when the last one is gone."""
         return self.directory / "lease"
 
     @property
     def record(self) -> Path:
+        """Where the server is: pid, port, start."""
         return self.directory / "server.json"
 
     @property
     def log(self) -> Path:
+        """What the server says."""
         return self.directory / "server.log"
 
     @property
     def data(self) -> Path:
+        """The database."""
         return self.directory / "data"
 
     def write_record(self, record: ServerRecord) -> None:
