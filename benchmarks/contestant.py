@@ -17,6 +17,7 @@ CHUNK_OVERLAP = 60
 DIMENSION = 384
 BATCH_ROWS = 1_000
 
+
 class Contestant(Protocol):
     """Opened on a home of its own; `refresh` opens all its state anew, as a new process would."""
 
@@ -49,9 +50,7 @@ def splitter():
     """The splitter of the floor and of both peers."""
     from langchain_text_splitters import RecursiveCharacterTextSplitter
 
-    return RecursiveCharacterTextSplitter(
-        chunk_size=CHUNK_CHARACTERS, chunk_overlap=CHUNK_OVERLAP
-    )
+    return RecursiveCharacterTextSplitter(chunk_size=CHUNK_CHARACTERS, chunk_overlap=CHUNK_OVERLAP)
 
 
 def embedder():

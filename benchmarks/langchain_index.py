@@ -77,6 +77,7 @@ class _Store(VectorStore):
         return list(ids)
 
     def delete(self, ids: list[str] | None = None, **kwargs: Any) -> bool:
+        del kwargs
         self._collection.delete(ids or ())
         return True
 

@@ -93,11 +93,13 @@ class _Store(BasePydanticVectorStore):
         return self._collection
 
     def add(self, nodes: Sequence[BaseNode], **kwargs: Any) -> list[str]:
+        del kwargs
         for start in range(0, len(nodes), BATCH_ROWS):
             self._collection.insert([_row(n) for n in nodes[start : start + BATCH_ROWS]])
         return [node.node_id for node in nodes]
 
     def delete(self, ref_doc_id: str, **delete_kwargs: Any) -> None:
+        del delete_kwargs
         self._collection.delete_document(ref_doc_id)
 
     def query(self, query: VectorStoreQuery, **kwargs: Any) -> VectorStoreQueryResult:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks.one_refresh CORPUS HOME`: one refresh in a process that did nothing else."""
+"""`python -m benchmarks.one_refresh CORPUS HOME`: one refresh in a process of its own."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Cold, unchanged and 1 % changed: the product, the floor and both peers, in turns on one corpus."""
+"""Cold, unchanged and 1 % changed: the product, the floor and both peers, in turns."""
 
 import logging
 import shutil

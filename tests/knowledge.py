@@ -187,3 +187,14 @@ def new_knowledge(
 def changed_stages(outcomes: Mapping[str, StageOutcome]) -> list[str]:
     """The stages that did something."""
     return [stage for stage, outcome in outcomes.items() if outcome.is_changed]
+
+
+def copied(knowledge: Knowledge, folder: Path) -> Knowledge:
+    """The same knowledge base with documents and store of its own, on the same vector store."""
+    import shutil
+
+    shutil.copytree(knowledge.folder, folder / "kb")
+    shutil.copytree(knowledge.settings.home, folder / "home")
+    store = (folder / "home" / "store").as_uri()
+    there = replace(knowledge.settings, home=folder / "home", store_url=store)
+    return replace(knowledge, folder=folder / "kb", settings=there)

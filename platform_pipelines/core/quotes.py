@@ -1,15 +1,21 @@
 """Sentences of retrieved chunks that may be quoted, and the few of them worth comparing closely."""
 
-import unicodedata
+import itertools
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from platform_pipelines.core.matching import fold
 from platform_pipelines.core.sentences import split_sentences
+from platform_pipelines.core.text import display_width
 
 WHOLE_ANSWER_COLUMNS = 80  # a statement of this width says enough; a Hangul syllable is two
-COMPARED_SENTENCES = 12  # of one question: more cost time, and add no quoted answers
 _LIST_MARKS = ("- ", "* ", "• ", "+ ")
 _MOST_LIST_ITEMS = 4
+_LABEL_COLUMNS = 60
+_TERM_CHARACTERS = 24
+_QUOTED = re.compile(r"[\"“”]([^\"“”]{6,})[\"“”]")
+_LABEL = re.compile(r"[^\W\d_][\w ,()/&'’]*(?<![다요죠음함임됨])")
 # A sentence that starts so says nothing without the one before it.
 _CONTINUES = (
     "It ", "They ", "This ", "These ", "That ", "Those ", "Then ", "Otherwise", "Instead ",
@@ -36,10 +42,9 @@ class SentenceCandidate:
     """A sentence with what stands around it. `rank_score`: of its chunk, 1 for the best one."""
 
     chunk_id: str
-    position: int  # among the sentences of its chunk
     sentence: str
     context: str  # with its neighbours
-    after: tuple[str, ...]  # what continues it, to be quoted with it
+    quoted: tuple[str, ...]  # it and what it makes no sense without, in the text's order
     head: str  # title and innermost heading
     language: str
     rank_score: float
@@ -53,13 +58,19 @@ class SentenceCandidate:
     @property
     def fullness(self) -> float:
         """Share of a whole statement's width, at most 1: fragments and labels have little."""
-        wide = sum(unicodedata.east_asian_width(c) in "WF" for c in self.sentence)
-        return min(1.0, (len(self.sentence) + wide) / WHOLE_ANSWER_COLUMNS)
+        return min(1.0, display_width(self.sentence) / WHOLE_ANSWER_COLUMNS)
 
     @property
     def is_question(self) -> bool:
         """A question resembles the question that is asked more than its answer does."""
         return self.sentence.endswith(("?", "？"))
+
+
+def echoes(sentence: str, question: str) -> bool:
+    """Whether a sentence holds the question, or a part of it, in quotation marks: an example."""
+    asked = fold(question).rstrip("?？")
+    quoted = (fold(found).rstrip("?？") for found in _QUOTED.findall(sentence))
+    return any(part and (part in asked or asked in part) for part in quoted)
 
 
 def quotable(chunks: Sequence[RetrievedChunk]) -> list[SentenceCandidate]:
@@ -73,38 +84,61 @@ def quotable(chunks: Sequence[RetrievedChunk]) -> list[SentenceCandidate]:
 
 
 def _of_chunk(chunk: RetrievedChunk, rank_score: float) -> list[SentenceCandidate]:
-    sentences = split_sentences(chunk.text)
+    sentences = _with_terms(split_sentences(chunk.text))
     headings = {chunk.title, *chunk.heading}
     head = "\n".join(dict.fromkeys(part for part in (chunk.title, *chunk.heading[-1:]) if part))
     return [
         SentenceCandidate(
             chunk_id=chunk.chunk_id,
-            position=i,
             sentence=sentence,
             context="\n".join(sentences[max(0, i - 1) : i + 2]),
-            after=_continued(sentence, sentences[i + 1 :]),
+            quoted=_quoted(sentences, i),
             head=head,
             language=chunk.language,
             rank_score=rank_score,
-            is_heading=sentence.startswith("#") or sentence.strip("# ") in headings,
+            is_heading=sentence.strip("# ") in headings or _is_label(sentence),
         )
         for i, sentence in enumerate(sentences)
     ]
 
 
-def _continued(sentence: str, following: Sequence[str]) -> tuple[str, ...]:
-    """The list that a sentence introduces, or the next sentence when it only makes sense after."""
+def _with_terms(sentences: Sequence[str]) -> list[str]:
+    """Sentences, a term that a list item explains (`- Revision.`) joined with its explanation."""
+    joined: list[str] = []
+    for sentence in sentences:
+        term = joined[-1] if joined else ""
+        if term.startswith(_LIST_MARKS) and term.endswith(".") and len(term) <= _TERM_CHARACTERS:
+            joined[-1] = f"{term} {sentence}"
+        else:
+            joined.append(sentence)
+    return joined
+
+
+def _is_label(sentence: str) -> bool:
+    """A short line of plain words without an end: the heading of a part, a caption, a cell."""
+    return sentence.startswith("#") or (
+        display_width(sentence) < _LABEL_COLUMNS and _LABEL.fullmatch(sentence) is not None
+    )
+
+
+def _quoted(sentences: Sequence[str], at: int) -> tuple[str, ...]:
+    """A sentence with the list that it introduces, or with the neighbour that it hangs on."""
+    sentence, following = sentences[at], sentences[at + 1 :]
     if sentence.endswith((":", "：")):
-        items: list[str] = []
-        for item in following[:_MOST_LIST_ITEMS]:
-            if items and _marked(items[0]) != _marked(item):
-                break
-            items.append(item)
-        return tuple(items)
+        return (sentence, *_alike(following[:_MOST_LIST_ITEMS]))
+    if at and sentence.startswith(_CONTINUES):
+        return (sentences[at - 1], sentence)
     if following and following[0].startswith(_CONTINUES):
-        return (following[0],)
-    return ()
+        return (sentence, following[0])
+    return (sentence,)
 
 
-def _marked(item: str) -> bool:
-    return item.startswith(_LIST_MARKS) or item[:1].isdigit()
+def _alike(items: Sequence[str]) -> list[str]:
+    """The first items that are all list items, or all not."""
+    marked = [item.startswith(_LIST_MARKS) or item[:1].isdigit() for item in items]
+    return [
+        item
+        for item, _ in itertools.takewhile(
+            lambda p: p[1] == marked[0], zip(items, marked, strict=True)
+        )
+    ]

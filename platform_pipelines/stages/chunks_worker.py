@@ -1,8 +1,9 @@
 """Inside a worker process: cut one shard's documents into chunks, keeping those that stand."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.chunking.policy import (
     ChunkPolicies,
@@ -22,7 +23,19 @@ from platform_pipelines.core.identity import canonical_json, digest_text
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
-from platform_pipelines.stages.tables import chunks_schema, read_table, table_of, write_table
+from platform_pipelines.stages.tables import (
+    chunks_schema,
+    read_batches,
+    read_table,
+    table_of,
+    table_writer,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_DOCUMENTS = 64  # in memory with their text
+SHEET_ROWS = 1024  # made before they are written
 
 Row = dict[str, Any]
 
@@ -40,7 +53,7 @@ def chunk_shards(
     """Operation `chunks.shard`: one shard an item.
 
     Items are `{documents, previous, path}`, keys in the knowledge base's store. Results are
-    `{rows, documents, kept, made, tokens, longest}`.
+    `{rows, documents, kept, made}`.
     """
     tools = _tools(canonical_json(dict(shared)))
     for item in items:
@@ -92,40 +105,90 @@ def _tools(shared_json: str) -> Tools:
 
 def chunk_shard(tools: Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
     """Write one shard's chunks; see `chunk_shards` for the item and the result."""
-    standing = _standing(tools.store, item.get("previous"))
-    rows: list[Row] = []
-    counts = {"documents": 0, "kept": 0, "made": 0}
-    for document in _documents(tools.store, item["documents"]):
-        policy_name = tools.policy_digests[DocumentType(document["type"])]
-        counts["documents"] += 1
-        kept = standing.get((document["document_digest"], policy_name))
-        if kept is not None:
-            rows.extend(kept)
-            counts["kept"] += len(kept)
-            continue
-        made = _chunk(tools, document, policy_name)
-        rows.extend(made)
-        counts["made"] += len(made)
-    write_table(tools.store, item["path"], table_of(rows, chunks_schema()))
-    tokens = [row["tokens"] for row in rows]
-    return {**counts, "rows": len(rows), "tokens": sum(tokens), "longest": max(tokens, default=0)}
+    standing = _Standing(tools.store, item.get("previous"))
+    counts: Counter[str] = Counter(documents=0, kept=0, made=0)
+    with table_writer(tools.store, item["path"], chunks_schema()) as write:
+        sheet = _Sheet(write)
+        for document in _documents(tools.store, item["documents"]):
+            policy_name = tools.policy_digests[DocumentType(document["type"])]
+            counts["documents"] += 1
+            kept = standing.find(document["document_digest"], policy_name)
+            if kept is not None:
+                sheet.add_table(kept)
+                counts["kept"] += kept.num_rows
+                continue
+            made = _chunk(tools, document, policy_name)
+            sheet.add_rows(made)
+            counts["made"] += len(made)
+        sheet.flush()
+    return {**counts, "rows": counts["kept"] + counts["made"]}
 
 
-def _standing(store: ObjectStore, previous: str | None) -> dict[tuple[str, str], list[Row]]:
-    """The last chunks by (document digest, policy digest): what is equal is not made again."""
-    found: dict[tuple[str, str], list[Row]] = {}
-    if previous is not None and store.exists(previous):
-        for row in read_table(store, previous).to_pylist():
-            found.setdefault((row["document_digest"], row["policy_digest"]), []).append(row)
-    return found
+class _Standing:
+    """The last chunks by document and policy digest: what is equal is not made again."""
+
+    def __init__(self, store: ObjectStore, previous: str | None) -> None:
+        self._table: pa.Table | None = None
+        self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # first row, rows
+        if previous is None or not store.exists(previous):
+            return
+        self._table = read_table(store, previous).combine_chunks()
+        names = (self._table.column(n).to_pylist() for n in ("document_digest", "policy_digest"))
+        for row, name in enumerate(zip(*names, strict=True)):
+            first, rows = self._runs.get(name, (row, 0))
+            self._runs[name] = (first, rows + 1)
+
+    def find(self, document_digest: str, policy_name: str) -> "pa.Table | None":
+        """A document's chunks, which stand together; None when it has none that stand."""
+        run = self._runs.get((document_digest, policy_name))
+        return None if run is None or self._table is None else self._table.slice(*run)
 
 
-def _documents(store: ObjectStore, path: str) -> list[Row]:
+class _Sheet:
+    """Chunks on their way into the file: rows that were made and runs that stand, in order."""
+
+    def __init__(self, write: Callable[["pa.Table"], None]) -> None:
+        self._write = write
+        self._rows: list[Row] = []
+        self._parts: list[pa.Table] = []
+        self._waiting = 0
+
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        self._rows.extend(rows)
+        self._grown(len(rows))
+
+    def add_table(self, table: "pa.Table") -> None:
+        self._settle()
+        self._parts.append(table)
+        self._grown(table.num_rows)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        import pyarrow as pa
+
+        self._settle()
+        if self._parts:
+            self._write(pa.concat_tables(self._parts))
+        self._parts, self._waiting = [], 0
+
+    def _grown(self, rows: int) -> None:
+        self._waiting += rows
+        if self._waiting >= SHEET_ROWS:
+            self.flush()
+
+    def _settle(self) -> None:
+        if self._rows:
+            self._parts.append(table_of(self._rows, chunks_schema()))
+            self._rows = []
+
+
+def _documents(store: ObjectStore, path: str) -> Iterator[Row]:
+    """The parsed documents of a shard, some at a time."""
     columns = [
         "key", "state", "document_digest", "type", "code_language", "title", "language", "blocks",
     ]  # fmt: skip
-    rows = read_table(store, path, columns).to_pylist()
-    return [row for row in rows if row["state"] == "parsed"]
+    for batch in read_batches(store, path, columns, rows=BATCH_DOCUMENTS):
+        yield from (row for row in batch.to_pylist() if row["state"] == "parsed")
 
 
 def _chunk(tools: Tools, row: Row, policy_name: str) -> list[Row]:

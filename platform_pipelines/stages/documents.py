@@ -114,6 +114,7 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
         for work in _parse_all(workspace, works, digests):
             record = _write_shard(workspace, work)
+            work.made.clear()  # the text of a whole corpus does not fit into memory
             counts.update(work.counts)
             if record is not None:
                 records[work.shard] = record

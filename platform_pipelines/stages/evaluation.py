@@ -19,7 +19,7 @@ from platform_pipelines.core.sentences import split_sentences
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare
+from platform_pipelines.stages.quoting import ANSWER_CHUNKS, measure
 from platform_pipelines.stages.retrieve import Found, Retriever
 from platform_pipelines.stages.tables import read_table
 
@@ -146,14 +146,14 @@ def calibrate_answers(
     them is among the chunks that an answer is quoted from, refusing is right. `vectors` [questions,
     dimension] are the questions'.
     """
-    compared = compare(embedder, [q.question for q in questions], found, vectors=vectors)
+    features = measure(embedder, [q.question for q in questions], found, vectors=vectors)
     samples = [
         CalibrationSample(
-            one.features.vector(),
+            measured.vector(),
             question.answerable,
             _supported(hits, relevant[question.id]) if question.answerable else None,
         )
-        for question, hits, one in zip(questions, found, compared, strict=True)
+        for question, hits, measured in zip(questions, found, features, strict=True)
     ]
     return calibrate(samples, names=FEATURE_NAMES)
 

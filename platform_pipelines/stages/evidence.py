@@ -20,6 +20,7 @@ from platform_pipelines.core.golden import GoldenSet, parse_golden_set
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.snapshot import Snapshot
+from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.evaluation import (
@@ -94,7 +95,17 @@ def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
     if not store.exists(key):
         return None
     data, _ = store.get(key)
-    return evidence_from_json(data.decode(), where=f"{store.url}/{key}")
+    where = f"{store.url}/{key}"
+    evidence = evidence_from_json(data.decode(errors="replace"), where=where)
+    if evidence.digest != digest:
+        raise IntegrityError(
+            "other evidence stands under this digest",
+            where=where,
+            stored=evidence.digest,
+            expected=digest,
+            remedy="delete the file and evaluate again",
+        )
+    return evidence
 
 
 def load_golden_set(workspace: Workspace) -> GoldenSet | None:

@@ -27,7 +27,8 @@ from platform_pipelines.stages.vectors import matrix_of
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "index"
-INSERT_ROWS = 1000
+INSERT_ROWS = 2000  # the store cuts them by bytes and keeps the server busy within one call
+BATCH_ROWS = 256  # at a time as Python objects
 SEAL_SECONDS = 1800.0
 
 ROW_COLUMNS = (
@@ -250,7 +251,8 @@ def _rows(
         )
     matrix = matrix_of(embedded)
     tenant, keyword = revision.declaration["tenant"], revision.index["keyword"]
-    for number, row in enumerate(chunks.to_pylist()):
+    rows = (row for batch in chunks.to_batches(BATCH_ROWS) for row in batch.to_pylist())
+    for number, row in enumerate(rows):
         yield Row(
             chunk_id=row["chunk_id"],
             document_key=row["document_key"],

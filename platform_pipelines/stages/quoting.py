@@ -5,6 +5,7 @@ Both read the same numbers, so that the threshold means in `ask` what it meant i
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from platform_pipelines.core.answers import (
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
 
 ANSWER_CHUNKS = 5  # that an extractive answer may quote from
+COMPARED_SENTENCES = 12  # of one question: all (40) cost three times as much and quote no better
+MEASURED_SENTENCES = 6  # more leave the threshold's error counts where they are
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +38,50 @@ class Compared:
     quotes: tuple[RankedSentence, ...]
 
 
-def compare(
+def measure(
     embedder: Embedder,
     questions: Sequence[str],
     found: Sequence[Sequence[Found]],
     *,
     vectors: "Matrix",
-) -> list[Compared]:
-    """Each question's features and quotes; `vectors` [questions, dimension] are the questions'.
+) -> list[AnswerFeatures]:
+    """Each question's features; `vectors` [questions, dimension] are the questions'.
 
     The sentences of all questions are embedded together, each once.
 
     Raises:
         UnavailableError: the embedder does not answer.
     """
-    chunks = [[_chunk(hit) for hit in hits[:ANSWER_CHUNKS]] for hits in found]
+    chunks = [_chunks(hits) for hits in found]
     likely = [
-        likely_sentences(question, quotable(retrieved), tokens=keyword_tokens)
-        for question, retrieved in zip(questions, chunks, strict=True)
+        likely_sentences(question, quotable(own), tokens=keyword_tokens, limit=MEASURED_SENTENCES)
+        for question, own in zip(questions, chunks, strict=True)
     ]
-    similarities = _similarities(embedder, likely, vectors)
+    near = _similarities(embedder, likely, vectors)
     return [
-        Compared(
-            answer_features(question, retrieved, near, tokens=keyword_tokens),
-            tuple(
-                rank_sentences(
-                    question, sentences, near,
-                    language=detect_language(question), tokens=keyword_tokens,
-                )
-            ),
-        )
-        for question, retrieved, sentences, near in zip(
-            questions, chunks, likely, similarities, strict=True
-        )
-    ]  # fmt: skip
+        answer_features(question, own, similarities, tokens=keyword_tokens)
+        for question, own, similarities in zip(questions, chunks, near, strict=True)
+    ]
+
+
+def compare(embedder: Embedder, question: str, hits: Sequence[Found], vector: "Matrix") -> Compared:
+    """One question's features, as `measure` has them, and its quotes; `vector` [1, dimension].
+
+    Raises:
+        UnavailableError: the embedder does not answer.
+    """
+    chunks = _chunks(hits)
+    candidates = quotable(chunks)
+    likely = partial(likely_sentences, question, candidates, tokens=keyword_tokens)
+    sentences = likely(limit=COMPARED_SENTENCES)
+    near = _similarities(embedder, [sentences], vector)[0]
+    similarity = dict(zip(sentences, near, strict=True))
+    measured = [similarity[candidate] for candidate in likely(limit=MEASURED_SENTENCES)]
+    language = detect_language(question)
+    return Compared(
+        answer_features(question, chunks, measured, tokens=keyword_tokens),
+        tuple(rank_sentences(question, sentences, near, language=language, tokens=keyword_tokens)),
+    )
 
 
 def _similarities(
@@ -85,13 +98,16 @@ def _similarities(
     ]
 
 
-def _chunk(hit: Found) -> RetrievedChunk:
-    return RetrievedChunk(
-        chunk_id=hit.chunk_id,
-        text=hit.text,
-        searched=search_text(hit.title, hit.place.heading, hit.text),
-        title=hit.title,
-        heading=hit.place.heading,
-        language=hit.language,
-        score=hit.score,
-    )
+def _chunks(hits: Sequence[Found]) -> list[RetrievedChunk]:
+    return [
+        RetrievedChunk(
+            chunk_id=hit.chunk_id,
+            text=hit.text,
+            searched=search_text(hit.title, hit.place.heading, hit.text),
+            title=hit.title,
+            heading=hit.place.heading,
+            language=hit.language,
+            score=hit.score,
+        )
+        for hit in hits[:ANSWER_CHUNKS]
+    ]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from platform_pipelines.core.documents import Place, place_from_record
 from platform_pipelines.core.fusion import level_languages, reciprocal_rank_fusion
 from platform_pipelines.core.keywords import keyword_tokens
-from platform_pipelines.core.questions import keyword_query
+from platform_pipelines.core.questions import asked_terms
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.text import detect_language
 from platform_pipelines.errors import MissingTenantError
@@ -84,7 +84,7 @@ class Retriever:
         )  # fmt: skip
         words: list[list[Hit]] = [[] for _ in texts]
         if self.revision.index["keyword"]:
-            keywords = [keyword_query(text, keyword_tokens) for text in texts]
+            keywords = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
             words = self.store.search_keywords(
                 self.target, keywords, k=depth, tenant=tenant, strong=strong
             )

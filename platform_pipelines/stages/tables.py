@@ -1,6 +1,7 @@
 """Parquet tables in the object store: one file a shard and stage, written whole, read by column."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import IntegrityError
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 ROW_GROUP_ROWS = 2048
+COMPRESSION, COMPRESSION_LEVEL = "zstd", 1
 TEXT_COLUMN_MAX_BYTES = 2**31 - 1  # offsets of Arrow's `string` are 32 bits wide
 
 
@@ -116,12 +118,24 @@ def _column(values: list[Any], kind: "pa.DataType") -> "pa.Array | pa.ChunkedArr
 
 def write_table(store: ObjectStore, key: str, table: "pa.Table") -> None:
     """Write a table whole: it appears complete or not at all."""
+    with table_writer(store, key, table.schema) as write:
+        write(table)
+
+
+@contextmanager
+def table_writer(
+    store: ObjectStore, key: str, schema: "pa.Schema"
+) -> Iterator[Callable[["pa.Table"], None]]:
+    """Write a table in parts, in bounded memory: it appears complete at the end or not at all."""
     import pyarrow.parquet as pq
 
-    with store.open_writer(key) as sink:
-        pq.write_table(
-            table, sink, compression="zstd", compression_level=1, row_group_size=ROW_GROUP_ROWS
-        )
+    with (
+        store.open_writer(key) as sink,
+        pq.ParquetWriter(
+            sink, schema, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
+        ) as writer,
+    ):
+        yield lambda part: writer.write_table(part, row_group_size=ROW_GROUP_ROWS)
 
 
 def read_table(store: ObjectStore, key: str, columns: Sequence[str] | None = None) -> "pa.Table":

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.fusion import reciprocal_rank_fusion
+from platform_pipelines.core.fusion import level_languages, reciprocal_rank_fusion
 from platform_pipelines.errors import ConfigurationError
 
 RANKINGS = st.lists(st.lists(st.sampled_from("abcdef"), unique=True), max_size=4)
@@ -74,3 +74,52 @@ def test_every_id_once_best_first_and_no_more_than_the_limit(rankings, limit: in
     ids, scores = [i for i, _ in fused], [s for _, s in fused]
     assert len(set(ids)) == len(ids) == min(limit, len({i for r in rankings for i in r}))
     assert scores == sorted(scores, reverse=True)
+
+
+def leveled(own: list[float], other: list[float], language: str = "en") -> list[str]:
+    hits = [(f"e{i}", s, "en") for i, s in enumerate(own)]
+    hits += [(f"k{i}", s, "ko") for i, s in enumerate(other)]
+    hits.sort(key=lambda hit: -hit[1])
+    return [item for item, _ in level_languages(hits, language)]
+
+
+def test_an_answer_in_the_other_language_is_not_crowded_out() -> None:
+    """All English texts are nearer to an English question than the Korean answer is."""
+    own = [0.86 - 0.001 * i for i in range(30)]
+    other = [0.845, *[0.80 - 0.001 * i for i in range(29)]]
+    assert leveled(own, other)[0] == "k0"
+
+
+def test_between_equals_the_questions_language_wins() -> None:
+    """The whole difference would be too much: an answer in the question's language is preferred."""
+    shape = [0.04, *[-0.001 * i for i in range(29)]]
+    assert leveled([0.85 + s for s in shape], [0.80 + s for s in shape])[0] == "e0"
+
+
+def test_a_language_that_is_nearer_anyway_is_not_pushed_down() -> None:
+    """Only raised, never lowered."""
+    own, other = [0.80 - 0.001 * i for i in range(20)], [0.90 - 0.001 * i for i in range(20)]
+    assert leveled(own, other)[0] == "k0"
+    hits = [("k", 0.9, "ko"), ("e", 0.8, "en")]
+    assert level_languages(hits, "en") == [("k", 0.9), ("e", 0.8)]
+
+
+def test_too_few_hits_of_a_language_leave_it_where_it_is() -> None:
+    """The fourth best of four is no background."""
+    assert leveled([0.9 - 0.01 * i for i in range(20)], [0.7] * 4)[-4:] == ["k0", "k1", "k2", "k3"]
+
+
+@given(
+    st.lists(st.tuples(st.floats(-1, 1), st.sampled_from(["ko", "en", "und"])), max_size=60),
+    st.sampled_from(["ko", "en", "und", "fr"]),
+)
+def test_levelling_keeps_every_hit_and_the_order_within_a_language(scored, language: str) -> None:
+    """A list of one language comes out as it went in."""
+    hits = [
+        (str(i), s, spoken) for i, (s, spoken) in enumerate(sorted(scored, key=lambda x: -x[0]))
+    ]
+    found = [item for item, _ in level_languages(hits, language)]
+    assert sorted(found) == sorted(item for item, _, _ in hits)
+    for spoken in ("ko", "en", "und"):
+        before = [item for item, _, kind in hits if kind == spoken]
+        assert [item for item in found if item in set(before)] == before

@@ -124,10 +124,14 @@ def test_the_rollback_job_through_dagster(
     knowledge.refresh()
     with definitions_of(knowledge) as defs:
         name = f"{knowledge.name}_rollback"
-        done = defs.get_repository_def().get_job(name).execute_in_process(
-            run_config={
-                "ops": {f"{knowledge.name}_roll_back": {"config": {"reason": "it reads badly"}}}
-            }
+        done = (
+            defs.get_repository_def()
+            .get_job(name)
+            .execute_in_process(
+                run_config={
+                    "ops": {f"{knowledge.name}_roll_back": {"config": {"reason": "it reads badly"}}}
+                }
+            )
         )
     assert done.success
     entries = knowledge.log()

@@ -1,6 +1,7 @@
 """A real Milvus 2.3.5 for tests, from the `milvus` package; one for a test process."""
 
 import atexit
+import fcntl
 import functools
 import os
 import shutil
@@ -16,7 +17,17 @@ from pathlib import Path
 
 START_SECONDS = 180.0
 STOP_SECONDS = 10.0
-RUN = "from milvus import main; main()"
+START_LOCK = Path(tempfile.gettempdir()) / "milvus-server-start.lock"
+# Ends when its standard input does, that is with the process that started it, however that ends.
+RUN = """
+import os, signal, sys, threading
+from milvus import main
+def end_with_starter():
+    sys.stdin.read()
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Thread(target=end_with_starter, daemon=True).start()
+main()
+"""
 
 
 @functools.cache
@@ -24,16 +35,25 @@ def milvus_server() -> str:
     """Its address; started at the first call, removed with its data when the process ends."""
     folder = Path(tempfile.mkdtemp(prefix="milvus-server-"))
     port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, "--data", str(folder), "--proxy-port", str(port)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        cwd=folder,
-        start_new_session=True,
-    )
-    atexit.register(_stop, process, folder)
+    # Its etcd listens on 2379 and 2380 whatever `--etcd-port` says, so that a second server on the
+    # machine would wait for ever; a file of etcd's own is heeded.
+    etcd = folder / "etcd.yaml"
+    etcd.write_text(_etcd_config(folder / "etcd"), encoding="utf-8")
     uri = f"http://127.0.0.1:{port}"
-    wait_until(functools.partial(_accepts_changes, uri, process), seconds=START_SECONDS)
+    with START_LOCK.open("w", encoding="utf-8") as lock:
+        # Two that start at once find the same ports free.
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        process = subprocess.Popen(
+            [sys.executable, "-c", RUN, "--data", str(folder), "--proxy-port", str(port)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            cwd=folder,
+            env={**os.environ, "ETCD_CONFIG_PATH": str(etcd)},
+            start_new_session=True,
+        )
+        atexit.register(_stop, process, folder)
+        wait_until(functools.partial(_accepts_changes, uri, process), seconds=START_SECONDS)
     return uri
 
 
@@ -50,6 +70,16 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def _etcd_config(folder: Path) -> str:
+    client, peer = (f"http://127.0.0.1:{free_port()}" for _ in range(2))
+    return (
+        f"name: default\ndata-dir: {folder}\n"
+        f"listen-client-urls: {client}\nadvertise-client-urls: {client}\n"
+        f"listen-peer-urls: {peer}\ninitial-advertise-peer-urls: {peer}\n"
+        f"initial-cluster: default={peer}\n"
+    )
 
 
 def _accepts_changes(uri: str, process: "subprocess.Popen[bytes]") -> bool:
@@ -81,7 +111,8 @@ def _listens(uri: str) -> bool:
 
 
 def _stop(process: "subprocess.Popen[bytes]", folder: Path) -> None:
-    process.send_signal(signal.SIGINT)
+    assert process.stdin is not None
+    process.stdin.close()
     with suppress(subprocess.TimeoutExpired):
         process.wait(STOP_SECONDS)
     with suppress(ProcessLookupError):

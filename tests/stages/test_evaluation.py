@@ -1,0 +1,80 @@
+"""Measuring `ask` on the golden set: what counts as a question to answer."""
+
+from platform_pipelines.core.answers import FEATURE_NAMES
+from platform_pipelines.core.golden import Question, Reference
+from platform_pipelines.stages.evaluation import calibrate_answers
+from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare, measure
+from platform_pipelines.stages.retrieve import Found
+from tests.stages.searching import ListedStore, WordEmbedder, hit, retriever
+
+
+def found_by(texts: list[str]) -> list[Found]:
+    hits = [hit(f"c{n}", 0.9 - 0.01 * n, text) for n, text in enumerate(texts)]
+    return retriever(ListedStore(hits), keyword=False).search(["x"], k=10, tenant="t")[0]
+
+
+def question(number: int, *, answerable: bool) -> Question:
+    text = f"quota of pool p{number}?" if answerable else f"colour of planet z{number}?"
+    references = (Reference("c0.md", "quota"),) if answerable else ()
+    return Question(f"q{number}-{answerable}", "en", text, answerable, references, "")
+
+
+QUESTIONS = [question(n, answerable=n < 12) for n in range(24)]
+FOUND = [
+    found_by([f"The quota of pool p{n} is {n} devices.", "Lunch is at noon."]) for n in range(24)
+]
+
+
+def calibrated(relevant: str):
+    embedder = WordEmbedder()
+    return calibrate_answers(
+        embedder,
+        QUESTIONS,
+        FOUND,
+        {q.id: (relevant,) for q in QUESTIONS if q.answerable},
+        vectors=embedder.embed_queries([q.question for q in QUESTIONS]),
+    )
+
+
+def test_answers_are_told_from_their_absence() -> None:
+    """Every word of the answerable ones is there, no word of the others."""
+    calibration = calibrated("c0").calibration
+    assert calibration is not None
+    assert calibration.features == FEATURE_NAMES
+    assert (calibration.supported, calibration.unanswerable) == (12, 12)
+    assert (calibration.false_answers, calibration.false_refusals) == (0, 0)
+
+
+def test_a_question_whose_answer_was_not_retrieved_is_one_to_refuse() -> None:
+    """Answering it from other chunks would be a false answer that counts as a right one."""
+    outcome = calibrated("elsewhere")
+    assert outcome.calibration is None
+    assert outcome.reason.startswith("0 questions with a retrieved answer")
+
+
+def test_each_sentence_is_embedded_once_for_all_questions() -> None:
+    """Twelve questions about one chunk cost what one costs."""
+    embedder = WordEmbedder()
+    vectors = embedder.embed_queries(["pool", "quota"])
+    measure(embedder, ["pool", "quota"], [FOUND[0], FOUND[0]], vectors=vectors)
+    assert [len(texts) for texts in embedder.passages] == [2]
+
+
+def test_nothing_retrieved_embeds_nothing() -> None:
+    """An empty index."""
+    embedder = WordEmbedder()
+    compared = compare(embedder, "pool", [], embedder.embed_queries(["pool"]))
+    assert compared.quotes == ()
+    assert embedder.passages == []
+
+
+def test_ask_measures_what_calibration_measured() -> None:
+    """A threshold means nothing on other numbers; and only the first chunks are read."""
+    embedder = WordEmbedder()
+    many = found_by([f"Chunk number {n} says so. It holds part {n}." for n in range(9)])
+    vector = embedder.embed_queries(["number 8 says"])
+    compared = compare(embedder, "number 8 says", many, vector)
+    assert compared.features == measure(embedder, ["number 8 says"], [many], vectors=vector)[0]
+    assert {r.candidate.chunk_id for r in compared.quotes} <= {
+        f"c{n}" for n in range(ANSWER_CHUNKS)
+    }
