@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.errors import DagsterError, DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster_shared.error import DagsterError
 
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError

@@ -72,7 +72,9 @@ class EmbedSpec(_Spec):
     )
     batch: int = Field(default=32, ge=1, le=2048, description="texts in one request")
     concurrency: int = Field(default=4, ge=1, le=256, description="requests at a time")
-    profile: str = Field(default="cpu", description="the compute profile it runs on")
+    profile: Literal["cpu", "gpu-inference", "gpu-training", "gpu-spot"] = Field(
+        default="cpu", description="the compute profile; on one machine all are a process"
+    )
 
     @property
     def window(self) -> int:

@@ -29,7 +29,7 @@ from platform_pipelines.stages.evaluation import (
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.index import candidate, read_revision
+from platform_pipelines.stages.index import candidate, ensure_collection, read_revision
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.retrieve import Retriever
 from platform_pipelines.stages.workspace import Workspace
@@ -51,32 +51,46 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     live = live_revision(workspace)
     baseline = None if live is None or live.digest == revision.digest else live
     previous, version = workspace.head(STAGE)
-    request = digest_parts(
+    asked = digest_parts(
         revision.digest,
         baseline.digest if baseline else "",
         golden.digest if golden else "",
         str(workspace.spec.gate.k),
         EVALUATION_VERSION,
     )
-    if previous and _stands(previous, request, revision, live, golden):
+    if previous and _stands(previous, _judged(workspace, asked), revision, live, golden):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version):
-        evidence = _evaluate(workspace, revision, baseline, golden)
+        evidence = _known(workspace, previous, asked)
+        if evidence is None:
+            evidence = _evaluate(workspace, revision, baseline, golden)
         verdict = judge(workspace, evidence, revision, baseline, golden)
-        snapshot = _record(workspace, evidence, verdict, request)
+        snapshot = _record(workspace, evidence, verdict, asked)
         workspace.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
 
 
-def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, request: str) -> Snapshot:
+def _judged(workspace: Workspace, asked: str) -> str:
+    """What was asked, and the rules it is judged by: other rules, another verdict."""
+    return digest_parts(asked, workspace.spec.gate.model_dump_json())
+
+
+def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evidence | None:
+    """The last evidence, when only the gate's rules are others now."""
+    if previous is None or previous.details.get("asked") != asked:
+        return None
+    return read_evidence(workspace.store, previous.details["evidence"])
+
+
+def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: str) -> Snapshot:
     """Keep the evidence under its own digest; the snapshot that points to it."""
     workspace.store.put(evidence_key(evidence.digest), evidence_to_json(evidence).encode())
     return Snapshot(
         stage=STAGE,
-        settings=request,
+        settings=_judged(workspace, asked),
         shards=(),
         counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
-        details=_details(evidence, verdict),
+        details={**_details(evidence, verdict), "asked": asked},
     )
 
 
@@ -158,23 +172,29 @@ def gate_policy(workspace: Workspace) -> GatePolicy:
 
 def _stands(
     previous: Snapshot,
-    request: str,
+    judged: str,
     revision: Revision,
     live: Revision | None,
     golden: GoldenSet | None,
 ) -> bool:
     """It stands for the same request, and, once its revision is live, for the golden set."""
-    if previous.settings == request:
+    if previous.settings == judged:
         return True
     released = live is not None and live.digest == revision.digest
-    same = previous.details["revision"] == revision.digest
-    return released and same and previous.details["golden_set"] == (golden and golden.digest)
+    found = previous.details
+    return released and (found["revision"], found["golden_set"], found.get("evaluation")) == (
+        revision.digest,
+        golden.digest if golden else None,
+        EVALUATION_VERSION,
+    )
 
 
 def _evaluate(
     workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
 ) -> Evidence:
     with connect.vectors_of(workspace.settings) as store:
+        if baseline is not None:
+            ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
         stored = store.count(revision.collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
@@ -285,6 +305,7 @@ def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "revision": evidence.revision,
         "baseline": evidence.baseline,
         "golden_set": evidence.golden_digest,
+        "evaluation": EVALUATION_VERSION,
         "verdict": str(verdict.status),
         "proven": verdict.proven,
         "reasons": [f"{r.code}: {r.message}" for r in verdict.reasons],

@@ -9,6 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
+from platform_pipelines.core.declaration import IndexSpec
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.index_choice import IndexChoice, choose_index
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
@@ -27,6 +28,7 @@ from platform_pipelines.stages.vectors import matrix_of
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "index"
+SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
 INSERT_ROWS = 2000  # the store cuts them by bytes and keeps the server busy within one call
 BATCH_ROWS = 256  # at a time as Python objects
 SEAL_SECONDS = 1800.0
@@ -54,7 +56,7 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
             return StageOutcome.unchanged(previous)
         with workspace.writing(STAGE, version):
             revision = _revision(workspace, store, chunks, vectors)
-            built = _build(workspace, store, revision)
+            built = ensure_collection(workspace, store, revision)
             snapshot = _record(workspace, revision, request)
             workspace.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"inserted": built})
@@ -154,7 +156,7 @@ def _revision(
         name=spec.name,
         chunks_digest=chunks.digest,
         embedder_digest=vectors.settings,
-        index=_index_record(spec.index.metric, choice, keyword=keyword),
+        index=_index_record(spec.index, choice, keyword=keyword),
         rows=chunks.rows,
         documents=documents.counts["parsed"],
         dimension=dimension,
@@ -165,10 +167,15 @@ def _revision(
     )
 
 
-def _index_record(metric: str, choice: IndexChoice, *, keyword: bool) -> dict[str, Any]:
+def _index_record(spec: IndexSpec, choice: IndexChoice, *, keyword: bool) -> dict[str, Any]:
+    """How it is stored and searched: all of it is part of the revision, and so is gated."""
     return {
         "kind": str(choice.kind),
-        "metric": metric,
+        "metric": spec.metric,
+        "dense_weight": spec.dense_weight,
+        "keyword_weight": spec.keyword_weight,
+        "rank_constant": spec.rank_constant,
+        "search_version": SEARCH_VERSION,
         "index_parameters": dict(choice.index_parameters),
         "search_parameters": dict(choice.search_parameters),
         "keyword": keyword,
@@ -185,8 +192,14 @@ def _notes(choice: IndexChoice, *, wanted: bool, keyword: bool, server: Any) -> 
     return notes
 
 
-def _build(workspace: Workspace, store: VectorStore, revision: Revision) -> int:
-    """Make the collection whole; how many rows were inserted."""
+def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revision) -> int:
+    """Make a revision's collection whole from its own files; how many rows were inserted.
+
+    For the candidate, and for a live revision whose collection was lost with the vector store.
+
+    Raises:
+        IntegrityError: its files do not agree, or the store does not hold what was inserted.
+    """
     spec, expected = collection_spec(revision), revision.rows
     inserted = 0
     if revision.collection in store.collections(collection_prefix(revision.name)):

@@ -12,7 +12,6 @@ from platform_pipelines.core.releases import (
     Action,
     AlreadyLive,
     Candidate,
-    Plan,
     ReleaseEntry,
     Stamp,
     collectable,
@@ -29,7 +28,12 @@ from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.evidence import judge, load_golden_set, read_evidence
-from platform_pipelines.stages.index import candidate, read_revision, revision_key
+from platform_pipelines.stages.index import (
+    candidate,
+    ensure_collection,
+    read_revision,
+    revision_key,
+)
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.workspace import STAGES, Workspace
 
@@ -47,25 +51,14 @@ def refresh_release(workspace: Workspace, *, allow_rolled_back: bool = False) ->
         GateFailedError: the verdict is `fail` or `undecided`, or there is no evidence.
         ConflictError: another run released first; run again.
     """
-    log = connect.release_log(workspace.store, workspace.name)
-    entries = log.entries()
     revision = candidate(workspace)
-    live = current(entries)
     with connect.vectors_of(workspace.settings) as store:
-        if live is not None and live.revision == revision.digest:
-            return _settle(workspace, store, entries, status="live already")
-        if not allow_rolled_back and was_rolled_back(entries, revision.digest):
-            return _settle(workspace, store, entries, status="held: it was rolled back from")
-        evidence = _require_pass(workspace, revision, live)
-        plan = plan_release(
-            entries,
-            Candidate(workspace.name, revision.digest, revision.collection, evidence),
-            _stamp(workspace, "allowed again" if allow_rolled_back else ""),
-        )
-        if not isinstance(plan, AlreadyLive):
-            log.append(plan.entry)
-            entries = (*entries, plan.entry)
-        return _settle(workspace, store, entries, status="released", changed=True)
+        entries = connect.release_log(workspace.store, workspace.name).entries()
+        status = _stays(entries, revision, allow_rolled_back=allow_rolled_back)
+        if status and _follows(workspace, store, entries):
+            return StageOutcome.unchanged(_snapshot(workspace, store, entries, status, ()))
+        with workspace.lease():
+            return _release(workspace, store, revision, allow_rolled_back=allow_rolled_back)
 
 
 def roll_back(
@@ -76,17 +69,67 @@ def roll_back(
     Raises:
         UnknownNameError: there is nothing to go back to; lists the choices.
     """
-    log = connect.release_log(workspace.store, workspace.name)
-    entries = log.entries()
-    with connect.vectors_of(workspace.settings) as store:
+    with connect.vectors_of(workspace.settings) as store, workspace.lease():
+        log = connect.release_log(workspace.store, workspace.name)
+        entries = log.entries()
         existing = store.collections(collection_prefix(workspace.name))
-        plan: Plan = plan_rollback(
+        plan = _rolled_back_by(workspace, entries) or plan_rollback(
             entries, _stamp(workspace, reason), to=to_revision, existing=existing
         )
         if not isinstance(plan, AlreadyLive):
             log.append(plan.entry)
         store.point_alias(alias_name(workspace.name), plan.entry.collection)
     return plan.entry
+
+
+def _rolled_back_by(workspace: Workspace, entries: Sequence[ReleaseEntry]) -> AlreadyLive | None:
+    """What this very run appended before it was tried again: it does not go further back."""
+    live = current(entries)
+    if live is None or live.action is not Action.ROLLBACK:
+        return None
+    return AlreadyLive(live) if live.run_id and live.run_id == workspace.run_id else None
+
+
+def _release(
+    workspace: Workspace, store: VectorStore, revision: Revision, *, allow_rolled_back: bool
+) -> StageOutcome:
+    """Decide again, as the only writer: append, point the alias, collect."""
+    log = connect.release_log(workspace.store, workspace.name)
+    entries = log.entries()
+    status = _stays(entries, revision, allow_rolled_back=allow_rolled_back)
+    if not status:
+        evidence = _require_pass(workspace, revision, current(entries))
+        plan = plan_release(
+            entries,
+            Candidate(workspace.name, revision.digest, revision.collection, evidence),
+            _stamp(workspace, "allowed again" if allow_rolled_back else ""),
+        )
+        log.append(plan.entry)
+        entries = (*entries, plan.entry)
+    live = current(entries)
+    assert live is not None  # a candidate stays or is released
+    ensure_collection(workspace, store, read_revision(workspace.store, live.revision))
+    store.point_alias(alias_name(workspace.name), live.collection)
+    dropped = _collect(workspace, store, entries)
+    snapshot = _snapshot(workspace, store, entries, status or "released", dropped)
+    changes = {"released": int(not status), "collections_dropped": len(dropped)}
+    return StageOutcome(snapshot, is_changed=True, changes=changes)
+
+
+def _stays(entries: Sequence[ReleaseEntry], revision: Revision, *, allow_rolled_back: bool) -> str:
+    """Why the candidate is not released now, or nothing."""
+    live = current(entries)
+    if live is not None and live.revision == revision.digest:
+        return "live already"
+    if not allow_rolled_back and was_rolled_back(entries, revision.digest):
+        return "held: it was rolled back from"
+    return ""
+
+
+def _follows(workspace: Workspace, store: VectorStore, entries: Sequence[ReleaseEntry]) -> bool:
+    """Whether the alias points to what the log says is live, and that is there."""
+    live = current(entries)
+    return live is not None and store.alias(alias_name(workspace.name)) == live.collection
 
 
 def was_rolled_back(entries: Sequence[ReleaseEntry], revision: str) -> bool:
@@ -134,34 +177,22 @@ def _stamp(workspace: Workspace, reason: str) -> Stamp:
     )
 
 
-def _settle(
+def _snapshot(
     workspace: Workspace,
     store: VectorStore,
     entries: Sequence[ReleaseEntry],
-    *,
     status: str,
-    changed: bool = False,
-) -> StageOutcome:
-    """Point the alias right, collect what is no longer kept, and tell what is live."""
+    dropped: Sequence[str],
+) -> Snapshot:
     live = current(entries)
-    assert live is not None  # a candidate is held or live only after a release
-    alias = alias_name(workspace.name)
-    moved = store.alias(alias) != live.collection
-    dropped: list[str] = []
-    if changed or moved:
-        with workspace.lease():
-            store.point_alias(alias, live.collection)
-            dropped = _collect(workspace, store, entries)
-    snapshot = Snapshot(
+    assert live is not None
+    return Snapshot(
         stage=STAGE,
         settings=live.digest,
         shards=(),
         counts={"sequence": live.sequence},
-        details=_details(live, store.alias(alias), status, dropped),
+        details=_details(live, store.alias(alias_name(workspace.name)), status, dropped),
     )
-    if changed or moved:
-        return StageOutcome(snapshot, is_changed=True, changes={"released": int(changed)})
-    return StageOutcome.unchanged(snapshot)
 
 
 def _details(

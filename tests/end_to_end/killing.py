@@ -34,14 +34,20 @@ SECONDS = 120
 class Fuse:
     """Counts the external writes of this process and kills it at the one that was named."""
 
-    at: int
+    at: int | str  # from 1, or `insert`
     how: str
     number: int = 0
     counts_leases: bool = True
 
-    def burn(self, write: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
+    def burn(
+        self,
+        write: Callable[[], Result],
+        half: Callable[[], object] | None = None,
+        *,
+        name: str = "",
+    ) -> Result:
         self.number += 1
-        named = self.number == self.at
+        named = self.at in (self.number, name)
         if named and self.how == HALFWAY and half is not None:
             half()
             _die()
@@ -110,6 +116,7 @@ class DeadlyVectorStore(_Delegate):
         return self._fuse.burn(
             lambda: self._inner.insert(collection, rows),
             lambda: self._inner.insert(collection, some),
+            name="insert",
         )
 
     def seal(self, spec: Any, **options: Any) -> None:
@@ -143,8 +150,8 @@ def fused_vectors(fuse: Fuse) -> Callable[[Settings], AbstractContextManager[Vec
     return deadly
 
 
-def killed_at(knowledge: Knowledge, stage: str, at: int, how: str) -> bool:
-    """Run a stage that dies at its write number `at` (from 1); False when it ended well before."""
+def killed_at(knowledge: Knowledge, stage: str, at: int | str, how: str) -> bool:
+    """Run a stage that dies at its write `at`; False when it ended well without one."""
     process = FORKS.Process(target=_run, args=(knowledge, stage, at, how))
     process.start()
     process.join(SECONDS)
@@ -154,7 +161,7 @@ def killed_at(knowledge: Knowledge, stage: str, at: int, how: str) -> bool:
     return died
 
 
-def _run(knowledge: Knowledge, stage: str, at: int, how: str) -> None:
+def _run(knowledge: Knowledge, stage: str, at: int | str, how: str) -> None:
     fuse = Fuse(at, how)
     setattr(connect, "vectors_of", fused_vectors(fuse))  # noqa: B010 - this process is about to die
     RUN[stage](fused(knowledge.workspace(), fuse))

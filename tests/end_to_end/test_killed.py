@@ -99,7 +99,13 @@ class Flaky(Fuse):
         self._random = random.Random(self.seed)
         self.failures = 0
 
-    def burn(self, write: Callable[[], Result], half: Callable[[], object] | None = None) -> Result:
+    def burn(
+        self,
+        write: Callable[[], Result],
+        half: Callable[[], object] | None = None,
+        *,
+        name: str = "",
+    ) -> Result:
         chance = self._random.random()
         if chance < 0.15:
             self.failures += 1
@@ -146,7 +152,7 @@ def test_what_a_killed_release_left_behind_goes_with_the_next_one(
 ) -> None:
     """Killed after the alias moved and before old collections went: no leak that stays."""
     knowledge = restored(prepared, "release", tmp_path / "left")
-    moved = 3  # the log's entry, the lease, the alias
+    moved = 4  # the lease, the log's entry, the sealed collection, the alias
     assert killed_at(knowledge, "release", moved, AFTER)
     knowledge.refresh()
     assert prepared.junk in knowledge.collections()

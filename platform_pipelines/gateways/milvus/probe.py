@@ -38,13 +38,18 @@ PATIENCE_SECONDS = 10
 
 KEYWORDS = "keywords"
 # Each wave begins when the one before has ended: a server builds one index after the other, and one
-# that never ends (DISKANN and GPU_IVF_FLAT of Milvus 2.3 on CPU) holds up all that come after it.
+# that never ends holds up all that come after it, for minutes after it was dropped.
 LITE_WAVES = (("FLAT", "IVF_FLAT", "HNSW", KEYWORDS),)
-SERVER_WAVES = (
-    ("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", KEYWORDS),
-    ("DISKANN",),
-)
+PACKAGE_WAVES = (("FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", KEYWORDS),)
+SERVER_WAVES = (*PACKAGE_WAVES, ("DISKANN",))
 GPU_WAVES = (("GPU_BRUTE_FORCE", "GPU_CAGRA", "GPU_IVF_PQ"), ("GPU_IVF_FLAT",))
+# The server of the `milvus` package: a CPU build whose configuration has disk indexes off. It takes
+# DISKANN and GPU_IVF_FLAT and starts their build again every 3 s, for ever.
+PACKAGE_SUFFIX = "-lite"
+NOT_TRIED = {
+    "DISKANN": "not tried: the server of the `milvus` package has disk indexes switched off",
+    "GPU": "not tried: the server of the `milvus` package has no GPU",
+}
 
 BUILD_PARAMETERS: dict[str, dict[str, Any]] = {
     "IVF_FLAT": {"nlist": 4},
@@ -67,7 +72,9 @@ class _Trial:
     lite: bool
 
 
-def probe(connection: Connection, *, gpu: bool) -> Capabilities:
+def probe(
+    connection: Connection, *, gpu: bool, timeout_seconds: float = TIMEOUT_SECONDS
+) -> Capabilities:
     """Try every kind that the product may have, each within its time.
 
     Raises:
@@ -76,15 +83,14 @@ def probe(connection: Connection, *, gpu: bool) -> Capabilities:
     with connection.use("ask for its version") as client:
         product, version = product_of(client.get_server_version(timeout=connection.timeout_seconds))
         _drop_leftovers(client, timeout=connection.timeout_seconds)
-    waves = LITE_WAVES if product == LITE else SERVER_WAVES + (GPU_WAVES if gpu else ())
-    failures: dict[str, str] = {}
-    allowed_seconds = float(TIMEOUT_SECONDS)
+    waves, failures = _plan(product, version, gpu=gpu)
+    allowed_seconds = timeout_seconds
     start = time.monotonic()
     for number, wave in enumerate(waves):
         failures |= _try(connection, wave, lite=product == LITE, seconds=allowed_seconds)
         if number == 0:
             patience = PATIENCE_SECONDS + PATIENCE * (time.monotonic() - start)
-            allowed_seconds = min(float(TIMEOUT_SECONDS), patience)
+            allowed_seconds = min(timeout_seconds, patience)
     kinds = [kind for wave in waves for kind in wave if kind != KEYWORDS]
     return Capabilities(
         product=product,
@@ -93,6 +99,17 @@ def probe(connection: Connection, *, gpu: bool) -> Capabilities:
         keyword_search=KEYWORDS not in failures,
         notes=failures,
     )
+
+
+def _plan(
+    product: str, version: str, *, gpu: bool
+) -> tuple[tuple[tuple[str, ...], ...], dict[str, str]]:
+    """(what to try, what is known without trying)."""
+    if product == LITE:
+        return LITE_WAVES, {}
+    if version.endswith(PACKAGE_SUFFIX):
+        return PACKAGE_WAVES, {kind: why for kind, why in NOT_TRIED.items() if gpu or kind != "GPU"}
+    return SERVER_WAVES + (GPU_WAVES if gpu else ()), {}
 
 
 def product_of(server_version: str) -> tuple[str, str]:
