@@ -1,7 +1,7 @@
 """Knowledge bases declared in YAML, loaded and run through Dagster in this process."""
 
-from collections.abc import Iterator, Mapping
 import warnings
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 

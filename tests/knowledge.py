@@ -132,8 +132,10 @@ class Knowledge:
         stages = STAGES[STAGES.index(start) : STAGES.index(end) + 1]
         return {stage: self.run(stage) for stage in stages}
 
-    def roll_back(self, **options: Any) -> ReleaseEntry:
-        return roll_back(self.workspace(), **options)
+    def roll_back(self, *, run_id: str | None = None, **options: Any) -> ReleaseEntry:
+        """One run of the rollback job; the same `run_id` again is a retry of that run."""
+        run = run_id or f"rollback-after-{len(self.log())}"
+        return roll_back(self.workspace(run_id=run), **options)
 
     def log(self) -> tuple[ReleaseEntry, ...]:
         return connect.release_log(self.store, self.name).entries()

@@ -170,9 +170,9 @@ def _start(
     lifeline_end, lifeline = os.pipe()
     ours.callback(os.close, lifeline)
     theirs.callback(os.close, lifeline_end)
-    log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the worker
+    log = tempfile.TemporaryFile(buffering=0)
     ours.callback(log.close)
-    page = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with `theirs`
+    page = tempfile.TemporaryFile(buffering=0)
     theirs.callback(page.close)
     page.truncate(PAGE_BYTES)
     progress = Progress(page.fileno())

@@ -49,7 +49,7 @@ class Revision:
     @property
     def collection(self) -> str:
         """The collection's name."""
-        return f"{collection_prefix(self.name)}{self.digest[:COLLECTION_DIGEST_CHARACTERS]}"
+        return collection_of(self.name, self.digest)
 
     @property
     def spec(self) -> KnowledgeBaseSpec:
@@ -93,6 +93,11 @@ def revision_from_json(text: str | bytes, *, where: str) -> Revision:
             remedy="run the refresh job again",
         )
     return revision
+
+
+def collection_of(name: str, digest: str) -> str:
+    """The collection of a revision of a knowledge base."""
+    return f"{collection_prefix(name)}{digest[:COLLECTION_DIGEST_CHARACTERS]}"
 
 
 def collection_prefix(name: str) -> str:

@@ -169,6 +169,7 @@ def _shared(workspace: Workspace) -> Mapping[str, object]:
         "chunk": workspace.spec.chunk,
         "embed": workspace.spec.embed.model_dump(mode="json"),
         "model": connect.model_record(workspace.settings, workspace.spec.embed),
+        "tokenizer": connect.tokenizer_identity(workspace.settings, workspace.spec.embed),
     }
 
 

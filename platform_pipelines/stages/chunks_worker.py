@@ -19,7 +19,7 @@ from platform_pipelines.core.documents import (
     blocks_from_json,
     place_record,
 )
-from platform_pipelines.core.identity import canonical_json, digest_text
+from platform_pipelines.core.identity import canonical_json, digest_parts, digest_text
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
@@ -69,6 +69,7 @@ class Tools:
         policies: ChunkPolicies,
         counter: TokenCounter,
         embedder: Callable[[], Embedder],
+        tokenizer: str,
     ) -> None:
         self.store = store
         self.policies = policies
@@ -76,7 +77,8 @@ class Tools:
         self._embedder = embedder
         version = splitter_version()
         self.policy_digests = {
-            kind: policy_digest(policies.for_type(kind), version) for kind in DocumentType
+            kind: digest_parts(policy_digest(policies.for_type(kind), version), tokenizer)
+            for kind in DocumentType
         }
 
     def embed(self, sentences: Sequence[str]) -> Any:
@@ -93,6 +95,7 @@ def open_tools(shared: Mapping[str, Any]) -> Tools:
         policies_from_mapping(shared["chunk"]),
         connect.counter_from_record(shared["model"], spec),
         opened,
+        shared["tokenizer"],
     )
 
 
@@ -132,11 +135,12 @@ class _Standing:
         self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # first row, rows
         if previous is None or not store.exists(previous):
             return
-        self._table = read_table(store, previous).combine_chunks()
-        names = (self._table.column(n).to_pylist() for n in ("document_digest", "policy_digest"))
+        table = read_table(store, previous).combine_chunks()
+        names = (table.column(n).to_pylist() for n in ("document_digest", "policy_digest"))
         for row, name in enumerate(zip(*names, strict=True)):
             first, rows = self._runs.get(name, (row, 0))
             self._runs[name] = (first, rows + 1)
+        self._table = table
 
     def find(self, document_digest: str, policy_name: str) -> "pa.Table | None":
         """A document's chunks, which stand together; None when it has none that stand."""

@@ -73,12 +73,12 @@ def release_log(store: ObjectStore, name: str) -> ReleaseLog:
 
 
 def open_lease(
-    settings: Settings, store: ObjectStore, clock: Clock, progress: Progress
+    settings: Settings, store: ObjectStore, name: str, clock: Clock, progress: Progress
 ) -> AbstractContextManager[object]:
     """The right to write to a knowledge base's store."""
     options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
     return Lease(
-        store, "writer", holder=settings.actor, clock=clock, options=options, progress=progress
+        store, name, holder=settings.actor, clock=clock, options=options, progress=progress
     )
 
 

@@ -13,8 +13,8 @@ from platform_pipelines.core.revision import Revision, alias_name
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
-from platform_pipelines.stages.index import read_revision
 from platform_pipelines.stages.live import live_entry, names
+from platform_pipelines.stages.revisions import read_revision
 
 LOW_DISK_BYTES = 2 * 1024**3
 PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow", "ragas")
@@ -132,9 +132,12 @@ def _knowledge_bases(settings: Settings) -> Iterator[Finding]:
         return
     with connect.vectors_of(settings) as vectors:
         for name in found:
-            store, entry = live_entry(settings, name)
-            revision = read_revision(store, entry.revision)
-            yield _alias(name, vectors.alias(alias_name(name)), entry, revision)
+            try:
+                store, entry = live_entry(settings, name)
+                revision = read_revision(store, entry.revision)
+                yield _alias(name, vectors.alias(alias_name(name)), entry, revision)
+            except PlatformError as error:
+                yield Finding(name, Health.BROKEN, error.what, error.remedy or str(error))
 
 
 def _alias(name: str, points_to: str | None, entry: ReleaseEntry, revision: Revision) -> Finding:

@@ -105,11 +105,13 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
     if previous and not changed and set(before) == set(listed):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version):
+        records = {n: before[n] for n in listed if n in before and n not in changed}
+        records |= _written(workspace.store, {n: inputs[n] for n in changed})
         works = [
             _plan(workspace.store, _ShardWork(n, inputs[n], before.get(n)), listed[n], digests)
             for n in sorted(changed)
+            if n not in records
         ]
-        records = {n: before[n] for n in listed if n in before and n not in changed}
         counts: Counter[str] = Counter()
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
         for work in _parse_all(workspace, works, digests):
@@ -121,6 +123,23 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         snapshot = _snapshot(workspace, records, digests.parsed, skipped)
         workspace.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, dict(counts))
+
+
+def _written(store: ObjectStore, inputs: Mapping[int, str]) -> dict[int, ShardRecord]:
+    """Shards that a killed run finished: a file is named by the listing that it was made of."""
+    found: dict[int, ShardRecord] = {}
+    for shard, digest in inputs.items():
+        path = _path(shard, digest)
+        if not store.exists(path):
+            continue
+        rows = read_table(store, path, ("key", "state", "document_digest")).to_pylist()
+        parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
+        found[shard] = ShardRecord(shard, digest, source_digest(parsed), path, len(rows))
+    return found
+
+
+def _path(shard: int, listing: str) -> str:
+    return f"{STAGE}/{shard:04d}-{listing}.parquet"
 
 
 def source_fingerprint(workspace: Workspace) -> str:
@@ -294,7 +313,7 @@ def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
     rows = sorted(rows, key=lambda row: row["key"])
     if not rows:
         return None
-    path = f"{STAGE}/{work.shard:04d}-{work.input}.parquet"
+    path = _path(work.shard, work.input)
     write_table(workspace.store, path, table_of(rows, documents_schema()))
     parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
     return ShardRecord(work.shard, work.input, source_digest(parsed), path, len(rows))

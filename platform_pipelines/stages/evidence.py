@@ -20,7 +20,7 @@ from platform_pipelines.core.golden import GoldenSet, parse_golden_set
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.snapshot import Snapshot
-from platform_pipelines.errors import IntegrityError
+from platform_pipelines.errors import ConfigurationError, IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.evaluation import (
@@ -29,9 +29,10 @@ from platform_pipelines.stages.evaluation import (
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.index import candidate, ensure_collection, read_revision
+from platform_pipelines.stages.index import candidate, ensure_collection
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.retrieve import Retriever
+from platform_pipelines.stages.revisions import read_revision
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "evidence"
@@ -133,7 +134,16 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
         return None
     folder, _, name = url.rpartition("/")
     data, _ = connect.open_source(workspace.settings, folder).get(name)
-    return parse_golden_set(data.decode("utf-8-sig"), where=url)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the golden set is not UTF-8: {error.reason}",
+            where=url,
+            expected="JSON Lines in UTF-8",
+            remedy="save the file as UTF-8",
+        ) from error
+    return parse_golden_set(text, where=url)
 
 
 def live_revision(workspace: Workspace) -> Revision | None:

@@ -6,30 +6,32 @@ is seen by its row count and built again; one that is whole is taken as it is.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any
 
 from platform_pipelines.core.declaration import IndexSpec
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.index_choice import IndexChoice, choose_index
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
-from platform_pipelines.core.revision import Revision, collection_prefix, revision_from_json
+from platform_pipelines.core.revision import Revision, collection_prefix
 from platform_pipelines.core.snapshot import ShardRecord, Snapshot
-from platform_pipelines.errors import EvidenceError, IntegrityError
-from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.vector_store import CollectionSpec, Row, VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.collect import collect
 from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.tables import read_table
+from platform_pipelines.stages.pointer import repair_alias
+from platform_pipelines.stages.revisions import read_revision, revision_key
+from platform_pipelines.stages.tables import read_batches
 from platform_pipelines.stages.vectors import STAGE as VECTORS
-from platform_pipelines.stages.vectors import matrix_of
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.stages.vectors import read_vectors
+from platform_pipelines.stages.workspace import POINTER, Workspace
 
 STAGE = "index"
 SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
-INSERT_ROWS = 2000  # the store cuts them by bytes and keeps the server busy within one call
+INSERT_ROWS = 1000
 BATCH_ROWS = 256  # at a time as Python objects
 SEAL_SECONDS = 1800.0
 
@@ -52,6 +54,7 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
     previous, version = workspace.head(STAGE)
     request = _request_digest(workspace, chunks, vectors)
     with connect.vectors_of(workspace.settings) as store:
+        repair_alias(workspace, store)
         if previous and previous.settings == request and _stands(workspace, store, previous):
             return StageOutcome.unchanged(previous)
         with workspace.writing(STAGE, version):
@@ -59,6 +62,9 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
             built = ensure_collection(workspace, store, revision)
             snapshot = _record(workspace, revision, request)
             workspace.move_head(snapshot, version)
+            entries = connect.release_log(workspace.store, workspace.name).entries()
+            with workspace.lease(POINTER):
+                collect(workspace, store, entries, revision)
     return StageOutcome.changed(snapshot, previous, {"inserted": built})
 
 
@@ -77,29 +83,6 @@ def _record(workspace: Workspace, revision: Revision, request: str) -> Snapshot:
             "notes": dict(revision.notes),
         },
     )
-
-
-def revision_key(digest: str) -> str:
-    """Where the record of a revision is."""
-    return f"revisions/{digest}.json"
-
-
-def read_revision(store: ObjectStore, digest: str) -> Revision:
-    """The record of a revision.
-
-    Raises:
-        EvidenceError: there is none.
-        IntegrityError: it is damaged.
-    """
-    key = revision_key(digest)
-    if not store.exists(key):
-        raise EvidenceError(
-            f"there is no record of revision {digest}",
-            where=f"{store.url}/{key}",
-            remedy="run the refresh job",
-        )
-    data, _ = store.get(key)
-    return revision_from_json(data, where=f"{store.url}/{key}")
 
 
 def candidate(workspace: Workspace) -> Revision:
@@ -126,14 +109,19 @@ def _request_digest(workspace: Workspace, chunks: Snapshot, vectors: Snapshot) -
     spec = workspace.spec
     server = workspace.settings.milvus_uri or "embedded"
     return digest_parts(
-        chunks.digest, vectors.digest, spec.index.model_dump_json(), spec.tenant, server,
-        str(KEYWORDS_VERSION),
+        chunks.digest, vectors.digest, spec.index.model_dump_json(), spec.embed.model_dump_json(),
+        spec.tenant, server, str(KEYWORDS_VERSION), str(SEARCH_VERSION),
     )  # fmt: skip
 
 
 def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> bool:
-    """Whether the collection that was built last is still there."""
-    return previous.details["collection"] in store.collections(collection_prefix(workspace.name))
+    """Whether the collection that was built last, and its record, are still there and whole."""
+    collection = previous.details["collection"]
+    return (
+        collection in store.collections(collection_prefix(workspace.name))
+        and store.count(collection) == previous.counts["rows"]
+        and workspace.store.exists(revision_key(previous.details["revision"]))
+    )
 
 
 def _revision(
@@ -202,12 +190,15 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
     """
     spec, expected = collection_spec(revision), revision.rows
     inserted = 0
-    if revision.collection in store.collections(collection_prefix(revision.name)):
-        if store.count(revision.collection) != expected:
-            store.drop(revision.collection)  # half-filled by a killed run; no alias points to it
-            inserted = _fill(workspace, store, revision, spec)
+    if revision.collection not in store.collections(collection_prefix(revision.name)):
+        store.create(spec)
+        inserted = _fill(workspace, store, revision, set())
     else:
-        inserted = _fill(workspace, store, revision, spec)
+        # A server cannot count what is not loaded; what a killed run made is sealed first.
+        store.seal(spec, timeout_seconds=SEAL_SECONDS)
+        if store.count(revision.collection) != expected:
+            present = set(store.chunk_ids(revision.collection))
+            inserted = _fill(workspace, store, revision, present)
     store.seal(spec, timeout_seconds=SEAL_SECONDS)
     stored = store.count(revision.collection)
     if stored != expected:
@@ -216,20 +207,17 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
             where=revision.collection,
             stored=stored,
             expected=expected,
-            remedy="run again; the collection will be dropped and built anew",
+            remedy="drop the collection and run again; it will be built anew",
         )
     return inserted
 
 
-def _fill(
-    workspace: Workspace, store: VectorStore, revision: Revision, spec: CollectionSpec
-) -> int:
-    """Insert everything; while one batch is inserted the next one is made."""
-    store.create(spec)
+def _fill(workspace: Workspace, store: VectorStore, revision: Revision, present: set[str]) -> int:
+    """Insert what is not present; while one batch is inserted the next one is made."""
     inserted = 0
     waiting: Future[int] | None = None
     with ThreadPoolExecutor(max_workers=1) as inserter:
-        for batch in _batches(workspace, revision):
+        for batch in _batches(workspace, revision, present):
             inserted += waiting.result() if waiting else 0
             workspace.deadline.check("indexing")
             workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
@@ -238,12 +226,13 @@ def _fill(
     return inserted
 
 
-def _batches(workspace: Workspace, revision: Revision) -> Iterator[list[Row]]:
+def _batches(workspace: Workspace, revision: Revision, present: set[str]) -> Iterator[list[Row]]:
     vectors = {s.shard: s for s in revision.vectors}
     rows = (
         row
         for shard in revision.chunks
         for row in _rows(workspace, revision, shard, vectors[shard.shard])
+        if row.chunk_id not in present
     )
     while batch := list(islice(rows, INSERT_ROWS)):
         yield batch
@@ -252,20 +241,14 @@ def _batches(workspace: Workspace, revision: Revision) -> Iterator[list[Row]]:
 def _rows(
     workspace: Workspace, revision: Revision, shard: ShardRecord, vectors: ShardRecord
 ) -> Iterator[Row]:
-    chunks = read_table(workspace.store, shard.path, ROW_COLUMNS)
-    embedded = read_table(workspace.store, vectors.path)
-    if chunks.column("text_digest").to_pylist() != embedded.column("text_digest").to_pylist():
-        raise IntegrityError(
-            "chunks and vectors are not of the same texts",
-            where=f"{workspace.name}, shard {shard.shard}",
-            stored=vectors.path,
-            expected=shard.path,
-            remedy=f"delete {vectors.path} and run again",
-        )
-    matrix = matrix_of(embedded)
+    texts = read_batches(workspace.store, shard.path, ROW_COLUMNS, rows=BATCH_ROWS)
+    rows = (row for batch in texts for row in batch.to_pylist())
     tenant, keyword = revision.declaration["tenant"], revision.index["keyword"]
-    rows = (row for batch in chunks.to_batches(BATCH_ROWS) for row in batch.to_pylist())
-    for number, row in enumerate(rows):
+    for row, (digest, vector) in zip_longest(
+        rows, read_vectors(workspace.store, vectors), fillvalue=("", None)
+    ):
+        if isinstance(row, tuple) or vector is None or row["text_digest"] != digest:
+            raise _not_of_one(workspace, shard, vectors)
         yield Row(
             chunk_id=row["chunk_id"],
             document_key=row["document_key"],
@@ -276,5 +259,15 @@ def _rows(
             language=row["language"],
             document_type=row["type"],
             keywords=keyword_text(row["search_text"]) if keyword else "",
-            vector=matrix[number],
+            vector=vector,
         )
+
+
+def _not_of_one(workspace: Workspace, shard: ShardRecord, vectors: ShardRecord) -> IntegrityError:
+    return IntegrityError(
+        "chunks and vectors are not of the same texts",
+        where=f"{workspace.name}, shard {shard.shard}",
+        stored=vectors.path,
+        expected=shard.path,
+        remedy=f"delete {vectors.path} and run again",
+    )

@@ -14,8 +14,8 @@ from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.evidence import read_evidence
-from platform_pipelines.stages.index import read_revision
 from platform_pipelines.stages.retrieve import Retriever
+from platform_pipelines.stages.revisions import read_revision
 from platform_pipelines.stages.workspace import head_key
 
 
@@ -43,21 +43,35 @@ def names(settings: Settings) -> list[str]:
 
 @contextmanager
 def open_live(settings: Settings, name: str, progress: connect.Progress) -> Iterator[Live]:
-    """The live revision of a knowledge base, searched through its alias.
+    """The live revision of a knowledge base: what its alias points to.
 
     Raises:
         UnknownNameError: nothing of that name was released; lists what was.
         UnavailableError: the vector store or the embedder does not answer.
     """
-    store, entry = live_entry(settings, name)
-    revision = read_revision(store, entry.revision)
-    embedder = connect.open_embedder(settings, revision.spec.embed, progress)
-    try:
-        with connect.vectors_of(settings) as vectors:
-            retriever = Retriever(vectors, embedder, revision, alias_name(name))
+    store, newest = live_entry(settings, name)
+    with connect.vectors_of(settings) as vectors:
+        entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
+        revision = read_revision(store, entry.revision)
+        embedder = connect.open_embedder(settings, revision.spec.embed, progress)
+        try:
+            retriever = Retriever(vectors, embedder, revision, entry.collection)
             yield Live(entry, revision, retriever, _calibration(store, entry))
-    finally:
-        embedder.close()
+        finally:
+            embedder.close()
+
+
+def _followed(
+    store: ObjectStore, name: str, newest: ReleaseEntry, points_to: str | None
+) -> ReleaseEntry:
+    """The release that the alias points to: for a moment, or after a kill, it is not the newest.
+
+    The collection itself is searched then, so that what is named is what is searched.
+    """
+    if points_to in (None, newest.collection):
+        return newest
+    entries = connect.release_log(store, name).entries()
+    return next((e for e in reversed(entries) if e.collection == points_to), newest)
 
 
 def live_entry(settings: Settings, name: str) -> tuple[ObjectStore, ReleaseEntry]:

@@ -14,11 +14,9 @@ from platform_pipelines.core.releases import (
     Candidate,
     ReleaseEntry,
     Stamp,
-    collectable,
     current,
     plan_release,
     plan_rollback,
-    retained,
 )
 from platform_pipelines.core.revision import Revision, alias_name, collection_prefix
 from platform_pipelines.core.snapshot import Snapshot
@@ -26,19 +24,16 @@ from platform_pipelines.errors import GateFailedError
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.collect import collect
 from platform_pipelines.stages.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.evidence import judge, load_golden_set, read_evidence
-from platform_pipelines.stages.index import (
-    candidate,
-    ensure_collection,
-    read_revision,
-    revision_key,
-)
+from platform_pipelines.stages.index import candidate, ensure_collection
 from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.workspace import STAGES, Workspace
+from platform_pipelines.stages.pointer import point
+from platform_pipelines.stages.revisions import read_revision
+from platform_pipelines.stages.workspace import POINTER, Workspace
 
 STAGE = "release"
-SHARD_FOLDERS = ("documents", "chunks", "vectors")
 
 
 def refresh_release(workspace: Workspace, *, allow_rolled_back: bool = False) -> StageOutcome:
@@ -57,7 +52,7 @@ def refresh_release(workspace: Workspace, *, allow_rolled_back: bool = False) ->
         status = _stays(entries, revision, allow_rolled_back=allow_rolled_back)
         if status and _follows(workspace, store, entries):
             return StageOutcome.unchanged(_snapshot(workspace, store, entries, status, ()))
-        with workspace.lease():
+        with workspace.lease(), workspace.lease(POINTER):
             return _release(workspace, store, revision, allow_rolled_back=allow_rolled_back)
 
 
@@ -69,25 +64,33 @@ def roll_back(
     Raises:
         UnknownNameError: there is nothing to go back to; lists the choices.
     """
-    with connect.vectors_of(workspace.settings) as store, workspace.lease():
+    with connect.vectors_of(workspace.settings) as store, workspace.lease(POINTER):
         log = connect.release_log(workspace.store, workspace.name)
         entries = log.entries()
         existing = store.collections(collection_prefix(workspace.name))
-        plan = _rolled_back_by(workspace, entries) or plan_rollback(
+        unfinished = _unfinished(workspace, store, entries) if to_revision is None else None
+        plan = unfinished or plan_rollback(
             entries, _stamp(workspace, reason), to=to_revision, existing=existing
         )
         if not isinstance(plan, AlreadyLive):
             log.append(plan.entry)
-        store.point_alias(alias_name(workspace.name), plan.entry.collection)
+        point(workspace, store, plan.entry)
     return plan.entry
 
 
-def _rolled_back_by(workspace: Workspace, entries: Sequence[ReleaseEntry]) -> AlreadyLive | None:
-    """What this very run appended before it was tried again: it does not go further back."""
+def _unfinished(
+    workspace: Workspace, store: VectorStore, entries: Sequence[ReleaseEntry]
+) -> AlreadyLive | None:
+    """A rollback that this run appended before it was tried again, or that was never pointed to.
+
+    It is finished; going on from it would go one release further back than anybody asked for.
+    """
     live = current(entries)
     if live is None or live.action is not Action.ROLLBACK:
         return None
-    return AlreadyLive(live) if live.run_id and live.run_id == workspace.run_id else None
+    mine = bool(live.run_id) and live.run_id == workspace.run_id
+    pointed = store.alias(alias_name(workspace.name)) == live.collection
+    return AlreadyLive(live) if mine or not pointed else None
 
 
 def _release(
@@ -109,8 +112,8 @@ def _release(
     live = current(entries)
     assert live is not None  # a candidate stays or is released
     ensure_collection(workspace, store, read_revision(workspace.store, live.revision))
-    store.point_alias(alias_name(workspace.name), live.collection)
-    dropped = _collect(workspace, store, entries)
+    point(workspace, store, live)
+    dropped = collect(workspace, store, entries, revision)
     snapshot = _snapshot(workspace, store, entries, status or "released", dropped)
     changes = {"released": int(not status), "collections_dropped": len(dropped)}
     return StageOutcome(snapshot, is_changed=True, changes=changes)
@@ -207,36 +210,3 @@ def _details(
         "released_at": live.at,
         "dropped": list(dropped),
     }
-
-
-def _collect(
-    workspace: Workspace, store: VectorStore, entries: Sequence[ReleaseEntry]
-) -> list[str]:
-    """Drop collections and files that neither a kept release nor a head refers to."""
-    keep = workspace.spec.release.keep
-    existing = store.collections(collection_prefix(workspace.name))
-    newest = candidate(workspace)
-    dropped = collectable(existing, entries, keep=keep, protected=[newest.collection])
-    for collection in dropped:
-        store.drop(collection)
-    kept = [r.revision for r in retained(entries, keep)]
-    _collect_files(workspace, {newest.digest, *kept})
-    return dropped
-
-
-def _collect_files(workspace: Workspace, revisions: set[str]) -> None:
-    wanted: set[str] = set()
-    for stage in STAGES:
-        head, _ = workspace.head(stage)
-        wanted |= {shard.path for shard in head.shards} if head else set()
-    for digest in revisions:
-        if workspace.store.exists(revision_key(digest)):
-            revision = read_revision(workspace.store, digest)
-            wanted |= {s.path for s in (*revision.chunks, *revision.vectors)}
-    stored = (
-        item.key
-        for folder in SHARD_FOLDERS
-        for batch in workspace.store.list_objects(folder)
-        for item in batch
-    )
-    workspace.store.delete([key for key in stored if key not in wanted])

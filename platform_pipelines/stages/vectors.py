@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from platform_pipelines.core.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.embedder import Embedder
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.tables import (
+    matrix_of,
+    read_batches,
     read_table,
     texts_column,
     vectors_column,
@@ -27,13 +30,13 @@ from platform_pipelines.stages.workspace import Workspace
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    import pyarrow as pa
 
     Vectors = dict[str, npt.NDArray[np.float32]]
 
 STAGE = "vectors"
 GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
 EMBED_TEXTS = 256  # between two looks at the clock
+READ_VECTORS = 1024  # in memory at a time
 
 
 @dataclass(slots=True)
@@ -138,10 +141,8 @@ class _Embedding:
         """Vectors of these texts that stand in one earlier file."""
         store = self.workspace.store
         stored = read_table(store, record.path, ["text_digest"]).column("text_digest").to_pylist()
-        rows = [i for i, digest in enumerate(stored) if digest in texts]
-        if rows:
-            matrix = matrix_of(read_table(store, record.path, ["vector"]))
-            into.update({stored[i]: matrix[i] for i in rows})
+        if any(digest in texts for digest in stored):
+            into.update((d, v) for d, v in read_vectors(store, record) if d in texts)
 
     def _finish(self, group: _Group) -> Iterator[ShardRecord]:
         pending = list(group.missing.items())
@@ -175,10 +176,10 @@ class _Embedding:
         write_table(self.workspace.store, self.plan.path(shard), table)
 
 
-def matrix_of(table: "pa.Table") -> "npt.NDArray[np.float32]":
-    """The `vector` column as [rows, dimension] float32, without a copy per row."""
-    import numpy as np
-
-    column = table.column("vector").combine_chunks()
-    dimension = column.type.list_size
-    return np.asarray(column.flatten(), dtype=np.float32).reshape(-1, dimension)
+def read_vectors(
+    store: ObjectStore, record: ShardRecord
+) -> Iterator[tuple[str, "npt.NDArray[np.float32]"]]:
+    """(text digest, vector) of every row of a shard's file, some at a time in memory."""
+    for batch in read_batches(store, record.path, ("text_digest", "vector"), rows=READ_VECTORS):
+        digests = batch.column("text_digest").to_pylist()
+        yield from zip(digests, matrix_of(batch.column("vector")), strict=True)

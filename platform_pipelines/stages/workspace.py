@@ -13,6 +13,7 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
 
+WRITER, POINTER = "writer", "pointer"
 STAGES = ("documents", "chunks", "vectors", "index", "evidence", "release")
 
 
@@ -77,9 +78,13 @@ class Workspace:
         key = head_key(snapshot.stage)
         self.store.put(key, data, if_absent=version is None, if_version=version)
 
-    def lease(self) -> AbstractContextManager[object]:
-        """One writer at a time for this knowledge base; waits, then LeaseHeldError."""
-        return connect.open_lease(self.settings, self.store, self.clock, self.progress)
+    def lease(self, name: str = WRITER) -> AbstractContextManager[object]:
+        """One holder at a time for this knowledge base; waits, then LeaseHeldError.
+
+        `WRITER` is held for as long as a stage works, `POINTER` for the seconds in which the
+        release log and the alias move: a rollback does not wait for a build.
+        """
+        return connect.open_lease(self.settings, self.store, name, self.clock, self.progress)
 
     @contextmanager
     def writing(self, stage: str, version: str | None) -> Iterator[None]:

@@ -9,6 +9,7 @@ import pytest
 from platform_pipelines.settings import S3Settings, Secret, Settings
 from platform_pipelines.stages.workspace import STAGES
 from tests.declared import definitions_of, use_settings
+from tests.end_to_end.killing import HALFWAY, killed_at
 from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge
 from tests.servers.milvus_server import milvus_server
 from tests.servers.s3_server import REGION, s3_server
@@ -57,10 +58,15 @@ def test_s3_with_a_real_milvus_gives_what_a_laptop_gives(
 ) -> None:
     """The same documents must become the same chunks and be found the same, wherever they are.
 
-    Milvus 2.3.5 has no BM25: the served one asks for keywords and must say that it has none."""
+    Milvus 2.3.5 has no BM25: the served one asks for keywords and must say that it has none.
+    Its first run is killed within an insert: what that leaves has no index and cannot be counted.
+    """
+    served.refresh(end="vectors")
+    assert killed_at(served, "index", "insert", HALFWAY)
+    assert len(served.collections()) == 1
     for knowledge in (embedded, served):
         outcomes = knowledge.refresh()
-        assert changed_stages(outcomes) == list(STAGES)
+        assert changed_stages(outcomes)[-3:] == ["index", "evidence", "release"]
         assert outcomes["release"].snapshot.details["status"] == "released"
         assert changed_stages(knowledge.refresh()) == []
     assert embedded.log()[-1].revision == served.log()[-1].revision

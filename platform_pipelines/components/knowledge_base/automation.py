@@ -45,7 +45,7 @@ def build_rollback_job(spec: KnowledgeBaseSpec) -> dg.JobDefinition:
     @dg.op(
         name=f"{spec.name}_roll_back",
         description="Append a rollback to the release log and point the alias at it.",
-        pool=pool_name(spec),
+        pool=f"{pool_name(spec)}_pointer",  # it does not wait behind a refresh
         retry_policy=RETRIES,
     )
     def roll_back_op(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
@@ -103,11 +103,12 @@ def build_sensor(spec: KnowledgeBaseSpec, job: Any) -> dg.SensorDefinition:
                 raise
             return dg.SkipReason(f"the source does not answer now: {error.what}")
         number, _, last = (context.cursor or "0:").partition(":")
+        count = int(number) if number.isdecimal() else 0
         if seen == last:
             return dg.SkipReason("no document was added, changed or removed")
         # A run key is used once for ever. The number lets a source come back to what it was, and a
         # tick that died before its cursor was kept asks for the same run again.
-        cursor = f"{int(number) + 1}:{seen}"
+        cursor = f"{count + 1}:{seen}"
         request = dg.RunRequest(run_key=cursor, tags=job_tags(spec))
         return dg.SensorResult(run_requests=[request], cursor=cursor)
 

@@ -52,5 +52,5 @@ def fill(
     )
     store.create(spec)
     store.insert(name, rows)
-    store.seal(spec, timeout_seconds=60)
+    store.seal(spec, timeout_seconds=120)
     return Sealed(spec, rows)
