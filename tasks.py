@@ -23,8 +23,8 @@ HOME = ROOT / ".platform"
 DAGSTER_HOME = HOME / "dagster"
 MINIMUM_PYTHON = (3, 11)
 QUESTIONS = (
-    "How do I roll a knowledge base back to an earlier release?",
-    "청크가 임베더의 토큰 한도를 넘으면 어떻게 되나요?",
+    "How do I connect a golden set to my knowledge base?",
+    "CI에서 갱신을 실행하려면 어떤 명령을 쓰나요?",
 )
 
 

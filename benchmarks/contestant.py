@@ -95,9 +95,11 @@ def server_pid(directory: Path) -> int:
     return record.pid if record else 0
 
 
-def cpu_seconds(server: int) -> float:
-    """Spent so far by this process, its ended children and the Milvus server."""
+def cpu_seconds(server: int | None = None) -> float:
+    """Spent so far by this process, its ended children and, if named, the Milvus server."""
     spent = os.times()
     own = spent.user + spent.system + spent.children_user + spent.children_system
+    if server is None:
+        return own
     fields = Path(f"/proc/{server}/stat").read_text().rpartition(")")[2].split()
     return own + (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

@@ -83,6 +83,6 @@ def make_knowledge(tmp_path: Path, settings: Settings) -> Callable[..., Knowledg
     """Another knowledge base; attributes as declared."""
 
     def make(label: str = "kb", **attributes: object) -> Knowledge:
-        return new_knowledge(tmp_path / label, settings, **attributes)  # pyright: ignore
+        return new_knowledge(tmp_path / label, settings, **attributes)  # pyright: ignore[reportArgumentType]
 
     return make

@@ -46,7 +46,8 @@ def guide(number: int, *, note: str = "") -> str:
         f"# Guide {number}\n\n## Limits\n\n"
         f"The quota of pool number {number} is {number * 7 + 3} devices, approved by committee "
         f"{chr(65 + number % 26)}{number}. {note}\n\n"
-        f"## 장애 절차\n\n구역{number} 담당자는 장애 보고서를 {number + 2}시간 안에 작성해야 합니다.\n"
+        f"## 장애 절차\n\n구역{number} 담당자는 장애 보고서를 "
+        f"{number + 2}시간 안에 작성해야 합니다.\n"
     )
 
 

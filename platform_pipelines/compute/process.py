@@ -170,9 +170,9 @@ def _start(
     lifeline_end, lifeline = os.pipe()
     ours.callback(os.close, lifeline)
     theirs.callback(os.close, lifeline_end)
-    log = tempfile.TemporaryFile(buffering=0)
+    log = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - lives as long as the worker
     ours.callback(log.close)
-    page = tempfile.TemporaryFile(buffering=0)
+    page = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - closed with `theirs`
     theirs.callback(page.close)
     page.truncate(PAGE_BYTES)
     progress = Progress(page.fileno())

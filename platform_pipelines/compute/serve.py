@@ -29,7 +29,7 @@ def serve(channel: socket.socket, progress: Progress, resolve: Callable[[str], O
             session.handle(message)
     except (BrokenPipeError, ConnectionResetError):  # the parent is gone: nobody to tell
         return 1
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - outside of an item; the parent raises it
         outbox.put({"kind": "broken", **failure(error)})
         outbox.flush()
         return 1

@@ -103,7 +103,7 @@ class JsonClient:
         self._transport = transport
         self._sleep = sleep
         self._now = now
-        self._rng = random.Random()
+        self._rng = random.Random()  # noqa: S311  jitter must differ between processes
         self._lock = threading.Lock()
         self._client: httpx.Client | None = None
 

@@ -37,7 +37,7 @@ def staged(root: str) -> Generator[Staged]:
     with locked(root):
         os.makedirs(folder, exist_ok=True)
         _sweep(folder)
-        file = open(path, "x+b")
+        file = open(path, "x+b")  # noqa: SIM115 (closed below, after the caller's block)
         fcntl.flock(file, fcntl.LOCK_EX)
     try:
         yield Staged(file, path)

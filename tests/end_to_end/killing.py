@@ -163,7 +163,7 @@ def killed_at(knowledge: Knowledge, stage: str, at: int | str, how: str) -> bool
 
 def _run(knowledge: Knowledge, stage: str, at: int | str, how: str) -> None:
     fuse = Fuse(at, how)
-    setattr(connect, "vectors_of", fused_vectors(fuse))
+    setattr(connect, "vectors_of", fused_vectors(fuse))  # noqa: B010 - this process is about to die
     RUN[stage](fused(knowledge.workspace(), fuse))
 
 

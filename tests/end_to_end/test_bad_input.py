@@ -21,7 +21,6 @@ from platform_pipelines.errors import (
     EmptyCorpusError,
     EvidenceError,
     IntegrityError,
-    ModelFileError,
     PlatformError,
     RateLimitedError,
     SourceForbiddenError,
@@ -140,7 +139,7 @@ def forbidding_server() -> Iterator[str]:
 
         do_HEAD = do_GET
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its name
             """Quiet."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Forbid)
@@ -274,7 +273,7 @@ class TestVectorStore:
         still_serves(knowledge)
 
     def test_milvus_goes_away_between_evidence_and_release(self, released: Knowledge) -> None:
-        """Whatever the log says already: readers get one whole revision, and the next run ends it."""
+        """Whatever the log says already: readers get a whole revision; the next run ends it."""
         (released.documents / "guide5.md").unlink()
         released.refresh(end="evidence")
         with pytest.raises(UnavailableError):
@@ -386,11 +385,6 @@ def test_a_damaged_model_is_never_used(
         file.seek(-1, os.SEEK_CUR)
         file.write(bytes([byte[0] ^ 1]))
     asked = knowledge.declared(embed={"provider": "local"}).on(model_dir=models)
-    try:
-        outcomes = asked.refresh()
-    except ModelFileError as error:
-        assert largest.name in str(error)
-        assert asked.log() == ()
-        return
+    outcomes = asked.refresh()
     assert outcomes["release"].snapshot.details["status"] == "released"
     assert asked.found("구역4의 담당자는 언제까지 보고서를 내야 하나요?")[0] == "guide4.md"

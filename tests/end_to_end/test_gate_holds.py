@@ -1,4 +1,4 @@
-"""What is live changes only on evidence: good, present, finite, untouched, and about this revision."""
+"""What is live changes only on evidence: good, present, finite, untouched, about this revision."""
 
 import json
 import re

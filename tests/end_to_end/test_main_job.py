@@ -1,6 +1,6 @@
 """The main job, on each kind of store and vector store, as plain stages and through Dagster."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import dagster as dg
@@ -26,7 +26,7 @@ def embedded(tmp_path: Path, embedded_settings: Settings) -> Knowledge:
 
 
 @pytest.fixture
-def served(tmp_path: Path, embedded: Knowledge) -> Iterator[Knowledge]:
+def served(tmp_path: Path, embedded: Knowledge) -> Knowledge:
     """The same documents and declaration on s3:// and a real Milvus server."""
     server = s3_server()
     source, store = server.make_bucket(), server.make_bucket(versioned=True)
@@ -49,7 +49,7 @@ def served(tmp_path: Path, embedded: Knowledge) -> Iterator[Knowledge]:
     made = embedded.declared(
         source={"url": f"s3://{source}/corpus", "shards": 2}, index={"keyword": True}
     )
-    yield Knowledge(made.folder, made.attributes, settings)
+    return Knowledge(made.folder, made.attributes, settings)
 
 
 @pytest.mark.server

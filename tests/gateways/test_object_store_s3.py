@@ -47,7 +47,7 @@ def answering(status: int, code: str) -> Generator[str]:
 
         do_GET = do_HEAD = do_PUT = do_POST = _answer
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             pass
 
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)

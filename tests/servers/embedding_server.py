@@ -190,7 +190,7 @@ def _handler(owner: EmbeddingServer) -> type[BaseHTTPRequestHandler]:
             self.end_headers()
             self.wfile.write(content)
 
-        def log_message(self, format: str, *args: object) -> None:
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
             """Quiet: requests are recorded instead."""
 
     return Handler
