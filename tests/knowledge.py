@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
@@ -25,6 +25,9 @@ from platform_pipelines.stages.release import refresh_release, roll_back
 from platform_pipelines.stages.retrieve import Found
 from platform_pipelines.stages.vectors import refresh_vectors
 from platform_pipelines.stages.workspace import STAGES, Workspace, open_workspace
+
+if TYPE_CHECKING:
+    from pymilvus import MilvusClient
 
 RUN: Mapping[str, Callable[[Workspace], StageOutcome]] = dict(
     zip(
@@ -141,7 +144,7 @@ class Knowledge:
     def log(self) -> tuple[ReleaseEntry, ...]:
         return connect.release_log(self.store, self.name).entries()
 
-    def keys(self, prefix: str = "") -> dict[str, str]:
+    def stored(self, prefix: str = "") -> dict[str, str]:
         """Everything that the store holds below a prefix, with its version."""
         listed = itertools.chain.from_iterable(self.store.list_objects(prefix))
         return {item.key: item.version for item in listed}
@@ -150,6 +153,18 @@ class Knowledge:
     def vectors(self) -> Iterator[VectorStore]:
         with connect.vectors_of(self.settings) as store:
             yield store
+
+    @contextmanager
+    def behind(self) -> Iterator["MilvusClient"]:
+        """A client of the vector store, for what a test does behind the product's back."""
+        from pymilvus import MilvusClient
+
+        assert self.settings.milvus_uri is not None
+        client = MilvusClient(uri=self.settings.milvus_uri, dedicated=True)
+        try:
+            yield client
+        finally:
+            client.close()
 
     def collections(self) -> list[str]:
         with self.vectors() as store:

@@ -34,7 +34,7 @@ SECONDS = 120
 class Fuse:
     """Counts the external writes of this process and kills it at the one that was named."""
 
-    at: int | str  # from 1, or `insert`
+    at: int | str  # from 1, or `insert`, `point_alias`
     how: str
     number: int = 0
     counts_leases: bool = True
@@ -126,7 +126,7 @@ class DeadlyVectorStore(_Delegate):
         self._fuse.burn(lambda: self._inner.drop(collection))
 
     def point_alias(self, alias: str, collection: str) -> None:
-        self._fuse.burn(lambda: self._inner.point_alias(alias, collection))
+        self._fuse.burn(lambda: self._inner.point_alias(alias, collection), name="point_alias")
 
 
 def fused(workspace: Workspace, fuse: Fuse) -> Workspace:

@@ -223,7 +223,7 @@ class TestEmbedder:
             error = refused(knowledge, "vectors", DimensionError)
             assert "100" in str(error)
             assert "384" in str(error)
-            assert knowledge.keys("vectors") == {}
+            assert knowledge.stored("vectors") == {}
 
     @pytest.mark.parametrize("value", [math.nan, math.inf])
     def test_a_number_that_is_not_finite(
@@ -240,7 +240,7 @@ class TestEmbedder:
             knowledge.refresh(end="chunks")
             server.faults.extend([Fault(change=spoil)] * 4)
             refused(knowledge, "vectors", IntegrityError)
-            assert knowledge.keys("vectors") == {}
+            assert knowledge.stored("vectors") == {}
 
     def test_an_answer_that_is_no_answer(self, served: Callable[..., Knowledge]) -> None:
         """A proxy's login page with status 200."""
@@ -250,7 +250,7 @@ class TestEmbedder:
             server.faults.extend([Fault(200, body=b"<html>log in</html>")] * 4)
             with pytest.raises(PlatformError):
                 knowledge.run("vectors")
-            assert knowledge.keys("vectors") == {}
+            assert knowledge.stored("vectors") == {}
 
     def test_a_wrong_key(self, served: Callable[..., Knowledge]) -> None:
         """A person has to correct it; the key is in no message."""

@@ -102,6 +102,21 @@ def head_evidence(knowledge: Knowledge) -> str:
     return str(head.details["evidence"])
 
 
+def test_the_page_shows_what_the_verdict_rests_on(proven: Knowledge) -> None:
+    """Slices, ranks, what was missed and both errors of `I do not know`, as tables and pictures."""
+    outcome = proven.run("evidence")
+    assert not outcome.is_changed
+    page = pages.metadata(proven.workspace(), "evidence", outcome)
+    assert str(page["verdict"].value).startswith("**pass**")
+    slices = str(page["metrics_of_all_slices"].value)
+    assert "| language=ko | 12 |" in slices
+    assert "| document_type=markdown | 24 |" in slices
+    assert "first_relevant_at_rank" in page
+    assert str(page["first_relevant_picture"].value).startswith("![")
+    assert "i_do_not_know" in page
+    assert page["golden_set"] == outcome.snapshot.details["golden_set"]
+
+
 def test_a_corpus_that_lost_what_is_asked_for_is_not_released(proven: Knowledge) -> None:
     """Half of the documents vanish from a bucket: readers keep the revision that answers."""
     for number in range(0, 12, 2):
@@ -250,17 +265,14 @@ def test_a_head_that_says_pass_does_not_release(
 
 def test_an_index_that_lost_rows_fails(judged: Knowledge) -> None:
     """Counts must reconcile: a search that finds its documents may still lack others."""
-    from pymilvus import MilvusClient
-
     (judged.documents / "guide9.md").write_text(guide(9), encoding="utf-8")
     outcomes = judged.refresh(end="index")
     collection = outcomes["index"].snapshot.details["collection"]
     with judged.vectors() as store:
         lost = next(iter(store.chunk_ids(collection)))
-    client = MilvusClient(uri=judged.settings.milvus_uri, dedicated=True)
-    client.delete(collection, ids=[lost])
-    client.flush(collection)
-    client.close()
+    with judged.behind() as client:
+        client.delete(collection, ids=[lost])
+        client.flush(collection)
     details = judged.run("evidence").snapshot.details
     assert details["verdict"] == "fail"
     assert any("counts" in reason for reason in details["reasons"])

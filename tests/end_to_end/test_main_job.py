@@ -163,6 +163,32 @@ def test_a_failed_gate_fails_the_run_and_releases_nothing(
     assert knowledge.log() == ()
 
 
+def test_a_quarantined_document_warns_and_the_run_goes_on(
+    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One broken file among thousands: a warning with its name, and a release of the others."""
+    use_settings(monkeypatch, settings)
+    (knowledge.documents / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing else")
+    with definitions_of(knowledge) as defs:
+        job = defs.get_repository_def().get_job(f"{knowledge.name}_refresh")
+        run = job.execute_in_process()
+    assert run.success
+    (check,) = [
+        event.asset_check_evaluation_data
+        for event in run.all_events
+        if event.event_type_value == "ASSET_CHECK_EVALUATION"
+        and event.asset_check_evaluation_data.check_name == "nothing_quarantined"
+    ]
+    assert (check.passed, check.severity) == (False, dg.AssetCheckSeverity.WARN)
+    pages = {
+        event.asset_key.path[-1]: event.materialization.metadata
+        for event in run.get_asset_materialization_events()
+        if event.asset_key
+    }
+    assert "broken.pdf" in str(pages["documents"]["quarantine"].value)
+    assert len(knowledge.log()) == 1
+
+
 @pytest.mark.model
 def test_the_shortest_declaration_works_with_the_real_model(
     tmp_path: Path, embedded_settings: Settings, e5_model_dir: Path

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 
 import pytest
-from pymilvus import MilvusClient
 
 from platform_pipelines.core.releases import Action
 from platform_pipelines.core.revision import alias_name
@@ -121,7 +120,7 @@ def test_the_last_k_releases_are_kept_and_older_ones_collected(
     assert len(entries) == 4
     kept = {entry.collection for entry in entries[-2:]}
     assert set(knowledge.collections()) == kept
-    files = {key for key in knowledge if key.endswith(".parquet")}
+    files = {key for key in knowledge.stored() if key.endswith(".parquet")}
     wanted: set[str] = set()
     for stage in ("documents", "chunks", "vectors"):
         head, _ = knowledge.workspace().head(stage)
@@ -129,7 +128,7 @@ def test_the_last_k_releases_are_kept_and_older_ones_collected(
         wanted |= {shard.path for shard in head.shards}
     assert wanted <= files
     assert len(files) <= len(wanted) + 2  # chunks and vectors of one more revision: one shard each
-    assert all(revision_key(entry.revision) in knowledge for entry in entries)
+    assert all(revision_key(entry.revision) in knowledge.stored() for entry in entries)
     knowledge.roll_back()
     assert knowledge.found("walrus2")[0] == "guide0.md"
     with pytest.raises(UnknownNameError):
@@ -141,9 +140,8 @@ def test_a_retried_rollback_goes_back_once(released: tuple[Knowledge, list[str]]
     knowledge, _ = released
     first = knowledge.roll_back(run_id="one")
     assert knowledge.roll_back(run_id="one") == first
-    client = MilvusClient(uri=knowledge.settings.milvus_uri, dedicated=True)
-    client.drop_alias(alias_name(knowledge.name))
-    client.close()
+    with knowledge.behind() as client:
+        client.drop_alias(alias_name(knowledge.name))
     assert knowledge.roll_back(run_id="another, after a kill") == first
     assert pointed(knowledge) == first.collection
 
@@ -155,12 +153,11 @@ def test_the_next_run_points_a_moved_alias_right(
     """The log is the truth and the alias its projection, whoever touched it."""
     knowledge, _ = released
     entries = knowledge.log()
-    client = MilvusClient(uri=knowledge.settings.milvus_uri, dedicated=True)
-    if drift == "elsewhere":
-        client.alter_alias(entries[0].collection, alias_name(knowledge.name))
-    else:
-        client.drop_alias(alias_name(knowledge.name))
-    client.close()
+    with knowledge.behind() as client:
+        if drift == "elsewhere":
+            client.alter_alias(entries[0].collection, alias_name(knowledge.name))
+        else:
+            client.drop_alias(alias_name(knowledge.name))
     found = {one.part: one for one in examine(knowledge.settings)}[knowledge.name]
     assert found.health is Health.BROKEN
     assert f"{knowledge.name}_refresh" in found.remedy
@@ -177,11 +174,10 @@ def test_a_vector_store_that_lost_everything_is_filled_again(
     """A deleted Milvus volume costs one refresh: nothing is parsed or embedded again."""
     knowledge, _ = released
     entries = knowledge.log()
-    client = MilvusClient(uri=knowledge.settings.milvus_uri, dedicated=True)
-    client.drop_alias(alias_name(knowledge.name))
-    for collection in knowledge.collections():
-        client.drop_collection(collection)
-    client.close()
+    with knowledge.behind() as client:
+        client.drop_alias(alias_name(knowledge.name))
+        for collection in knowledge.collections():
+            client.drop_collection(collection)
     outcomes = knowledge.refresh()
     assert changed_stages(outcomes) == ["index", "release"]
     assert pointed(knowledge) == entries[-1].collection

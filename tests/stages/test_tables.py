@@ -1,0 +1,143 @@
+"""Parquet tables: what is written is read again, in bounded memory and without pandas."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_pipelines.errors import IntegrityError
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages.tables import (
+    matrix_of,
+    read_batches,
+    read_table,
+    rows_of,
+    table_of,
+    table_writer,
+    texts_column,
+    vectors_column,
+    write_table,
+)
+
+SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int32()), ("size", pa.int64())])
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+ROWS = st.lists(
+    st.fixed_dictionaries(
+        {
+            "text": TEXTS,
+            "number": st.integers(-(2**31), 2**31 - 1),
+            "size": st.integers(-(2**63), 2**63 - 1),
+        }
+    )
+)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return open_store(tmp_path.as_uri(), create=True)
+
+
+@given(ROWS)
+def test_rows_come_back_as_they_went_in(rows: list[dict[str, object]]) -> None:
+    """Columns are built from raw buffers: offsets and widths must be right for every text."""
+    table = table_of(rows, SCHEMA)
+    table.validate(full=True)
+    assert table.schema == SCHEMA
+    assert table.to_pylist() == rows
+
+
+@given(st.lists(TEXTS))
+def test_texts_are_a_whole_column(texts: list[str]) -> None:
+    """Korean takes three bytes a character: offsets count bytes."""
+    column = texts_column(texts)
+    column.validate(full=True)
+    assert column.to_pylist() == texts
+
+
+@given(st.integers(0, 5), st.integers(1, 4), st.integers(0, 5))
+def test_vectors_come_back_also_from_a_slice(rows: int, dimension: int, start: int) -> None:
+    """A batch of a larger column starts in the middle of its buffer."""
+    matrix = np.arange(rows * dimension, dtype=np.float32).reshape(rows, dimension)
+    column = vectors_column(matrix)
+    column.validate(full=True)
+    assert matrix_of(column).tolist() == matrix.tolist()
+    assert matrix_of(column.slice(min(start, rows))).tolist() == matrix[start:].tolist()
+
+
+def test_parts_become_one_table_in_order(store: ObjectStore) -> None:
+    """A shard's chunks are written as they are made."""
+    parts = [[{"text": f"{p}.{n}", "number": n, "size": p} for n in range(3)] for p in range(4)]
+    with table_writer(store, "a.parquet", SCHEMA) as write:
+        for part in parts:
+            write(table_of(part, SCHEMA))
+    rows = [row for part in parts for row in part]
+    assert read_table(store, "a.parquet").to_pylist() == rows
+    batches = list(read_batches(store, "a.parquet", ["text"], rows=5))
+    assert [row["text"] for b in batches for row in b.to_pylist()] == [r["text"] for r in rows]
+    assert max(batch.num_rows for batch in batches) <= 5
+
+
+def test_a_table_without_rows_is_a_table(store: ObjectStore) -> None:
+    """A shard whose documents are all quarantined has no chunks."""
+    with table_writer(store, "empty.parquet", SCHEMA):
+        pass
+    assert rows_of(store, "empty.parquet") == 0
+    assert read_table(store, "empty.parquet").schema == SCHEMA
+    assert list(read_batches(store, "empty.parquet", ["text"])) == []
+
+
+def test_rows_are_counted_and_a_missing_table_has_none(store: ObjectStore) -> None:
+    """A finished shard of a killed run is taken as it is: its rows are in its footer."""
+    rows = [{"text": "다", "number": 1, "size": 2}] * 7
+    write_table(store, "a.parquet", table_of(rows, SCHEMA))
+    assert rows_of(store, "a.parquet") == 7
+    assert rows_of(store, "b.parquet") is None
+
+
+def test_a_writer_that_fails_leaves_nothing(store: ObjectStore) -> None:
+    """A half-written shard must not be taken for a finished one."""
+    part = table_of([{"text": "a", "number": 1, "size": 1}], SCHEMA)
+    with (  # noqa: PT012 - it must fail inside of the writer
+        pytest.raises(RuntimeError, match="killed"),
+        table_writer(store, "a.parquet", SCHEMA) as write,
+    ):
+        write(part)
+        raise RuntimeError("killed")
+    assert rows_of(store, "a.parquet") is None
+
+
+def test_a_damaged_table_is_named_with_its_remedy(store: ObjectStore) -> None:
+    """A person must learn which file to delete."""
+    store.put("a.parquet", b"not a table")
+    with pytest.raises(IntegrityError) as caught:
+        read_table(store, "a.parquet")
+    assert str(caught.value.where).endswith("a.parquet")
+    assert "delete" in str(caught.value.remedy)
+
+
+def test_tables_are_written_and_read_without_pandas(tmp_path: Path) -> None:
+    """`pa.array` of a list imports pandas: 1.2 s in every worker of every run."""
+    program = f"""
+import sys
+import numpy as np
+import pyarrow as pa
+from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages import tables
+store = open_store({tmp_path.as_uri()!r}, create=True)
+row = dict.fromkeys(tables.chunks_schema().names, "가") | {{"ordinal": 1, "tokens": 2}}
+tables.write_table(store, "c", tables.table_of([row], tables.chunks_schema()))
+assert tables.read_table(store, "c").to_pylist() == [row]
+schema = tables.vectors_schema(3)
+columns = [tables.texts_column(["d"]), tables.vectors_column(np.ones((1, 3), np.float32))]
+tables.write_table(store, "v", pa.Table.from_arrays(columns, schema=schema))
+for batch in tables.read_batches(store, "v", ["vector"]):
+    assert tables.matrix_of(batch.column("vector")).sum() == 3
+sys.exit("pandas" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
