@@ -15,8 +15,8 @@ from platform_pipelines.core.index_choice import IndexChoice, choose_index
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
 from platform_pipelines.core.revision import Revision, collection_prefix
 from platform_pipelines.core.snapshot import ShardRecord, Snapshot
-from platform_pipelines.errors import IntegrityError
-from platform_pipelines.gateways.vector_store import CollectionSpec, Row, VectorStore
+from platform_pipelines.errors import IntegrityError, UnavailableError
+from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec, Row, VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.chunks import require_head
@@ -30,6 +30,7 @@ from platform_pipelines.stages.vectors import read_vectors
 from platform_pipelines.stages.workspace import POINTER, Workspace
 
 STAGE = "index"
+EMBEDDED_PRODUCT = "milvus-lite"
 SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
 INSERT_ROWS = 1000
 BATCH_ROWS = 256  # at a time as Python objects
@@ -129,7 +130,7 @@ def _revision(
 ) -> Revision:
     spec = workspace.spec
     dimension = vectors.counts["dimension"]
-    capabilities = store.capabilities()
+    capabilities = _capabilities(workspace, store, keyword=spec.index.keyword)
     choice = choose_index(
         spec.index.kind,
         rows=chunks.rows,
@@ -152,6 +153,27 @@ def _revision(
         vectors=vectors.shards,
         declaration=spec.model_dump(mode="json"),
         notes=_notes(choice, wanted=spec.index.keyword, keyword=keyword, server=capabilities),
+    )
+
+
+def _capabilities(workspace: Workspace, store: VectorStore, *, keyword: bool) -> Capabilities:
+    """What the probe saw. The embedded Milvus has BM25: a probe that says otherwise was disturbed.
+
+    Raises:
+        UnavailableError: the probe was disturbed twice; a lesser revision is not built for that.
+    """
+    seen = store.capabilities()
+    if not keyword or seen.keyword_search or seen.product != EMBEDDED_PRODUCT:
+        return seen
+    with connect.vectors_of(workspace.settings) as another:
+        seen = another.capabilities()
+    if seen.keyword_search:
+        return seen
+    raise UnavailableError(
+        "the embedded Milvus could not be probed",
+        where=str(workspace.settings.milvus_dir),
+        stored="; ".join(f"{kind}: {why}" for kind, why in seen.notes.items()),
+        remedy="run again when the machine is less busy",
     )
 
 
