@@ -17,6 +17,7 @@ MAX_WORKERS = 256
 
 # What the libraries of the workers need to see; set for child processes, never for this one.
 WORKER_ENVIRONMENT = {
+    "ARROW_DEFAULT_MEMORY_POOL": "system",
     "DAGSTER_DISABLE_TELEMETRY": "yes",
     "HF_HUB_OFFLINE": "1",
     "RAGAS_DO_NOT_TRACK": "true",  # else every evaluation waits for a time-out

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
 from typing import Any
 
@@ -109,6 +109,9 @@ class ParsedDocument:
     code_language: str | None = None
 
 
+_PLACE_FIELDS = tuple(field.name for field in fields(Place))
+
+
 def blocks_to_json(blocks: tuple[Block, ...]) -> str:
     """Blocks as one JSON text, defaults left out."""
     return json.dumps([_block_record(b) for b in blocks], ensure_ascii=False)
@@ -128,7 +131,11 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
 
 def place_record(place: Place) -> dict[str, Any]:
     """A place as a JSON object, defaults left out."""
-    record = {k: v for k, v in asdict(place).items() if v not in (None, ())}
+    record = {
+        name: value
+        for name in _PLACE_FIELDS
+        if (value := getattr(place, name)) is not None and value != ()
+    }
     if place.heading:
         record["heading"] = list(place.heading)
     return record

@@ -59,6 +59,11 @@ class IndexChoice:
     fallback_from: str | None = None
 
 
+def preferred_kind(requested: str, *, rows: int, product: str, gpu: bool) -> str:
+    """The kind that is taken if the server can do it: what a probe has to try first."""
+    return requested if requested != AUTO else _wanted(rows, product=product, gpu=gpu)[0][0]
+
+
 def choose_index(
     requested: str,
     *,

@@ -75,15 +75,20 @@ def _paragraphs(text: str) -> list[tuple[int, int, bool]]:
                 runs[-1] = (runs[-1][0], end, False)
             else:
                 runs.append((start, end, whole))
-            continues = not (whole or heading) and _columns(content) >= _WRAPPED_COLUMNS
+            continues = not (whole or heading) and _is_wrapped(content)
         else:
             continues = False
         at += len(line)
     return runs
 
 
-def _columns(line: str) -> int:
-    return len(line) + sum(1 for c in line if c >= "ᄀ")
+def _is_wrapped(line: str) -> bool:
+    """Whether it may have been ended by the page's width; a Hangul syllable is two columns wide."""
+    if len(line) >= _WRAPPED_COLUMNS:
+        return True
+    if 2 * len(line) < _WRAPPED_COLUMNS:
+        return False
+    return len(line) + sum(c >= "ᄀ" for c in line) >= _WRAPPED_COLUMNS
 
 
 def _prose_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:

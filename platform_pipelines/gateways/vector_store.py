@@ -74,8 +74,16 @@ class VectorStore(Protocol):
     DimensionError, UnknownNameError, MissingTenantError (empty tenant), StorageFullError.
     """
 
-    def capabilities(self) -> Capabilities:
-        """Probe once with tiny collections, each with a time-out; cached after that."""
+    def server(self) -> tuple[str, str]:
+        """(product, version): `milvus-lite` or `milvus`, and what it says of itself."""
+        ...
+
+    def capabilities(self, kinds: Sequence[str] | None = None) -> Capabilities:
+        """Probe index kinds and keyword search on tiny collections, each with a time-out.
+
+        With `kinds` those alone are tried; without, all that the product may have, once: the answer
+        is kept.
+        """
         ...
 
     def collections(self, prefix: str) -> list[str]:

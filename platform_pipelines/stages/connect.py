@@ -8,9 +8,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.core.declaration import EmbedSpec
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
@@ -22,6 +21,9 @@ from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.gateways.release_log import ReleaseLog
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Secret, Settings
+
+if TYPE_CHECKING:
+    from platform_pipelines.core.declaration import EmbedSpec
 
 MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
@@ -103,13 +105,13 @@ def vectors_of(settings: Settings) -> Iterator[VectorStore]:
         store.close()
 
 
-def model_record(settings: Settings, embed: EmbedSpec) -> Mapping[str, object]:
+def model_record(settings: Settings, embed: "EmbedSpec") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
     key = _plain(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
-def open_embedder(settings: Settings, embed: EmbedSpec, progress: Progress) -> Embedder:
+def open_embedder(settings: Settings, embed: "EmbedSpec", progress: Progress) -> Embedder:
     """The declared embedder, its files made when they are not there yet.
 
     Raises:
@@ -121,7 +123,7 @@ def open_embedder(settings: Settings, embed: EmbedSpec, progress: Progress) -> E
     return embedder_from_record(record, embed)
 
 
-def ensure_model(settings: Settings, embed: EmbedSpec, progress: Progress) -> None:
+def ensure_model(settings: Settings, embed: "EmbedSpec", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.provisioning import provision
@@ -129,7 +131,7 @@ def ensure_model(settings: Settings, embed: EmbedSpec, progress: Progress) -> No
         provision(settings.model_dir, progress=progress)
 
 
-def embedder_from_record(record: Mapping[str, Any], embed: EmbedSpec) -> Embedder:
+def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> Embedder:
     """The declared embedder in a worker; its model files are there already."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
@@ -142,7 +144,7 @@ def embedder_from_record(record: Mapping[str, Any], embed: EmbedSpec) -> Embedde
     return _http_embedder(record, embed)
 
 
-def counter_from_record(record: Mapping[str, Any], embed: EmbedSpec) -> TokenCounter:
+def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> TokenCounter:
     """The declared embedder's token counter, without the model where that is possible."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
@@ -151,12 +153,12 @@ def counter_from_record(record: Mapping[str, Any], embed: EmbedSpec) -> TokenCou
     return embedder_from_record(record, embed).token_counter()
 
 
-def embedder_identity(settings: Settings, embed: EmbedSpec) -> str:
+def embedder_identity(settings: Settings, embed: "EmbedSpec") -> str:
     """Digest of everything that decides the vectors; the model is not loaded for it."""
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
-def tokenizer_identity(settings: Settings, embed: EmbedSpec) -> str:
+def tokenizer_identity(settings: Settings, embed: "EmbedSpec") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
@@ -177,7 +179,7 @@ def open_language_model(settings: Settings) -> LanguageModel | None:
     return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
 
 
-def _http_embedder(record: Mapping[str, Any], embed: EmbedSpec) -> Embedder:
+def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> Embedder:
     from platform_pipelines.gateways.http_embedder import HttpEmbedder
 
     assert embed.url is not None

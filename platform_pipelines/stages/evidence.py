@@ -36,7 +36,7 @@ from platform_pipelines.stages.revisions import read_revision
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "evidence"
-EVALUATION_VERSION = "2"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "3"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:

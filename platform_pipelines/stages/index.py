@@ -6,12 +6,12 @@ is seen by its row count and built again; one that is whole is taken as it is.
 
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice, zip_longest
+from itertools import chain, islice, repeat, zip_longest
 from typing import Any
 
 from platform_pipelines.core.declaration import IndexSpec
 from platform_pipelines.core.identity import digest_parts
-from platform_pipelines.core.index_choice import IndexChoice, choose_index
+from platform_pipelines.core.index_choice import IndexChoice, choose_index, preferred_kind
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
 from platform_pipelines.core.revision import Revision, collection_prefix
 from platform_pipelines.core.snapshot import ShardRecord, Snapshot
@@ -33,6 +33,7 @@ STAGE = "index"
 EMBEDDED_PRODUCT = "milvus-lite"
 SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
 INSERT_ROWS = 1000
+FIRST_ROWS = 128  # the server waits for the first ones
 BATCH_ROWS = 256  # at a time as Python objects
 SEAL_SECONDS = 1800.0
 
@@ -130,7 +131,7 @@ def _revision(
 ) -> Revision:
     spec = workspace.spec
     dimension = vectors.counts["dimension"]
-    capabilities = _capabilities(workspace, store, keyword=spec.index.keyword)
+    capabilities = _capabilities(workspace, store, rows=chunks.rows)
     choice = choose_index(
         spec.index.kind,
         rows=chunks.rows,
@@ -156,14 +157,20 @@ def _revision(
     )
 
 
-def _capabilities(workspace: Workspace, store: VectorStore, *, keyword: bool) -> Capabilities:
-    """What the probe saw. The embedded Milvus has BM25: a probe that says otherwise was disturbed.
+def _capabilities(workspace: Workspace, store: VectorStore, *, rows: int) -> Capabilities:
+    """What a probe of the preferred kind saw; of all kinds, when the server cannot do that one.
+
+    The embedded Milvus has exact search and BM25: a probe that says otherwise was disturbed.
 
     Raises:
         UnavailableError: the probe was disturbed twice; a lesser revision is not built for that.
     """
-    seen = store.capabilities()
-    if not keyword or seen.keyword_search or seen.product != EMBEDDED_PRODUCT:
+    index, product = workspace.spec.index, store.server()[0]
+    kind = preferred_kind(index.kind, rows=rows, product=product, gpu=workspace.settings.milvus_gpu)
+    seen = store.capabilities((kind,))
+    if kind not in seen.index_kinds:
+        seen = store.capabilities()
+    if product != EMBEDDED_PRODUCT or seen.keyword_search or not index.keyword:
         return seen
     with connect.vectors_of(workspace.settings) as another:
         seen = another.capabilities()
@@ -256,7 +263,10 @@ def _batches(workspace: Workspace, revision: Revision, present: set[str]) -> Ite
         for row in _rows(workspace, revision, shard, vectors[shard.shard])
         if row.chunk_id not in present
     )
-    while batch := list(islice(rows, INSERT_ROWS)):
+    for most in chain([FIRST_ROWS], repeat(INSERT_ROWS)):
+        batch = list(islice(rows, most))
+        if not batch:
+            return
         yield batch
 
 

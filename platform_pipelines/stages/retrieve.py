@@ -62,8 +62,12 @@ class Retriever:
         tenant: str,
         vectors: "Matrix | None" = None,
         strong: bool = False,
+        across_languages: bool = True,
     ) -> list[list[Found]]:
         """The best `k` chunks of each query, best first.
+
+        Answers in another language than the question's lie deep in the list of vectors: it is cut
+        short only where they are not wanted.
 
         Raises:
             MissingTenantError: an empty tenant.
@@ -79,8 +83,8 @@ class Retriever:
         depth = max(MINIMUM_DEPTH, 3 * k)
         parameters = self.revision.index["search_parameters"]
         dense = self.store.search_dense(
-            self.target, queries, k=max(DENSE_DEPTH, depth), tenant=tenant,
-            search_parameters=parameters, strong=strong,
+            self.target, queries, k=max(DENSE_DEPTH, depth) if across_languages else depth,
+            tenant=tenant, search_parameters=parameters, strong=strong,
         )  # fmt: skip
         words: list[list[Hit]] = [[] for _ in texts]
         if self.revision.index["keyword"]:

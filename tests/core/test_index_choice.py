@@ -1,10 +1,17 @@
 """Which index a collection gets, and that the choice is explained."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.index_choice import choose_index, codes_for, lists_for
+from platform_pipelines.core.index_choice import (
+    choose_index,
+    codes_for,
+    lists_for,
+    preferred_kind,
+)
 from platform_pipelines.errors import CapabilityError
 from platform_pipelines.gateways.vector_store import Capabilities
 
@@ -43,6 +50,21 @@ def test_auto_chooses_by_size_and_capability(
     assert choice.kind == kind
     assert choice.fallback_from is None
     assert f"{rows:,}" in choice.reason
+
+
+@given(
+    requested=st.sampled_from(("auto", "IVF_PQ", "DISKANN")),
+    rows=st.integers(0, 10_000_000),
+    gpu=st.booleans(),
+)
+def test_a_probe_of_the_preferred_kind_alone_gives_the_same_choice(
+    requested: str, rows: int, gpu: bool
+) -> None:
+    """A run that probes one kind must build what a run that probes all of them builds."""
+    kind = preferred_kind(requested, rows=rows, product=GPU.product, gpu=gpu)
+    alone = replace(GPU, index_kinds=(kind,))
+    whole = choose_index(requested, rows=rows, dimension=384, capabilities=GPU, gpu=gpu)
+    assert choose_index(requested, rows=rows, dimension=384, capabilities=alone, gpu=gpu) == whole
 
 
 def test_what_was_preferred_and_not_had_is_said() -> None:

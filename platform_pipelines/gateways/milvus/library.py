@@ -6,7 +6,10 @@ from typing import Any
 
 def pymilvus() -> Any:
     """The client library: 1.5 s, most of it pandas. It reads a `.env` file on its way."""
-    return importlib.import_module("pymilvus")
+    library = importlib.import_module("pymilvus")
+    helper: Any = importlib.import_module("pymilvus.client.entity_helper")
+    helper.CHECK_STR_ARRAY = False  # `schema.batches` has checked every text
+    return library
 
 
 def milvus_lite(module: str = "") -> Any:

@@ -4,16 +4,15 @@ A server may accept an index kind and never build it (Milvus 2.3 on CPU with GPU
 build nothing for few rows: a kind counts when it was filled, indexed, loaded and searched in time.
 """
 
-import json
 import threading
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from platform_pipelines.errors import CapabilityError, IntegrityError, PlatformError
+from platform_pipelines.errors import CapabilityError, PlatformError
 from platform_pipelines.gateways.milvus.connection import Connection
 from platform_pipelines.gateways.milvus.library import pymilvus
 from platform_pipelines.gateways.milvus.schema import (
@@ -73,9 +72,13 @@ class _Trial:
 
 
 def probe(
-    connection: Connection, *, gpu: bool, timeout_seconds: float = TIMEOUT_SECONDS
+    connection: Connection,
+    *,
+    gpu: bool,
+    kinds: Collection[str] | None = None,
+    timeout_seconds: float = TIMEOUT_SECONDS,
 ) -> Capabilities:
-    """Try every kind that the product may have, each within its time.
+    """Try every kind that the product may have, or those of `kinds`, and keywords; each in time.
 
     Raises:
         UnavailableError: the server does not answer at all.
@@ -83,7 +86,8 @@ def probe(
     with connection.use("ask for its version") as client:
         product, version = product_of(client.get_server_version(timeout=connection.timeout_seconds))
         _drop_leftovers(client, timeout=connection.timeout_seconds)
-    waves, failures = _plan(product, version, gpu=gpu)
+    planned, failures = _plan(product, version, gpu=gpu)
+    waves = [w for wave in planned if (w := [k for k in wave if _is_asked(k, kinds)])]
     allowed_seconds = timeout_seconds
     start = time.monotonic()
     for number, wave in enumerate(waves):
@@ -91,14 +95,18 @@ def probe(
         if number == 0:
             patience = PATIENCE_SECONDS + PATIENCE * (time.monotonic() - start)
             allowed_seconds = min(timeout_seconds, patience)
-    kinds = [kind for wave in waves for kind in wave if kind != KEYWORDS]
+    tried = [kind for wave in waves for kind in wave if kind != KEYWORDS]
     return Capabilities(
         product=product,
         version=version,
-        index_kinds=tuple(kind for kind in kinds if kind not in failures),
+        index_kinds=tuple(kind for kind in tried if kind not in failures),
         keyword_search=KEYWORDS not in failures,
         notes=failures,
     )
+
+
+def _is_asked(kind: str, kinds: Collection[str] | None) -> bool:
+    return kinds is None or kind == KEYWORDS or kind in kinds
 
 
 def _plan(
@@ -119,42 +127,6 @@ def product_of(server_version: str) -> tuple[str, str]:
     return SERVER, server_version.removeprefix("v")
 
 
-def capabilities_to_json(capabilities: Capabilities) -> str:
-    """For the caller to keep; see `capabilities_from_json`."""
-    return json.dumps(
-        {
-            "product": capabilities.product,
-            "version": capabilities.version,
-            "index_kinds": list(capabilities.index_kinds),
-            "keyword_search": capabilities.keyword_search,
-            "notes": dict(capabilities.notes),
-        },
-        sort_keys=True,
-        ensure_ascii=False,
-    )
-
-
-def capabilities_from_json(text: str) -> Capabilities:
-    """What `capabilities_to_json` wrote.
-
-    Raises:
-        IntegrityError: the text is something else.
-    """
-    try:
-        content = json.loads(text)
-        return Capabilities(
-            product=str(content["product"]),
-            version=str(content["version"]),
-            index_kinds=tuple(str(kind) for kind in content["index_kinds"]),
-            keyword_search=bool(content["keyword_search"]),
-            notes={str(key): str(value) for key, value in content["notes"].items()},
-        )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            "kept capabilities cannot be read", stored=text[:200], remedy="probe the server again"
-        ) from error
-
-
 def _drop_leftovers(client: Any, *, timeout: int) -> None:
     """Drop what killed probes left behind; a probe that runs beside this one is left alone."""
     oldest = time.time() - LEFTOVER_AFTER_SECONDS
@@ -169,7 +141,7 @@ def _started(name: str) -> float:
 
 
 def _try(
-    connection: Connection, kinds: tuple[str, ...], *, lite: bool, seconds: float
+    connection: Connection, kinds: Sequence[str], *, lite: bool, seconds: float
 ) -> dict[str, str]:
     """Words of failure by kind. Daemon threads: one that hangs must not hold the process."""
     stamp = f"{PREFIX}{int(time.time())}_{uuid.uuid4().hex[:8]}"

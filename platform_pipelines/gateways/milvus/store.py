@@ -36,9 +36,7 @@ if TYPE_CHECKING:
 
     from platform_pipelines.gateways.vector_store import Matrix
 
-# A batch is one turn of the server: smaller ones let searches in between (gRPC allows 64 MB).
-INSERT_BATCH_BYTES = 4_000_000
-LITE_INSERT_BATCH_BYTES = 1_000_000
+INSERT_BATCH_BYTES = 4_000_000  # gRPC allows 64 MB; a search waits for no batch, only for its turn
 QUERY_PAGE_ROWS = 10_000
 VECTOR_PAGE_ROWS = 500
 
@@ -46,9 +44,8 @@ VECTOR_PAGE_ROWS = 500
 class MilvusStore:
     """`VectorStore` on one Milvus. Connects at the first call; safe to share between threads.
 
-    `uri` may be a function that starts what it names (`local_store`). `known` are capabilities
-    probed earlier (`capabilities_from_json`), so that nothing is probed again. `gpu` lets the probe
-    try GPU indexes, which a CPU server may accept and never build.
+    `uri` may be a function that starts what it names (`local_store`). `gpu` lets the probe try GPU
+    indexes, which a CPU server may accept and never build.
     """
 
     def __init__(
@@ -58,7 +55,6 @@ class MilvusStore:
         token: str | None,
         timeout_seconds: float,
         gpu: bool = False,
-        known: Capabilities | None = None,
         on_close: Callable[[], None] | None = None,
     ) -> None:
         endpoint = uri if callable(uri) else functools.partial(str, uri)
@@ -66,15 +62,25 @@ class MilvusStore:
         self._searcher = Searcher(self._connection)
         self._seconds = self._connection.timeout_seconds
         self._gpu = gpu
-        self._capabilities = known
+        self._capabilities: Capabilities | None = None
         self._on_close = on_close
-        self._product = ""
+        self._server: tuple[str, str] | None = None
         self._writers: defaultdict[str, Writer] = defaultdict(Writer)
 
-    def capabilities(self) -> Capabilities:
+    def server(self) -> tuple[str, str]:
         """See `VectorStore`."""
-        if self._capabilities is None:
-            self._capabilities = probe(self._connection, gpu=self._gpu)
+        if self._server is None:
+            with self._connection.use("ask for its version") as client:
+                self._server = product_of(client.get_server_version(timeout=self._seconds))
+        return self._server
+
+    def capabilities(self, kinds: Sequence[str] | None = None) -> Capabilities:
+        """See `VectorStore`."""
+        if self._capabilities is not None:
+            return self._capabilities
+        if kinds is not None:
+            return probe(self._connection, gpu=self._gpu, kinds=kinds)
+        self._capabilities = probe(self._connection, gpu=self._gpu)
         return self._capabilities
 
     def collections(self, prefix: str) -> list[str]:
@@ -90,7 +96,7 @@ class MilvusStore:
                 raise ConflictError("the collection exists already", where=spec.name)
             client.create_collection(
                 spec.name,
-                schema=build_schema(spec, product=self._product_name()),
+                schema=build_schema(spec, product=self.server()[0]),
                 consistency_level=BOUNDED,
                 timeout=self._seconds,
             )
@@ -106,8 +112,7 @@ class MilvusStore:
         writer = self._writers[collection]
         marks = writer.check_new(collection, rows)
         dimension, keyword = self._searcher.layout(collection)
-        max_bytes = LITE_INSERT_BATCH_BYTES if self._is_lite() else INSERT_BATCH_BYTES
-        work = batches(rows, dimension=dimension, keyword=keyword, max_bytes=max_bytes)
+        work = batches(rows, dimension=dimension, keyword=keyword, max_bytes=INSERT_BATCH_BYTES)
         send = functools.partial(self._send, collection)
         try:
             with ThreadPoolExecutor(max_workers=2) as pool:
@@ -283,21 +288,11 @@ class MilvusStore:
             self.search_keywords(spec.name, ["warm"], k=1, tenant="warm", strong=True)
 
     def _is_lite(self) -> bool:
-        return self._product_name() == LITE
-
-    def _product_name(self) -> str:
-        if not self._product:
-            with self._connection.use("ask for its version") as client:
-                self._product = product_of(client.get_server_version(timeout=self._seconds))[0]
-        return self._product
+        return self.server()[0] == LITE
 
 
 def local_store(
-    directory: Path,
-    *,
-    timeout_seconds: float,
-    idle_seconds: float = 60.0,
-    known: Capabilities | None = None,
+    directory: Path, *, timeout_seconds: float, idle_seconds: float = 60.0
 ) -> MilvusStore:
     """The embedded default: Milvus Lite under `directory`, shared with every process that asks."""
     local = LocalMilvus(directory, idle_seconds=idle_seconds)
@@ -305,7 +300,6 @@ def local_store(
         uri=local.uri,
         token=None,
         timeout_seconds=timeout_seconds,
-        known=known,
         on_close=local.close,
     )
 

@@ -7,21 +7,17 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from pymilvus import MilvusClient
 
-from platform_pipelines.errors import CapabilityError, IntegrityError, UnavailableError
+from platform_pipelines.errors import CapabilityError, UnavailableError
 from platform_pipelines.gateways.milvus.connection import Connection
 from platform_pipelines.gateways.milvus.probe import (
     PREFIX,
-    capabilities_from_json,
-    capabilities_to_json,
     probe,
     product_of,
 )
 from platform_pipelines.gateways.milvus.store import MilvusStore
-from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec
+from platform_pipelines.gateways.vector_store import CollectionSpec
 from tests.servers.milvus_server import free_port, milvus_server
 
 
@@ -109,11 +105,13 @@ def test_leftovers_of_killed_probes_are_dropped(lite: MilvusStore) -> None:
     lite.drop(young)
 
 
-def test_known_capabilities_are_not_probed_again() -> None:
-    """A store with a record needs no server to say what it can do."""
-    known = Capabilities("milvus", "2.6.0", ("HNSW",), keyword_search=True)
-    store = MilvusStore(uri="http://127.0.0.1:1", token=None, timeout_seconds=1, known=known)
-    assert store.capabilities() is known
+def test_only_what_is_asked_for_is_tried(lite: MilvusStore) -> None:
+    """An exact index needs no proof that a graph can be built; a later full answer is whole."""
+    again = MilvusStore(uri=lite._connection._endpoint, token=None, timeout_seconds=30)
+    seen = again.capabilities(("FLAT", "GPU_CAGRA"))
+    assert (seen.index_kinds, seen.keyword_search) == (("FLAT",), True)
+    assert again.capabilities().index_kinds == ("FLAT", "IVF_FLAT", "HNSW")
+    again.close()
 
 
 def test_a_server_that_is_down_has_no_capabilities() -> None:
@@ -121,28 +119,6 @@ def test_a_server_that_is_down_has_no_capabilities() -> None:
     uri = f"http://127.0.0.1:{free_port()}"
     with pytest.raises(UnavailableError):
         MilvusStore(uri=uri, token=None, timeout_seconds=1).capabilities()
-
-
-@given(
-    st.builds(
-        Capabilities,
-        product=st.sampled_from(["milvus", "milvus-lite"]),
-        version=st.text(),
-        index_kinds=st.lists(st.text()).map(tuple),
-        keyword_search=st.booleans(),
-        notes=st.dictionaries(st.text(), st.text()),
-    )
-)
-def test_capabilities_survive_json(capabilities: Capabilities) -> None:
-    """What a caller keeps is what it gets back."""
-    assert capabilities_from_json(capabilities_to_json(capabilities)) == capabilities
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"product": 1}', "null"])
-def test_a_broken_record_of_capabilities_is_typed(text: str) -> None:
-    """A half-written file must not look like a server without indexes."""
-    with pytest.raises(IntegrityError):
-        capabilities_from_json(text)
 
 
 def test_the_server_package_is_no_milvus_lite() -> None:
