@@ -15,6 +15,7 @@ from platform_pipelines.core.snapshot import ShardRecord
 from platform_pipelines.errors import IntegrityError
 
 COLLECTION_DIGEST_CHARACTERS = 16
+FORMAT = 1  # of the record; raise it when an older version would read a new one wrongly
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,19 +63,19 @@ class Revision:
 
     def to_json(self) -> str:
         """One JSON text that carries its own digest."""
-        return json.dumps(
-            {**asdict(self), "digest": self.digest}, ensure_ascii=False, indent=1, allow_nan=False
-        )
+        record = {"format": FORMAT, **asdict(self), "digest": self.digest}
+        return json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)
 
 
 def revision_from_json(text: str | bytes, *, where: str) -> Revision:
     """The inverse of `Revision.to_json`.
 
     Raises:
-        IntegrityError: not a revision, or its content is not what its digest says.
+        IntegrityError: not a revision, of another format, or not what its digest says.
     """
     try:
         record = json.loads(text)
+        _check_format(record.pop("format"), where)
         stored = record.pop("digest")
         for field in ("chunks", "vectors"):
             record[field] = tuple(ShardRecord(**shard) for shard in record[field])
@@ -93,6 +94,17 @@ def revision_from_json(text: str | bytes, *, where: str) -> Revision:
             remedy="run the refresh job again",
         )
     return revision
+
+
+def _check_format(stored: object, where: str) -> None:
+    if stored != FORMAT:
+        raise IntegrityError(
+            "the revision's record is of a format that this version does not read",
+            where=where,
+            stored=stored,
+            expected=FORMAT,
+            remedy="use the version that wrote it, or delete heads/index.json and refresh",
+        )
 
 
 def collection_of(name: str, digest: str) -> str:

@@ -114,12 +114,15 @@ class Lease(AbstractContextManager["Lease"]):
         self._give_back()
 
     def check(self) -> None:
-        """Make sure that the lease is still held, and longer.
+        """Make sure that the lease is still held, and for a while; costs nothing just after a beat.
 
         Raises:
             ConflictError: another holder took it (or it was deleted); nothing more may be written.
         """
-        self.renew()
+        with self._guard:
+            soon = self._clock.now() + timedelta(seconds=self._options.ttl_seconds / 2)
+            if self._record is None or self._record.expires_at < soon:
+                self.renew()
 
     def renew(self) -> None:
         """Write a heartbeat. Raises ConflictError when the lease is lost."""

@@ -40,8 +40,8 @@ def refresh_chunks(workspace: Workspace) -> StageOutcome:
     plan = plan_shards(STAGE, documents, previous, settings=settings)
     if previous and plan.is_empty:
         return StageOutcome.unchanged(previous)
-    with workspace.writing(STAGE, version):
-        return _cut(workspace, plan, previous, version, settings)
+    with workspace.writing(STAGE, version) as held:
+        return _cut(held, plan, previous, version, settings)
 
 
 def _cut(

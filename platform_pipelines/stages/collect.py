@@ -28,6 +28,7 @@ def collect(
     ours = existing & own_collections(workspace)
     dropped = collectable(sorted(ours), entries, keep=keep, protected=[newest.collection])
     for collection in dropped:
+        workspace.deadline.check("dropping old collections")
         store.drop(collection)
     kept = [r.revision for r in retained(entries, keep)]
     _collect_files(workspace, {newest.digest, *kept})

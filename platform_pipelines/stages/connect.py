@@ -6,7 +6,7 @@ command line, and are not logged.
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,7 +76,7 @@ def release_log(store: ObjectStore, name: str) -> ReleaseLog:
 
 def open_lease(
     settings: Settings, store: ObjectStore, name: str, clock: Clock, progress: Progress
-) -> AbstractContextManager[object]:
+) -> Lease:
     """The right to write to a knowledge base's store."""
     options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
     return Lease(

@@ -78,6 +78,7 @@ class _ShardWork:
     shard: int
     input: str
     previous: ShardRecord | None
+    again: frozenset[str] = frozenset()  # keys whose row does not stand, though the listing does
     kept: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
     wanted: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
     known: dict[str, str] = field(default_factory=dict[str, str])
@@ -85,6 +86,12 @@ class _ShardWork:
     same: dict[str, str] = field(default_factory=dict[str, str])  # key -> version just read
     order: list[str] = field(default_factory=list[str])  # of `wanted`, as the tasks take them
     counts: Counter[str] = field(default_factory=Counter[str])
+
+    @property
+    def path(self) -> str:
+        """Named by what it is made of: a finished file is known again."""
+        name = digest_parts(self.input, *sorted(self.again)) if self.again else self.input
+        return f"{STAGE}/{self.shard:04d}-{name}.parquet"
 
 
 def refresh_documents(workspace: Workspace) -> StageOutcome:
@@ -101,45 +108,64 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
     digests = _Digests.of(workspace)
     before = {s.shard: s for s in previous.shards} if previous else {}
     inputs = {n: _listing(objects, digests) for n, objects in listed.items()}
+    again = _readable_again(workspace, previous, listed)
     changed = [n for n, digest in inputs.items() if n not in before or before[n].input != digest]
+    changed += [n for n in again if n not in changed]
     if previous and not changed and set(before) == set(listed):
         return StageOutcome.unchanged(previous)
-    with workspace.writing(STAGE, version):
+    with workspace.writing(STAGE, version) as held:
         records = {n: before[n] for n in listed if n in before and n not in changed}
-        records |= _written(workspace.store, {n: inputs[n] for n in changed})
-        works = [
-            _plan(workspace.store, _ShardWork(n, inputs[n], before.get(n)), listed[n], digests)
+        wanted = [
+            _ShardWork(n, inputs[n], before.get(n), again.get(n, frozenset()))
             for n in sorted(changed)
-            if n not in records
+        ]
+        records |= _written(held.store, wanted)
+        works = [
+            _plan(held.store, work, listed[work.shard], digests)
+            for work in wanted
+            if work.shard not in records
         ]
         counts: Counter[str] = Counter()
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
-        for work in _parse_all(workspace, works, digests):
-            record = _write_shard(workspace, work)
+        for work in _parse_all(held, works, digests):
+            record = _write_shard(held, work)
             work.made.clear()  # the text of a whole corpus does not fit into memory
             counts.update(work.counts)
             if record is not None:
                 records[work.shard] = record
-        snapshot = _snapshot(workspace, records, digests.parsed, skipped)
-        workspace.move_head(snapshot, version)
+        snapshot = _snapshot(held, records, digests.parsed, skipped)
+        held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, dict(counts))
 
 
-def _written(store: ObjectStore, inputs: Mapping[int, str]) -> dict[int, ShardRecord]:
+def _written(store: ObjectStore, works: Sequence[_ShardWork]) -> dict[int, ShardRecord]:
     """Shards that a killed run finished: a file is named by the listing that it was made of."""
     found: dict[int, ShardRecord] = {}
-    for shard, digest in inputs.items():
-        path = _path(shard, digest)
-        if not store.exists(path):
+    for work in works:
+        if not store.exists(work.path):
             continue
-        rows = read_table(store, path, ("key", "state", "document_digest")).to_pylist()
-        parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
-        found[shard] = ShardRecord(shard, digest, source_digest(parsed), path, len(rows))
+        rows = read_table(store, work.path, ("key", "state", "document_digest")).to_pylist()
+        found[work.shard] = _shard_record(work, rows)
     return found
 
 
-def _path(shard: int, listing: str) -> str:
-    return f"{STAGE}/{shard:04d}-{listing}.parquet"
+def _readable_again(
+    workspace: Workspace, previous: Snapshot | None, listed: Mapping[int, Sequence[SourceObject]]
+) -> dict[int, frozenset[str]]:
+    """Documents that could not be read for want of permission, and can now, by shard.
+
+    A permission that is given changes nothing in the listing. Only these are read.
+    """
+    if previous is None:
+        return {}
+    refused = {q["key"] for q in previous.details["quarantine"] if q["reason"] == Reason.FORBIDDEN}
+    if not refused:
+        return {}
+    source = connect.open_source(workspace.settings, workspace.spec.source.url)
+    here = [o.key for objects in listed.values() for o in objects if o.key in refused]
+    readable = {found.key for found in source.get_many(here) if found.error is None}
+    shards = {n: frozenset(o.key for o in listed[n]) & readable for n in listed}
+    return {n: keys for n, keys in shards.items() if keys}
 
 
 def source_fingerprint(workspace: Workspace) -> str:
@@ -189,7 +215,7 @@ def _plan(
         table = read_table(store, work.previous.path, MANIFEST_COLUMNS)
         rows = {row["key"]: row for row in table.to_pylist()}
     for item in objects:
-        row = rows.get(item.key)
+        row = None if item.key in work.again else rows.get(item.key)
         if row is None or row["parser_digest"] != digests.for_state(row["state"]):
             work.wanted[item.key] = item
         elif (row["version"], row["size_bytes"]) == (item.version, item.size_bytes):
@@ -198,7 +224,7 @@ def _plan(
         else:
             work.wanted[item.key] = item
             work.known[item.key] = row["content_digest"] if row["state"] == "parsed" else ""
-        work.counts["added" if row is None else "read_again"] += 1
+        work.counts["read_again" if item.key in rows else "added"] += 1
     work.counts["removed"] += len(rows.keys() - {o.key for o in objects})
     work.order = sorted(work.wanted)
     return work
@@ -313,10 +339,13 @@ def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
     rows = sorted(rows, key=lambda row: row["key"])
     if not rows:
         return None
-    path = _path(work.shard, work.input)
-    write_table(workspace.store, path, table_of(rows, documents_schema()))
+    write_table(workspace.store, work.path, table_of(rows, documents_schema()))
+    return _shard_record(work, rows)
+
+
+def _shard_record(work: _ShardWork, rows: Sequence[Row]) -> ShardRecord:
     parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
-    return ShardRecord(work.shard, work.input, source_digest(parsed), path, len(rows))
+    return ShardRecord(work.shard, work.input, source_digest(parsed), work.path, len(rows))
 
 
 def _renewed(row: Row, work: _ShardWork) -> Row:

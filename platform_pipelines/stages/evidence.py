@@ -61,13 +61,13 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     )
     if previous and _stands(previous, _judged(workspace, asked), revision, live, golden):
         return StageOutcome.unchanged(previous)
-    with workspace.writing(STAGE, version):
-        evidence = _known(workspace, previous, asked)
+    with workspace.writing(STAGE, version) as held:
+        evidence = _known(held, previous, asked)
         if evidence is None:
-            evidence = _evaluate(workspace, revision, baseline, golden)
-        verdict = judge(workspace, evidence, revision, baseline, golden)
-        snapshot = _record(workspace, evidence, verdict, asked)
-        workspace.move_head(snapshot, version)
+            evidence = _evaluate(held, revision, baseline, golden)
+        verdict = judge(held, evidence, revision, baseline, golden)
+        snapshot = _record(held, evidence, verdict, asked)
+        held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
 
 

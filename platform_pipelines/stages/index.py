@@ -59,14 +59,14 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
         repair_alias(workspace, store)
         if previous and previous.settings == request and _stands(workspace, store, previous):
             return StageOutcome.unchanged(previous)
-        with workspace.writing(STAGE, version):
-            revision = _revision(workspace, store, chunks, vectors)
-            built = ensure_collection(workspace, store, revision)
-            snapshot = _record(workspace, revision, request)
-            workspace.move_head(snapshot, version)
-            entries = connect.release_log(workspace.store, workspace.name).entries()
-            with workspace.lease(POINTER):
-                collect(workspace, store, entries, revision)
+        with workspace.writing(STAGE, version) as held:
+            revision = _revision(held, store, chunks, vectors)
+            built = ensure_collection(held, store, revision)
+            snapshot = _record(held, revision, request)
+            held.move_head(snapshot, version)
+            entries = connect.release_log(held.store, held.name).entries()
+            with held.lease(POINTER) as pointer:
+                collect(held.holding(pointer), store, entries, revision)
     return StageOutcome.changed(snapshot, previous, {"inserted": built})
 
 

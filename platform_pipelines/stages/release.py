@@ -52,8 +52,9 @@ def refresh_release(workspace: Workspace, *, allow_rolled_back: bool = False) ->
         status = _stays(entries, revision, allow_rolled_back=allow_rolled_back)
         if status and _follows(workspace, store, entries):
             return StageOutcome.unchanged(_snapshot(workspace, store, entries, status, ()))
-        with workspace.lease(), workspace.lease(POINTER):
-            return _release(workspace, store, revision, allow_rolled_back=allow_rolled_back)
+        with workspace.lease() as writer, workspace.lease(POINTER) as pointer:
+            held = workspace.holding(writer, pointer)
+            return _release(held, store, revision, allow_rolled_back=allow_rolled_back)
 
 
 def roll_back(
@@ -107,11 +108,13 @@ def _release(
             Candidate(workspace.name, revision.digest, revision.collection, evidence),
             _stamp(workspace, "allowed again" if allow_rolled_back else ""),
         )
+        workspace.deadline.check("releasing")
         log.append(plan.entry)
         entries = (*entries, plan.entry)
     live = current(entries)
     assert live is not None  # a candidate stays or is released
     ensure_collection(workspace, store, read_revision(workspace.store, live.revision))
+    workspace.deadline.check("pointing readers to the release")
     point(workspace, store, live)
     dropped = collect(workspace, store, entries, revision)
     snapshot = _snapshot(workspace, store, entries, status or "released", dropped)

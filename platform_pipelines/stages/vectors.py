@@ -1,7 +1,8 @@
 """`vectors`: one vector a chunk; a text that was ever embedded here is not embedded again.
 
 Vectors are cached by (text digest, embedder digest) in the files themselves: the shard's own last
-file first, then the digest columns of all others. Finished shards are kept: a killed run resumes.
+file first, then, once a group of shards, all others. Finished shards are kept: a killed run
+resumes.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 STAGE = "vectors"
 GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
-EMBED_TEXTS = 256  # between two looks at the clock
+EMBED_TEXTS = 128  # between two looks at the clock
 READ_VECTORS = 1024  # in memory at a time
 
 
@@ -62,8 +63,8 @@ def refresh_vectors(workspace: Workspace) -> StageOutcome:
     plan = plan_shards(STAGE, chunks, previous, settings=identity)
     if previous and plan.is_empty:
         return StageOutcome.unchanged(previous)
-    with workspace.writing(STAGE, version):
-        return _embed(workspace, plan, previous, version, identity)
+    with workspace.writing(STAGE, version) as held:
+        return _embed(held, plan, previous, version, identity)
 
 
 def _embed(
@@ -125,17 +126,20 @@ class _Embedding:
         texts = dict(zip(digests, table.column("search_text").to_pylist(), strict=True))
         group.shards.append(shard)
         group.digests[shard.shard] = digests
-        own = [r for r in self.cache if r.shard == shard.shard]
-        for record in own:
-            self._look_up(record, texts, group.vectors)
-        missing = {d: t for d, t in texts.items() if d not in group.vectors}
-        for record in (r for r in self.cache if r.shard != shard.shard):
-            if not missing:
+        for record in self.cache:
+            if record.shard == shard.shard:
+                self._look_up(record, texts, group.vectors)
+        group.missing |= {d: t for d, t in texts.items() if d not in group.vectors}
+
+    def _look_elsewhere(self, group: _Group) -> None:
+        """A renamed document's texts stand in another shard's file: each is read once a group."""
+        for record in self.cache:
+            if not group.missing:
                 break
-            self._look_up(record, missing, group.vectors)
-            missing = {d: t for d, t in missing.items() if d not in group.vectors}
-        self.counts["from_cache"] += sum(1 for d in digests if d in group.vectors)
-        group.missing |= missing
+            self._look_up(record, group.missing, group.vectors)
+            group.missing = {d: t for d, t in group.missing.items() if d not in group.vectors}
+        found = (d in group.vectors for digests in group.digests.values() for d in digests)
+        self.counts["from_cache"] += sum(found)
 
     def _look_up(self, record: ShardRecord, texts: Mapping[str, str], into: "Vectors") -> None:
         """Vectors of these texts that stand in one earlier file."""
@@ -145,6 +149,7 @@ class _Embedding:
             into.update((d, v) for d, v in read_vectors(store, record) if d in texts)
 
     def _finish(self, group: _Group) -> Iterator[ShardRecord]:
+        self._look_elsewhere(group)
         pending = list(group.missing.items())
         for start in range(0, len(pending), EMBED_TEXTS):
             self.workspace.deadline.check("embedding")

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConflictError, StageTimeoutError
 from platform_pipelines.gateways.clock import Clock, SystemClock
+from platform_pipelines.gateways.lease import Lease
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
@@ -23,19 +24,31 @@ def _silent(message: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Deadline:
-    """A stage's time budget, checked between batches."""
+    """A stage's time budget, and the leases that it writes under: checked between batches."""
 
     clock: Clock
     ends_at: float | None = None  # monotonic seconds
+    leases: tuple[Lease, ...] = ()
 
     def check(self, where: str) -> None:
-        """Raises StageTimeoutError when the time is over."""
+        """Whether to go on.
+
+        Raises:
+            StageTimeoutError: the time is over.
+            ConflictError: a lease went to another run, e.g. while this one was suspended.
+        """
+        self.check_leases()
         if self.ends_at is not None and self.clock.monotonic() > self.ends_at:
             raise StageTimeoutError(
                 "the stage's time budget is over",
                 where=where,
                 remedy="what was made so far is kept; run again, or raise refresh.timeout_minutes",
             )
+
+    def check_leases(self) -> None:
+        """Raises ConflictError when a lease went to another run."""
+        for lease in self.leases:
+            lease.check()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +85,14 @@ class Workspace:
         """Replace the head by compare-and-swap.
 
         Raises:
-            ConflictError: another run moved it since it was read.
+            ConflictError: another run moved it since it was read, or writes now.
         """
+        self.deadline.check_leases()
         data = snapshot.to_json().encode()
         key = head_key(snapshot.stage)
         self.store.put(key, data, if_absent=version is None, if_version=version)
 
-    def lease(self, name: str = WRITER) -> AbstractContextManager[object]:
+    def lease(self, name: str = WRITER) -> Lease:
         """One holder at a time for this knowledge base; waits, then LeaseHeldError.
 
         `WRITER` is held for as long as a stage works, `POINTER` for the seconds in which the
@@ -87,16 +101,17 @@ class Workspace:
         return connect.open_lease(self.settings, self.store, name, self.clock, self.progress)
 
     @contextmanager
-    def writing(self, stage: str, version: str | None) -> Iterator[None]:
+    def writing(self, stage: str, version: str | None) -> Iterator["Workspace"]:
         """Be the only writer of this knowledge base, with the head of `stage` still as it was read.
 
-        A run that finds nothing to do never comes here, and so writes nothing at all.
+        The workspace inside also checks, with its deadline, that it still is the only writer. A run
+        that finds nothing to do never comes here, and so writes nothing at all.
 
         Raises:
             LeaseHeldError: another run is writing, and the time to wait for it is over.
             ConflictError: another run moved the head in the meantime; run again.
         """
-        with self.lease():
+        with self.lease() as lease:
             found = self.store.head(head_key(stage))
             if (found.version if found else None) != version:
                 raise ConflictError(
@@ -104,7 +119,13 @@ class Workspace:
                     where=self.name,
                     remedy="nothing was written; run again",
                 )
-            yield
+            yield self.holding(lease)
+
+    def holding(self, *leases: Lease) -> "Workspace":
+        """The same, whose deadline also checks that these leases are still held."""
+        return replace(
+            self, deadline=replace(self.deadline, leases=(*self.deadline.leases, *leases))
+        )
 
 
 def head_key(stage: str) -> str:

@@ -157,6 +157,15 @@ def test_what_is_no_record_is_refused(text: str | bytes) -> None:
         revision_from_json(text, where="here")
 
 
+@pytest.mark.parametrize("written", [0, 2, "1", None])
+def test_a_record_of_another_format_says_so(written: object) -> None:
+    """A newer version's record must not be half understood by an older one."""
+    record = json.loads(REVISION.to_json()) | {"format": written}
+    with pytest.raises(IntegrityError, match="format that this version does not read") as caught:
+        revision_from_json(json.dumps(record), where="revisions/x.json")
+    assert (caught.value.stored, caught.value.expected) == (written, 1)
+
+
 def test_the_declaration_comes_back_checked() -> None:
     """Readers open the embedder and the tenant's rows by it."""
     assert revision_from_json(REVISION.to_json(), where="w").spec == DECLARED

@@ -103,6 +103,14 @@ def change(name: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda record: record.update({name: value})
 
 
+@pytest.mark.parametrize("part", ["counts", "details", "record_digest"])
+def test_what_is_written_for_people_is_believed_only_whole(part: str) -> None:
+    """The pages and the next stage read it: a part that is gone is no empty part."""
+    record = json.loads(documents({0: "a"}).to_json()) | {part: {"other": 1}}
+    with pytest.raises(IntegrityError, match="not what its record digest says"):
+        snapshot_from_json(json.dumps(record), where="store/heads/documents.json")
+
+
 @pytest.mark.parametrize(
     "tamper",
     [

@@ -89,11 +89,11 @@ def refused(knowledge: Knowledge, error: type[PlatformError], *words: str) -> st
 
 
 def edit_head(knowledge: Knowledge, **details: object) -> None:
-    """Change what the head of `evidence` says, as a person with access to the disk could."""
-    data, _ = knowledge.store.get(head_key("evidence"))
-    record = json.loads(data)
-    record["details"] |= details
-    knowledge.store.put(head_key("evidence"), json.dumps(record).encode())
+    """Change what the head of `evidence` says; well made, as somebody who knows how could."""
+    workspace = knowledge.workspace()
+    head, version = workspace.head("evidence")
+    assert head is not None
+    workspace.move_head(replace(head, details={**head.details, **details}), version)
 
 
 def head_evidence(knowledge: Knowledge) -> str:

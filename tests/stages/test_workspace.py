@@ -1,10 +1,11 @@
 """What all stages rest on: heads that move by compare-and-swap, one writer, a bounded time."""
 
+import json
 from dataclasses import replace
 
 import pytest
 
-from platform_pipelines.errors import ConflictError, StageTimeoutError
+from platform_pipelines.errors import ConflictError, IntegrityError, StageTimeoutError
 from platform_pipelines.stages.workspace import STAGES, Deadline, Workspace, head_key
 from tests.fakes import FakeClock
 from tests.knowledge import RUN, Knowledge, changed_stages, write_guides
@@ -60,6 +61,38 @@ def test_a_head_that_another_run_moved_is_not_overwritten(knowledge: Knowledge) 
     now, _ = workspace.head("documents")
     assert now is not None
     assert now.details == {"by": "another run"}
+
+
+def test_a_run_that_lost_its_lease_moves_no_head(knowledge: Knowledge) -> None:
+    """Suspended for minutes, it wakes up beside another writer: it must stop, not write on."""
+    for stage in ("documents", "chunks", "vectors"):
+        knowledge.run(stage)
+    clock = FakeClock()
+    workspace = knowledge.workspace()
+
+    def suspended(message: str) -> None:
+        if message.startswith("index: 0"):
+            workspace.store.delete(["leases/writer.json"])
+            clock.advance(600.0)
+
+    with pytest.raises(ConflictError, match="lease 'writer' is lost"):
+        RUN["index"](replace(workspace, clock=clock, progress=suspended))
+    assert workspace.head("index") == (None, None)
+    outcomes = knowledge.refresh()
+    assert outcomes["release"].snapshot.details["status"] == "released"
+
+
+@pytest.mark.parametrize("part", ["counts", "details"])
+def test_a_head_with_a_damaged_part_is_refused(knowledge: Knowledge, part: str) -> None:
+    """A half-edited head names its file and the way out, not a `KeyError` three calls later."""
+    knowledge.run("documents")
+    workspace = knowledge.workspace()
+    data, _ = workspace.store.get(head_key("documents"))
+    workspace.store.put(head_key("documents"), json.dumps(json.loads(data) | {part: {}}).encode())
+    with pytest.raises(IntegrityError, match="delete this file") as caught:
+        workspace.head("documents")
+    assert caught.value.where is not None
+    assert caught.value.where.endswith("heads/documents.json")
 
 
 def test_a_first_head_is_written_once(knowledge: Knowledge) -> None:

@@ -163,7 +163,9 @@ class LocalServer:
             self._shut_down()
 
     def _shut_down(self) -> None:
-        self._files.record.unlink(missing_ok=True)
+        record = self._files.living_server()
+        if record is not None and record.pid == os.getpid():
+            self._files.record.unlink(missing_ok=True)
         if self._server is not None:
             self._server.stop(grace=STOP_GRACE_SECONDS).wait()
         if self._database is not None:
