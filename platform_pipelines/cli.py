@@ -28,6 +28,13 @@ AsJson = Annotated[bool, typer.Option("--json", help="one JSON object instead of
 K = Annotated[int, typer.Option("-k", min=1, max=100, help="how many chunks")]
 
 
+def _not_blank(text: str) -> str:
+    """White space alone would be embedded, and find whatever lies nearest to nothing."""
+    if not text.strip():
+        raise typer.BadParameter("is empty")
+    return text
+
+
 def _say(message: str) -> None:
     typer.echo(message, err=True)
 
@@ -39,7 +46,7 @@ def _emit(record: dict[str, Any]) -> None:
 @app.command()
 def search(
     name: Name,
-    text: Annotated[str, typer.Argument(help="what to look for")],
+    text: Annotated[str, typer.Argument(help="what to look for", callback=_not_blank)],
     k: K = 5,
     tenant: Tenant = "default",
     as_json: AsJson = False,
@@ -64,7 +71,9 @@ def search(
 @app.command()
 def ask(
     name: Name,
-    question: Annotated[str, typer.Argument(help="a question, in Korean or English")],
+    question: Annotated[
+        str, typer.Argument(help="a question, in Korean or English", callback=_not_blank)
+    ],
     k: K = 10,
     tenant: Tenant = "default",
     as_json: AsJson = False,
@@ -89,6 +98,8 @@ def ask(
         for place in answer.nearest:
             typer.echo(f"  nearest: {place}")
     if not as_json:
+        if answer.note:
+            typer.echo(f"note: {answer.note}")
         typer.echo(f"revision {answer.revision}")
     raise typer.Exit(0 if answer.known else EXIT_NOTHING)
 
@@ -118,19 +129,33 @@ def releases(
 
 
 @app.command()
-def doctor(as_json: AsJson = False) -> None:
+def doctor(
+    provision: Annotated[
+        bool,
+        typer.Option(
+            "--provision",
+            help="first make the local model's files if they are missing or damaged "
+            "(a few seconds, 100 MB)",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
     """Look at configuration, store, Milvus, models, disk and versions; name each remedy."""
-    from platform_pipelines.stages.doctor import Health, examine
+    from platform_pipelines.stages import doctor as stage
 
-    findings = list(examine(load_settings()))
-    broken = any(f.health is Health.BROKEN for f in findings)
+    settings = load_settings()
+    if provision:
+        stage.provision(settings, _say)
+    findings: list[stage.Finding] = []
+    for finding in stage.examine(settings):  # as they come: a dead server takes its time
+        findings.append(finding)
+        if not as_json:
+            typer.echo(f"{finding.health:<8} {finding.part}: {finding.seen}")
+            if finding.remedy and finding.health is not stage.Health.OK:
+                typer.echo(f"         what to do: {finding.remedy}")
+    broken = any(f.health is stage.Health.BROKEN for f in findings)
     if as_json:
         _emit({"healthy": not broken, "findings": [asdict(f) for f in findings]})
-    else:
-        for finding in findings:
-            typer.echo(f"{finding.health:<8} {finding.part}: {finding.seen}")
-            if finding.remedy and finding.health is not Health.OK:
-                typer.echo(f"         what to do: {finding.remedy}")
     raise typer.Exit(EXIT_BROKEN if broken else 0)
 
 

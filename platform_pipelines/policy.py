@@ -29,6 +29,12 @@ STAGE_SHARE = 0.5
 
 TIMEOUT_TAG = "platform/timeout_seconds"
 MAX_RUNTIME_TAG = "dagster/max_runtime"
+ATTEMPT_TAG = "platform/attempt"
+
+# How often the sensor asks for a refresh of one state of the source, and how long it waits after
+# the first failure; twice as long after each further one: 5, 10, 20, 40 minutes.
+REFRESH_ATTEMPTS = 5
+FIRST_RETRY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +91,11 @@ def job_tags(spec: KnowledgeBaseSpec) -> dict[str, str]:
         MAX_RUNTIME_TAG: str(spec.refresh.timeout_minutes * 60),
         "platform/knowledge_base": spec.name,
     }
+
+
+def retry_seconds(attempt: int) -> float:
+    """How long to wait after the `attempt`-th refresh of one state of the source, which failed."""
+    return FIRST_RETRY_SECONDS * 2.0 ** (attempt - 1)
 
 
 def as_failure(error: PlatformError) -> Exception:

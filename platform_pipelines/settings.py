@@ -8,12 +8,27 @@ import getpass
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 
 from platform_pipelines.errors import ConfigurationError
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
+
+# What a worker's interpreter, its libraries and its connections read of this environment. Nothing
+# else is passed on: a worker reads documents that strangers wrote. What it needs of the settings
+# comes with its task.
+PASSED_ON = (
+    "HOME", "LANG", "LANGUAGE", "LC_*", "PATH", "PYTHON*", "TEMP", "TMP", "TMPDIR", "TZ", "USER",
+    "DYLD_*", "LD_LIBRARY_PATH", "VIRTUAL_ENV",
+    "MALLOC_*", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+    "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE",
+    "all_proxy", "https_proxy", "http_proxy", "no_proxy",
+)  # fmt: skip
+
+# A worker reads the source itself; without a key in the settings, by the machine's own credentials.
+CREDENTIAL_CHAIN = ("AWS_*",)
 
 # What the libraries of the workers need to see; set for child processes, never for this one.
 WORKER_ENVIRONMENT = {
@@ -80,9 +95,15 @@ class Settings:
 
     @property
     def worker_environment(self) -> dict[str, str]:
-        """The environment of worker processes: this one's, and what their libraries need."""
+        """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
-        return {**os.environ, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
+        passed = {
+            name: value
+            for name, value in os.environ.items()
+            if any(fnmatchcase(name, pattern) for pattern in patterns)
+        }
+        return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:

@@ -265,15 +265,33 @@ def test_this_process_is_read_when_nothing_is_given(monkeypatch: pytest.MonkeyPa
     assert load_settings().actor == "somebody"
 
 
-def test_workers_see_this_environment_and_what_their_libraries_need(
+def test_workers_see_no_secret_of_this_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A parser that a crafted document takes over must find no key to the store or to a server."""
+    secrets = ("PLATFORM_S3_SECRET_KEY", "AWS_SECRET_ACCESS_KEY", "PLATFORM_MILVUS_TOKEN",
+               "PLATFORM_LANGUAGE_MODEL_API_KEY", "GITHUB_TOKEN", "DATABASE_URL")  # fmt: skip
+    for name in secrets:
+        monkeypatch.setenv(name, f"secret-of-{name}")
+    monkeypatch.setenv("LC_ALL", "ko_KR.UTF-8")
+    own_key = {"PLATFORM_S3_ACCESS_KEY": "somebody", "PLATFORM_S3_SECRET_KEY": "sesame"}
+    seen = load_settings(own_key).worker_environment
+    assert set(seen) & set(secrets) == set()
+    assert not any("secret-of" in value for value in seen.values())
+    assert (seen["PATH"], seen["LC_ALL"]) == (os.environ["PATH"], "ko_KR.UTF-8")
+
+
+def test_workers_see_the_credential_chain_where_no_key_is_set(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    """They read the source themselves: in a pod with a web identity, all would be forbidden."""
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", "/var/run/token")
+    assert load_settings({}).worker_environment["AWS_WEB_IDENTITY_TOKEN_FILE"] == "/var/run/token"
+
+
+def test_workers_see_what_their_libraries_need(monkeypatch: pytest.MonkeyPatch) -> None:
     """Ragas waits for its telemetry to time out, unless told; and a shell cannot undo it."""
-    monkeypatch.setenv("PLATFORM_ACTOR", "somebody")
     monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     settings = load_settings({})
     seen = settings.worker_environment
-    assert seen["PLATFORM_ACTOR"] == "somebody"
     assert seen.items() >= WORKER_ENVIRONMENT.items()
     assert Path(seen["XDG_DATA_HOME"]).is_relative_to(settings.home)
     assert os.environ["HF_HUB_OFFLINE"] == "0", "this process stays as it is"

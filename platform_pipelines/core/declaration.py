@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from platform_pipelines.core.chunking.policy import policies_from_mapping
 from platform_pipelines.core.identity import digest_json
 from platform_pipelines.core.metrics import METRICS
+from platform_pipelines.core.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
@@ -169,6 +170,16 @@ class RefreshSpec(_Spec):
     watch: bool = Field(default=True, description="a sensor that notices changed documents")
     timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
 
+    @field_validator("cron")
+    @classmethod
+    def _fires(cls, cron: str) -> str:
+        return _refuse(cron, cron_problem(cron))
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, timezone: str) -> str:
+        return _refuse(timezone, timezone_problem(timezone))
+
 
 class KnowledgeBaseSpec(_Spec):
     """One knowledge base. The shortest declaration is a name and a source URL."""
@@ -192,10 +203,21 @@ class KnowledgeBaseSpec(_Spec):
     release: ReleaseSpec = ReleaseSpec()
     refresh: RefreshSpec = RefreshSpec()
 
+    @field_validator("owner")
+    @classmethod
+    def _reachable(cls, owner: str) -> str:
+        return _refuse(owner, owner_problem(owner))
+
     @property
     def digest(self) -> str:
         """Of the whole declaration: two equal declarations have one."""
         return digest_json(self.model_dump(mode="json"))
+
+
+def _refuse(value: str, problem: str) -> str:
+    if problem:
+        raise ValueError(problem)
+    return value
 
 
 def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBaseSpec:

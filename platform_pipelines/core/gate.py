@@ -232,7 +232,8 @@ def _enough(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
     if not coverage.share >= policy.coverage_floor:
         message = (
             f"{coverage.judged} of {coverage.questions} questions judged, "
-            f"{coverage.unresolved_references} of {coverage.references} references found nowhere; "
+            f"{coverage.unresolved_references} of {coverage.references} references found nowhere, "
+            "or with other numbers; "
             f"the floor is {policy.coverage_floor:.0%}: correct the golden set's quotes"
         )
         reasons.append(Reason(Status.FAIL, Code.COVERAGE, message))

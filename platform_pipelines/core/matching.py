@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from platform_pipelines.core.golden import Reference
 
 OVERLAP_FLOOR = 0.5  # of a quote's characters, when no chunk holds it whole
+NEARBY_CHARACTERS = 40  # more than the missing part that are searched for its numbers: a footer
+
+_NUMBER = re.compile(r"\d+")
 
 # What a parser may add, drop or break without changing the words, dropped on both sides: white
 # space (PDF lines break Korean words in the middle), Markdown and table marks, format characters.
@@ -25,20 +28,52 @@ class ChunkText:
 
 
 @dataclass(frozen=True, slots=True)
+class _Folded:
+    """A chunk as it is compared: its folded text, and its numbers as they stood before folding."""
+
+    chunk_id: str
+    text: str
+    numbers: frozenset[str]
+
+    @staticmethod
+    def of(chunk: ChunkText) -> "_Folded":
+        return _Folded(chunk.chunk_id, fold(chunk.text), frozenset(_numbers(chunk.text)))
+
+
+@dataclass(frozen=True, slots=True)
 class Resolved:
-    """A reference and the chunks that hold it: `share` of the quote's characters, 1.0 if whole."""
+    """A reference and the chunks that hold it: `share` of the quote's characters, 1.0 if whole.
+
+    `missing_numbers` are the quote's numbers that none of those chunks has where the rest of the
+    quote would stand: the document says something else now.
+    """
 
     reference: Reference
     chunk_ids: tuple[str, ...]
     share: float
+    missing_numbers: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """What a question's references came to. `unresolved` ones are stale: counted, never dropped."""
+    """What a question's references came to. `unresolved` ones are stale: counted, never dropped.
+
+    So are `outdated` ones, whose words are still there, with other numbers: finding their chunks is
+    still right, and what the golden set says about them is not.
+    """
 
     resolved: tuple[Resolved, ...]
     unresolved: tuple[Reference, ...]
+
+    @property
+    def outdated(self) -> tuple[Resolved, ...]:
+        """Resolved references whose numbers have changed in the document."""
+        return tuple(r for r in self.resolved if r.missing_numbers)
+
+    @property
+    def stale(self) -> int:
+        """How many references the golden set's author should look at."""
+        return len(self.unresolved) + len(self.outdated)
 
     @property
     def relevant(self) -> tuple[str, ...]:
@@ -59,11 +94,11 @@ def match_references(references: Sequence[Reference], chunks: Sequence[ChunkText
     those that share its longest part are, if that part is at least `OVERLAP_FLOOR` of the quote.
     """
     wanted = {_key(r.document) for r in references}
-    folded: dict[str, list[tuple[str, str]]] = {}
+    folded: dict[str, list[_Folded]] = {}
     for chunk in chunks:
         key = _key(chunk.document_key)
         if key in wanted:
-            folded.setdefault(key, []).append((chunk.chunk_id, fold(chunk.text)))
+            folded.setdefault(key, []).append(_Folded.of(chunk))
     outcomes = [(r, _resolve(r, folded.get(_key(r.document), []))) for r in references]
     return Match(
         resolved=tuple(found for _, found in outcomes if found is not None),
@@ -75,20 +110,54 @@ def _key(document: str) -> str:
     return unicodedata.normalize("NFC", document)
 
 
-def _resolve(reference: Reference, chunks: Sequence[tuple[str, str]]) -> Resolved | None:
+def _resolve(reference: Reference, chunks: Sequence[_Folded]) -> Resolved | None:
     quote = fold(reference.quote)
     if not quote:
         return None
-    whole = tuple(chunk_id for chunk_id, text in chunks if quote in text)
+    whole = tuple(chunk.chunk_id for chunk in chunks if quote in chunk.text)
     if whole:
         return Resolved(reference, whole, 1.0)
     shortest = math.ceil(len(quote) * OVERLAP_FLOOR)
-    lengths = [longest_shared(quote, text, at_least=shortest) for _, text in chunks]
+    lengths = [longest_shared(quote, chunk.text, at_least=shortest) for chunk in chunks]
     best = max(lengths, default=0)
     if best == 0:
         return None
-    ids = tuple(chunk[0] for chunk, n in zip(chunks, lengths, strict=True) if n == best)
-    return Resolved(reference, ids, best / len(quote))
+    matched = [chunk for chunk, n in zip(chunks, lengths, strict=True) if n == best]
+    missing = _missing_numbers(reference.quote, quote, best, matched, chunks)
+    return Resolved(reference, tuple(c.chunk_id for c in matched), best / len(quote), missing)
+
+
+def _missing_numbers(
+    words: str, quote: str, length: int, matched: Sequence[_Folded], chunks: Sequence[_Folded]
+) -> tuple[str, ...]:
+    """The numbers of a quote that none of the matched chunks has in its place, sorted.
+
+    `quote` is folded `words`, and `length` what each matched chunk shares of it. A chunk border
+    cuts a quote as well: what is missing beyond the border may stand in any chunk of the document.
+    """
+    numbers = frozenset(_numbers(words))
+    elsewhere = frozenset(n for chunk in chunks for n in chunk.numbers)
+    missing = (numbers - _present(quote, length, chunk, elsewhere) for chunk in matched)
+    return tuple(sorted(min(missing, key=len)))
+
+
+def _present(quote: str, length: int, chunk: _Folded, elsewhere: frozenset[str]) -> frozenset[str]:
+    """The numbers of a chunk that stand where the quote would, for its longest shared part."""
+    starts = range(len(quote) - length + 1)
+    start = next(i for i in starts if quote[i : i + length] in chunk.text)
+    at = chunk.text.index(quote[start : start + length])
+    end, rest = at + length, len(quote) - start - length
+    low = max(0, at - start - NEARBY_CHARACTERS) if start else at
+    high = end + rest + NEARBY_CHARACTERS if rest else end
+    nearby = chunk.text[low:high]
+    present = frozenset(n for n in chunk.numbers if n in nearby)
+    shared = frozenset(_numbers(quote[start : start + length]))
+    is_cut = (start > 0 and at == 0) or (rest > 0 and end == len(chunk.text))
+    return present | shared | elsewhere if is_cut else present | shared
+
+
+def _numbers(text: str) -> list[str]:
+    return _NUMBER.findall(unicodedata.normalize("NFC", text))
 
 
 def longest_shared(quote: str, text: str, *, at_least: int) -> int:

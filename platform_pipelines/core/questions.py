@@ -14,7 +14,7 @@ def _words(text: str) -> frozenset[str]:
 
 _WORD = re.compile(r"[\w][\w.\-/:]*[\w]|\w")
 _SEPARATED = re.compile(r"(?<=\d),(?=\d{3})")
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.:]\d+)*")
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:[.:]\d+)*(?![\dA-Za-z_]|[.:]\d)")  # not the 32 of `32B`
 _ASCII_WORD = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.\-/]*[A-Za-z0-9]")
 _IDENTIFIER = re.compile(r"(?=.*[A-Za-z])(?:.*[\d_/].*|.*\w\.\w.*|[A-Z]{2,}|.*[a-z][A-Z].*)")
 _FUNCTION_WORDS = _words(
@@ -70,11 +70,17 @@ def sharp_terms(text: str) -> tuple[str, ...]:
 
 
 def missing_share(sharp: tuple[str, ...], text: str) -> float:
-    """Share of identifiers and numbers that the text does not hold as whole words; 0 for none."""
+    """Share of identifiers and numbers that the text does not hold as whole words; 0 for none.
+
+    A number may have leading zeros: `9월` and `3시` ask for what a log writes as 09 and 03:00.
+    """
     if not sharp:
         return 0.0
     plain = _SEPARATED.sub("", unicodedata.normalize("NFC", text)).lower()
-    bounded = (rf"(?<![a-z0-9]){re.escape(term)}(?![a-z0-9])" for term in sharp)
+    bounded = (
+        rf"(?<![a-z0-9]){'0*' if term.isdigit() else ''}{re.escape(term)}(?![a-z0-9])"
+        for term in sharp
+    )
     return sum(re.search(pattern, plain) is None for pattern in bounded) / len(sharp)
 
 

@@ -15,7 +15,8 @@ from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare
 from platform_pipelines.stages.retrieve import Found
 
 MODEL_DOES_NOT_KNOW = "NO_ANSWER"
-CITED = re.compile(r"\[(\d+)\]")
+# A citation, or several: [1], [1, 3]. What stands between backticks is code, e.g. `a[0]`.
+CITED = re.compile(r"`[^`]*`|[ \t]*\[([0-9]{1,4}(?:[ \t]*,[ \t]*[0-9]{1,4})*)\]")
 
 SYSTEM = (
     "Answer the question only from the numbered passages. Cite every statement with the number of "
@@ -38,7 +39,10 @@ class Citation:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """`text` is empty when the answer is not known. `model` is None for a quoted answer."""
+    """`text` is empty when the answer is not known. `model` is None for a quoted answer.
+
+    `note` says what was wrong with the model's own reply, if anything was.
+    """
 
     question: str
     known: bool
@@ -48,6 +52,17 @@ class Answer:
     revision: str
     model: str | None
     nearest: tuple[str, ...]  # where the question came closest, for a person to look
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Worded:
+    """What is answered with; `model` is who worded it, None for the documents' own sentences."""
+
+    text: str
+    citations: tuple[Citation, ...]
+    model: str | None
+    note: str = ""
 
 
 def answer_question(
@@ -65,20 +80,20 @@ def answer_question(
     compared = compare(retriever.embedder, question, hits, vectors)
     decision = decide_answer(compared.features, live.calibration)
     sentences = compared.quotes if decision.answer else ()
-    text, citations = "", tuple[Citation, ...]()
     if sentences and model is not None:
-        text, citations = _worded(question, hits, model)
-    elif sentences:
-        text, citations = _quoted(sentences, hits)
+        answer = _worded(question, hits, sentences, model)
+    else:
+        answer = _Worded(*_quoted(sentences, hits), model.name if model else None)
     return Answer(
         question=question,
-        known=bool(text and citations),
-        text=text if citations else "",
-        citations=citations,
+        known=bool(answer.text),
+        text=answer.text,
+        citations=answer.citations,
         decision=decision,
         revision=live.revision.digest,
-        model=model.name if model else None,
+        model=answer.model,
         nearest=tuple(dict.fromkeys(h.citation for h in hits[:3])),
+        note=answer.note,
     )
 
 
@@ -95,18 +110,55 @@ def _quoted(
 
 
 def _worded(
-    question: str, hits: Sequence[Found], model: LanguageModel
-) -> tuple[str, tuple[Citation, ...]]:
-    """The model's words; a reply that cites nothing that was given is no answer."""
+    question: str,
+    hits: Sequence[Found],
+    sentences: Sequence[RankedSentence],
+    model: LanguageModel,
+) -> _Worded:
+    """The model's words with the citations that exist; without any, the documents' sentences."""
     chosen = list(hits[:ANSWER_CHUNKS])
     numbered = "\n\n".join(f"[{n}] ({h.citation})\n{h.text}" for n, h in enumerate(chosen, start=1))
     reply = model.complete(
         [Message("system", SYSTEM), Message("user", f"{numbered}\n\nQuestion: {question}")]
     )
     if MODEL_DOES_NOT_KNOW in reply:
-        return "", ()
-    numbers = sorted({int(n) for n in CITED.findall(reply)} & set(range(1, len(chosen) + 1)))
-    return reply, tuple(_citation(n, chosen[n - 1], chosen[n - 1].text) for n in numbers)
+        return _Worded("", (), model.name, f"{model.name} found no answer in the passages")
+    text, cited, dropped = keep_citations(reply, len(chosen))
+    if not cited:
+        note = f"{model.name} cited no passage that it was given: the documents are quoted instead"
+        return _Worded(*_quoted(sentences, hits), None, note)
+    note = f"{model.name} cited {_listed(dropped)}, which it was not given" if dropped else ""
+    return _Worded(
+        text,
+        tuple(_citation(n, chosen[n - 1], chosen[n - 1].text) for n in cited),
+        model.name,
+        note,
+    )
+
+
+def keep_citations(reply: str, passages: int) -> tuple[str, list[int], list[int]]:
+    """The reply without citations of passages that do not exist; what it cites; what was dropped.
+
+    Both lists are sorted, each number once. Passages are numbered from 1.
+    """
+    cited: set[int] = set()
+    dropped: set[int] = set()
+
+    def kept(found: re.Match[str]) -> str:
+        if found[1] is None:  # code
+            return found[0]
+        numbers = [int(n) for n in found[1].split(",")]
+        valid = [n for n in numbers if 1 <= n <= passages]
+        cited.update(valid)
+        dropped.update(set(numbers) - set(valid))
+        before = found[0][: len(found[0]) - len(found[0].lstrip())]
+        return before + "".join(f"[{n}]" for n in valid) if valid else ""
+
+    return CITED.sub(kept, reply).strip(), sorted(cited), sorted(dropped)
+
+
+def _listed(numbers: Sequence[int]) -> str:
+    return ", ".join(f"[{n}]" for n in numbers)
 
 
 def _citation(number: int, hit: Found, quote: str) -> Citation:

@@ -1,22 +1,33 @@
 """`doctor`: look at everything a run needs, and name the remedy of what is wrong."""
 
+import os
 import shutil
 import sys
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from importlib import metadata
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
+from platform_pipelines.compute.limits import memory_is_bounded
 from platform_pipelines.core.declaration import EmbedSpec
 from platform_pipelines.core.releases import ReleaseEntry
 from platform_pipelines.core.revision import Revision, alias_name
-from platform_pipelines.errors import PlatformError
+from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError
+from platform_pipelines.gateways.language_model import Message
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.live import live_entry, names
 from platform_pipelines.stages.revisions import read_revision
 
 LOW_DISK_BYTES = 2 * 1024**3
+_UNSET_LANGUAGE_MODEL = (
+    "start it, or unset PLATFORM_LANGUAGE_MODEL_URL and PLATFORM_LANGUAGE_MODEL: "
+    "answers are quoted then"
+)
 PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow", "ragas")
 
 
@@ -41,8 +52,10 @@ class Finding:
 def examine(settings: Settings) -> Iterator[Finding]:
     """Every part in turn; a broken one does not hide the others."""
     looks: list[tuple[str, Callable[[Settings], Iterator[Finding]]]] = [
+        ("configuration", _configuration),
         ("versions", _versions),
         ("disk", _disk),
+        ("memory budgets", _memory),
         ("store", _store),
         ("model", _model),
         ("milvus", _milvus),
@@ -53,7 +66,30 @@ def examine(settings: Settings) -> Iterator[Finding]:
         try:
             yield from look(settings)
         except PlatformError as error:
-            yield Finding(part, Health.BROKEN, error.what, error.remedy or str(error))
+            yield Finding(part, Health.BROKEN, _seen(error), error.remedy or str(error))
+
+
+def _seen(error: PlatformError) -> str:
+    return f"{error.what} ({error.where})" if error.where else error.what
+
+
+def provision(settings: Settings, progress: connect.Progress) -> None:
+    """Make the local model's files if they are not there or not whole.
+
+    Raises:
+        ModelFileError, StorageFullError: they cannot be made here.
+    """
+    connect.ensure_model(settings, EmbedSpec(), progress)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    """What is in force; a setting that is wrong has stopped the program before."""
+    milvus = settings.milvus_uri or "embedded"
+    seen = (
+        f"home {settings.home}, store {settings.store_url}, Milvus {milvus}, "
+        f"{settings.workers} workers, actor {settings.actor}"
+    )
+    yield Finding("configuration", Health.OK, seen)
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:
@@ -72,36 +108,102 @@ def _versions(settings: Settings) -> Iterator[Finding]:
 
 
 def _disk(settings: Settings) -> Iterator[Finding]:
-    folder = settings.home
-    while not folder.exists():
+    home = _nearest(settings.home)
+    yield _room("disk", home, "PLATFORM_HOME")
+    url = urlsplit(settings.store_url)
+    store = _nearest(Path(unquote(url.path))) if url.scheme == "file" else home
+    if store.stat().st_dev != home.stat().st_dev:
+        yield _room("disk of the store", store, "PLATFORM_STORE_URL")
+
+
+def _nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that is there."""
+    while not folder.is_dir():
         folder = folder.parent
+    return folder
+
+
+def _room(part: str, folder: Path, variable: str) -> Finding:
     free = shutil.disk_usage(folder).free
-    low = free < LOW_DISK_BYTES
-    yield Finding(
-        "disk",
-        Health.WARNING if low else Health.OK,
-        f"{free / 1024**3:.1f} GiB free at {folder}",
-        "free some space, or set PLATFORM_HOME to another disk" if low else "",
-    )
+    seen = f"{free / 1024**3:.1f} GiB free at {folder}"
+    if not os.access(folder, os.W_OK | os.X_OK):
+        remedy = f"set {variable} to a folder that this user may write"
+        return Finding(part, Health.BROKEN, f"{seen}, which this user may not write", remedy)
+    if free < LOW_DISK_BYTES:
+        remedy = f"free some space, or set {variable} to another disk"
+        return Finding(part, Health.WARNING, seen, remedy)
+    return Finding(part, Health.OK, seen)
+
+
+def _memory(settings: Settings) -> Iterator[Finding]:
+    del settings
+    if memory_is_bounded():
+        yield Finding("memory budgets", Health.OK, "enforced: a worker that exceeds its is ended")
+        return
+    seen = "not enforced: this system does not tell how much memory a process uses"
+    remedy = "refresh on Linux, or lower parse.max_document_mb; time budgets hold here too"
+    yield Finding("memory budgets", Health.WARNING, seen, remedy)
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
-    store = connect.open_platform_store(settings)
-    count = sum(len(batch) for batch in store.list_objects("knowledge"))
-    yield Finding("store", Health.OK, f"{settings.store_url}: {count:,} objects")
+    try:
+        store = connect.open_platform_store(settings)
+        count = sum(len(batch) for batch in store.list_objects("knowledge"))
+        _try_writing(store)
+    except PlatformError as error:
+        remedy = error.remedy or "give this user, or this key, the right to write and delete there"
+        yield Finding("store", Health.BROKEN, f"{settings.store_url}: {error.what}", remedy)
+        return
+    seen = f"{settings.store_url}: {count:,} objects; readable, writable, compares and swaps"
+    yield Finding("store", Health.OK, seen)
+
+
+def _try_writing(store: ObjectStore) -> None:
+    """Do what a lease, a head and the release log need, on an object of its own.
+
+    Raises:
+        IntegrityError: a write that had to be refused was not: two runs would overwrite each other.
+    """
+    key, first, second = f"doctor/{uuid.uuid4().hex}", b"first", b"second"
+    try:
+        version = store.put(key, first, if_absent=True)
+        store.put(key, second, if_version=version)
+        _must_conflict(store, key, if_absent=True)
+        _must_conflict(store, key, if_version=version)
+        if store.get(key)[0] != second:
+            raise IntegrityError("the store does not give back what was written")
+    finally:
+        store.delete([key])
+
+
+def _must_conflict(
+    store: ObjectStore, key: str, *, if_absent: bool = False, if_version: str | None = None
+) -> None:
+    try:
+        store.put(key, b"too late", if_absent=if_absent, if_version=if_version)
+    except ConflictError:
+        return
+    raise IntegrityError(
+        "the store does not compare and swap",
+        where=store.url,
+        remedy="use a store that honours If-Match and If-None-Match on writes",
+    )
 
 
 def _model(settings: Settings) -> Iterator[Finding]:
+    from platform_pipelines.gateways.e5.model_files import load_model_files
+
     embed = EmbedSpec()
-    counter = connect.counter_from_record(connect.model_record(settings, embed), embed)
     try:
-        tokens = counter.count(["무엇을 검색합니까?"])[0]
+        load_model_files(settings.model_dir)
+        counter = connect.counter_from_record(connect.model_record(settings, embed), embed)
+        counter.count(["무엇을 검색합니까?"])
     except PlatformError as error:
-        yield Finding("model", Health.WARNING, error.what, error.remedy)
+        remedy = "run `platform-pipelines doctor --provision`; the first refresh does it, too"
+        yield Finding("model", Health.WARNING, f"{error.what} ({settings.model_dir})", remedy)
         return
-    yield Finding(
-        "model", Health.OK, f"{embed.model} in {settings.model_dir}, digests verified ({tokens})"
-    )
+    seen = f"{embed.model} in {settings.model_dir}, all digests verified"
+    yield Finding("model", Health.OK, seen)
 
 
 def _milvus(settings: Settings) -> Iterator[Finding]:
@@ -121,7 +223,18 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
     if model is None:
         yield Finding("language model", Health.OK, "none: answers are quoted from the documents")
         return
-    yield Finding("language model", Health.OK, f"{model.model} at {model.url}")
+    seen = f"{model.model} at {model.url}"
+    opened = connect.open_language_model(settings)
+    assert opened is not None
+    try:
+        opened.complete([Message("user", "Reply with the word: ready")])
+    except PlatformError as error:
+        remedy = error.remedy or _UNSET_LANGUAGE_MODEL
+        yield Finding("language model", Health.BROKEN, f"{seen}: {error.what}", remedy)
+    else:
+        yield Finding("language model", Health.OK, f"{seen}: it answers")
+    finally:
+        opened.close()
 
 
 def _knowledge_bases(settings: Settings) -> Iterator[Finding]:
@@ -136,8 +249,22 @@ def _knowledge_bases(settings: Settings) -> Iterator[Finding]:
                 store, entry = live_entry(settings, name)
                 revision = read_revision(store, entry.revision)
                 yield _alias(name, vectors.alias(alias_name(name)), entry, revision)
+                yield from _embedding_server(name, settings, revision.spec.embed)
             except PlatformError as error:
-                yield Finding(name, Health.BROKEN, error.what, error.remedy or str(error))
+                yield Finding(name, Health.BROKEN, _seen(error), error.remedy or str(error))
+
+
+def _embedding_server(name: str, settings: Settings, embed: EmbedSpec) -> Iterator[Finding]:
+    """Whether the server that embeds this knowledge base's questions answers."""
+    if embed.provider != "openai":
+        return
+    embedder = connect.open_embedder(settings, embed, lambda _: None)
+    try:
+        vectors = embedder.embed_queries(["무엇을 검색합니까?"])
+    finally:
+        embedder.close()
+    seen = f"its embedder {embed.model} at {embed.url} answers, {vectors.shape[1]} dimensions"
+    yield Finding(name, Health.OK, seen)
 
 
 def _alias(name: str, points_to: str | None, entry: ReleaseEntry, revision: Revision) -> Finding:

@@ -16,6 +16,7 @@ from platform_pipelines.core.matching import ChunkText, match_references
 from platform_pipelines.core.metrics import retrieval_scores
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.sentences import split_sentences
+from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
@@ -26,7 +27,7 @@ from platform_pipelines.stages.tables import read_table
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
 
-SAMPLED_SENTENCES = 64
+SAMPLED_SENTENCES = 32
 SAMPLED_MIN_CHARACTERS = 20
 SAMPLED_MAX_CHARACTERS = 300
 RAGAS_SECONDS = 300.0
@@ -69,7 +70,7 @@ def ask_questions(
             retrieved=retrieved,
             relevant=match.relevant,
             references=len(question.references),
-            unresolved_references=len(match.unresolved),
+            unresolved_references=match.stale,
         )
     return Asked(
         outcomes,
@@ -104,12 +105,27 @@ def with_ragas(settings: Settings, outcomes: Mapping[str, Outcome]) -> dict[str,
     Raises:
         WorkerLostError, EvidenceError: Ragas gave no usable answer.
     """
-    ids = list(outcomes)
-    samples = [[list(outcomes[i].retrieved), list(outcomes[i].relevant)] for i in ids]
-    scores = _ragas(settings, samples)
+    samples = [[list(o.retrieved), list(o.relevant)] for o in outcomes.values()]
+    return join_ragas(outcomes, _ragas(settings, samples))
+
+
+def join_ragas(
+    outcomes: Mapping[str, Outcome], scores: Sequence[tuple[float | None, float | None]]
+) -> dict[str, Outcome]:
+    """Each outcome with its (context precision, context recall); both in the same order.
+
+    Raises:
+        EvidenceError: there are more or fewer scores than outcomes, so no score has an owner.
+    """
+    if len(scores) != len(outcomes):
+        raise EvidenceError(
+            "Ragas did not score every question",
+            stored=f"{len(scores)} scores",
+            expected=f"{len(outcomes)}, one a question",
+            remedy="refresh again; if it stays, install the locked version of ragas",
+        )
     scored: dict[str, Outcome] = {}
-    for question_id, (precision, recall) in zip(ids, scores, strict=True):
-        outcome = outcomes[question_id]
+    for (question_id, outcome), (precision, recall) in zip(outcomes.items(), scores, strict=True):
         ragas = {"context_precision": precision, "context_recall": recall}
         scored[question_id] = replace(outcome, scores={**outcome.scores, **ragas})
     return scored
@@ -172,7 +188,7 @@ def sample_sentences(
     sentences = _sampled(store, retriever.revision, count)
     tenant = retriever.revision.declaration["tenant"]
     texts = [text for text, _ in sentences]
-    found = retriever.search(texts, k=k, tenant=tenant, strong=True)
+    found = retriever.search(texts, k=k, tenant=tenant, strong=True, across_languages=False)
     pairs = list(zip(sentences, found, strict=True))
     return SentenceSample(
         sampled=len(pairs),

@@ -91,8 +91,13 @@ def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: s
         settings=_judged(workspace, asked),
         shards=(),
         counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
-        details={**_details(evidence, verdict), "asked": asked},
+        details={**_details(evidence, verdict), "asked": asked, "rules": _rules(workspace)},
     )
+
+
+def _rules(workspace: Workspace) -> dict[str, Any]:
+    """The gate's rules, for the page: what is live keeps its verdict when they change."""
+    return workspace.spec.gate.model_dump(mode="json", exclude={"golden_set", "k"})
 
 
 def evidence_key(digest: str) -> str:

@@ -4,6 +4,7 @@ The collection's name carries the revision's digest. A collection that a killed 
 is seen by its row count and built again; one that is whole is taken as it is.
 """
 
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain, islice, repeat, zip_longest
@@ -32,7 +33,8 @@ from platform_pipelines.stages.workspace import POINTER, Workspace
 STAGE = "index"
 EMBEDDED_PRODUCT = "milvus-lite"
 SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
-INSERT_ROWS = 1000
+INSERT_ROWS = 250
+INSERTERS = 2
 FIRST_ROWS = 128  # the server waits for the first ones
 BATCH_ROWS = 256  # at a time as Python objects
 SEAL_SECONDS = 1800.0
@@ -242,16 +244,17 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
 
 
 def _fill(workspace: Workspace, store: VectorStore, revision: Revision, present: set[str]) -> int:
-    """Insert what is not present; while one batch is inserted the next one is made."""
+    """Insert what is not present; while one batch is stored, one is encoded and one is made."""
     inserted = 0
-    waiting: Future[int] | None = None
-    with ThreadPoolExecutor(max_workers=1) as inserter:
+    waiting: deque[Future[int]] = deque()
+    with ThreadPoolExecutor(max_workers=INSERTERS) as inserters:
         for batch in _batches(workspace, revision, present):
-            inserted += waiting.result() if waiting else 0
+            if len(waiting) == INSERTERS:
+                inserted += waiting.popleft().result()
             workspace.deadline.check("indexing")
             workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
-            waiting = inserter.submit(store.insert, revision.collection, batch)
-        inserted += waiting.result() if waiting else 0
+            waiting.append(inserters.submit(store.insert, revision.collection, batch))
+        inserted += sum(one.result() for one in waiting)
     return inserted
 
 

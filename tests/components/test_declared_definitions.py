@@ -1,19 +1,19 @@
 """What a project gets for what it declares: definitions, or an error that names the field."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 import pytest
 from dagster.components.testing import create_defs_folder_sandbox
+from jsonschema import Draft202012Validator
 
 from platform_pipelines.components import KnowledgeBase
-from platform_pipelines.errors import ConfigurationError, SourceNotFoundError
-from platform_pipelines.settings import Settings
+from platform_pipelines.core.declaration import KnowledgeBaseSpec
+from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.workspace import STAGES
-from tests.declared import declaration, definitions, definitions_of, use_settings
-from tests.knowledge import Knowledge, write_guides
+from tests.declared import declaration, definitions
+from tests.knowledge import write_guides
 
 SHORTEST: dict[str, Any] = {"name": "first", "source": {"url": "documents"}}
 
@@ -93,7 +93,7 @@ def test_every_declared_word_reaches_the_definitions() -> None:
         ({"source": {"url": "~/documents"}}, ["~/documents", "relative"]),
         ({"source": {"url": "x", "shards": 0}}, ["source.shards", "0"]),
         ({"source": {"url": "x", "globs": ["*"]}}, ["source.globs", "include", "exclude"]),
-        ({"owner": "somebody"}, ["owner", "somebody", "team:"]),
+        ({"owner": "somebody"}, ["owner = 'somebody'", "neither", "team:"]),
         ({"tenant": ""}, ["tenant"]),
         ({"chunk": {"markdown": {"kind": "clever"}}}, ["chunk.markdown.kind", "clever", "tokens"]),
         ({"chunk": {"word": {"kind": "tokens"}}}, ["chunk.word", "markdown"]),
@@ -107,8 +107,11 @@ def test_every_declared_word_reaches_the_definitions() -> None:
         ({"gate": {"floors": {"mrr": 1.5}}}, ["gate.floors", "1.5"]),
         ({"gate": {"floors": {"mrr": float("nan")}}}, ["gate.floors", "nan"]),
         ({"release": {"keep": 1}}, ["release.keep", "1", "2"]),
-        ({"refresh": {"cron": "every hour"}}, ["refresh.cron", "every hour"]),
-        ({"refresh": {"timezone": "Mars/Base"}}, ["refresh.timezone", "Mars/Base"]),
+        (
+            {"refresh": {"cron": "every hour"}},
+            ["refresh.cron = 'every hour'", "not five"],
+        ),
+        ({"refresh": {"timezone": "Mars/Base"}}, ["refresh.timezone = 'Mars/Base'", "IANA"]),
         ({"parse": {"seconds": -1}}, ["parse.seconds", "-1"]),
     ],
 )
@@ -124,7 +127,7 @@ def test_an_unknown_attribute_fails_at_load() -> None:
     """A misspelt `gate` must not mean no gate."""
     said = refusal({"gates": {"k": 5}})
     assert "gates" in said
-    assert "not permitted" in said
+    assert "no such attribute; allowed: name" in said
 
 
 def test_malformed_yaml_fails_at_load() -> None:
@@ -145,43 +148,6 @@ def test_scaffolding_writes_a_declaration_that_loads() -> None:
         assert keys(defs) == sorted(f"team_docs/{stage}" for stage in STAGES)
 
 
-def watch(knowledge: Knowledge, cursor: str | None) -> Any:
-    """One tick of the sensor."""
-    with definitions_of(knowledge) as defs:
-        sensor = defs.get_repository_def().get_sensor_def(f"{knowledge.name}_watch")
-        with dg.DagsterInstance.ephemeral() as instance:
-            context = dg.build_sensor_context(instance=instance, cursor=cursor)
-            return sensor.evaluate_tick(context)
-
-
-def test_the_sensor_asks_for_a_run_when_a_document_changed(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One run per state of the source; none while nothing changes; one again after a deletion."""
-    use_settings(monkeypatch, settings)
-    first = watch(knowledge, None)
-    assert len(first.run_requests) == 1
-    again = watch(knowledge, first.cursor)
-    assert again.run_requests == []
-    assert "no document" in again.skip_message
-    (knowledge.documents / "guide0.md").unlink()
-    after = watch(knowledge, first.cursor)
-    assert [one.run_key for one in after.run_requests] != [
-        one.run_key for one in first.run_requests
-    ]
-    assert after.run_requests[0].tags["platform/knowledge_base"] == knowledge.name
-
-
-def test_the_sensor_tells_what_is_wrong_with_the_source(
-    make_knowledge: Callable[..., Knowledge], settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A folder that was unmounted must show as a failed tick, not as a run that deletes all."""
-    use_settings(monkeypatch, settings)
-    knowledge = make_knowledge(source={"url": "gone", "shards": 2})
-    with pytest.raises(SourceNotFoundError, match="no such folder"):
-        watch(knowledge, None)
-
-
 def test_a_relative_url_is_relative_to_its_declaration(tmp_path: Path) -> None:
     """Whoever clones the project elsewhere gets the same documents."""
     write_guides(tmp_path / "나의 문서", [1])
@@ -191,3 +157,43 @@ def test_a_relative_url_is_relative_to_its_declaration(tmp_path: Path) -> None:
     assert spec.source.url == (tmp_path / "나의 문서").as_uri()
     with pytest.raises(ConfigurationError, match="relative"):
         declared_spec({"name": "kb", "source": {"url": "$HOME/documents"}}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("attributes", "words"),
+    [
+        ({"gate": {"minimum_questons": 5}}, "'minimum_questons' is not one of ['golden_set', 'k'"),
+        ({"source": {"url": "d", "shrds": 3}}, "'shrds' is not one of ['url', 'include'"),
+        ({"chunk": {"markdwn": {"kind": "tokens"}}}, "'markdwn' is not one of ['markdown'"),
+        ({"gates": {}}, "'gates' was unexpected"),
+    ],
+)
+def test_dg_check_yaml_refuses_a_misspelt_attribute(attributes: dict[str, Any], words: str) -> None:
+    """It reads the schema alone: a nested name that is not in it passes CI and fails at load."""
+    found = [error.message for error in _schema_errors({**SHORTEST, **attributes})]
+    assert any(words in message for message in found)
+
+
+def test_dg_check_yaml_allows_every_attribute_and_templates() -> None:
+    """A schema that refuses what loads is worse than one that lets it pass."""
+    templates = {"gate": "{{ env.GATE }}", "release": {"keep": "{{ env.KEEP }}"}}
+    assert _schema_errors({**SHORTEST, **templates}) == []
+    assert _schema_errors(KnowledgeBaseSpec.model_validate(SHORTEST).model_dump(mode="json")) == []
+
+
+def test_every_attribute_tells_what_it_means_in_the_schema() -> None:
+    """Editors and `dg list components` show the schema; Dagster drops descriptions by a default."""
+    properties = _schema()["properties"]
+    assert [name for name, one in properties.items() if not one.get("description")] == []
+    assert "`minimum_questions`" in properties["gate"]["description"]
+
+
+def _schema_errors(attributes: dict[str, Any]) -> list[Any]:
+    """As `dg check yaml` finds them (dagster_dg_core.check)."""
+    return list(Draft202012Validator(_schema()).iter_errors(attributes))
+
+
+def _schema() -> dict[str, Any]:
+    model = KnowledgeBase.get_model_cls()
+    assert model is not None
+    return model.model_json_schema()

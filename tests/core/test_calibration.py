@@ -85,6 +85,13 @@ def test_one_input_gives_one_calibration() -> None:
     assert fitted(drawn, seed=1).weights == fitted(drawn, seed=2).weights
 
 
+def test_how_questions_are_dealt_into_folds_hardly_moves_the_threshold() -> None:
+    """One question more in the golden set deals all anew: `ask` must not answer others for that."""
+    drawn = samples(110, 44, shift=1.0, seed=1)
+    thresholds = [fitted(drawn, seed=seed).threshold for seed in range(5)]
+    assert max(thresholds) - min(thresholds) < 0.03
+
+
 @pytest.mark.parametrize(
     ("answerable", "unanswerable"),
     [(80, MINIMUM_OF_EACH_KIND - 1), (MINIMUM_OF_EACH_KIND - 1, 80), (0, 0), (80, 0)],

@@ -68,6 +68,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("refresh.watch", "often", "valid boolean"),
     ("refresh.timeout_minutes", 0.5, "valid integer"),
 ]
+# more than one thing can be wrong with these
+ALSO_WRONG: list[tuple[str, Any, str]] = [
+    ("owner", "platform", "neither a team (`team:name`) nor an e-mail address; allowed: `team:na"),
+    ("owner", "team:", "neither a team"),
+    ("owner", "ann@host", "`team:name` or an e-mail address"),
+    ("refresh.cron", "hourly", "has 1 fields, not five; allowed: five fields"),
+    ("refresh.cron", "0 24 * * *", "the hour '24' is not among 0 to 23"),
+    ("refresh.timezone", "Mars/Base", "no time zone has this name; allowed: IANA name"),
+]
 # field, lowest and highest allowed, and the nearest that are not (None: no bound)
 BOUNDS: list[tuple[str, Any, Any, Any, Any]] = [
     ("source.shards", 1, 4096, 0, 4097),
@@ -156,7 +165,7 @@ def test_the_table_below_holds_every_field() -> None:
     assert [path for path, _, _ in WRONG] == list(leaves(KnowledgeBaseSpec))
 
 
-@pytest.mark.parametrize(("path", "value", "allowed"), WRONG, ids=[w[0] for w in WRONG])
+@pytest.mark.parametrize(("path", "value", "allowed"), [*WRONG, *ALSO_WRONG])
 def test_each_wrong_field_is_named_with_its_value_and_what_is_allowed(
     path: str, value: Any, allowed: str
 ) -> None:

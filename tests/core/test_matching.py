@@ -90,6 +90,75 @@ def test_a_chunk_that_serves_two_references_counts_once() -> None:
     assert len(match.resolved) == 2
 
 
+def missing(quote: str, *texts: str) -> list[tuple[str, ...]]:
+    """The numbers that each outdated reference misses."""
+    chunks = [chunk(str(i), text) for i, text in enumerate(texts)]
+    return [
+        r.missing_numbers for r in match_references([Reference("a.md", quote)], chunks).outdated
+    ]
+
+
+@pytest.mark.parametrize(
+    ("quote", "text", "numbers"),
+    [
+        ("Restart within 30 minutes of the page.", "Restart within 45 minutes of the page.", "30"),
+        ("Restart within 30 minutes of the page.", "Restart within 300 minutes of the page.", "30"),
+        ("복구는 30분 안에 시작해야 한다.", "복구는 45분 안에 시작해야 한다.", "30"),
+        ("The batch pool has 100 GPUs.", "| The batch pool | has 80 GPUs. |", "100"),
+        (
+            "The batch pool has 100 GPUs.",
+            f"The batch pool has 80 GPUs.{' And so on.' * 9} 100",
+            "100",
+        ),
+        ("retries 3 times within 20 s, then stops", "retries 5 times within 20 s, then stops", "3"),
+    ],
+)
+def test_a_quote_whose_number_has_changed_is_outdated(quote: str, text: str, numbers: str) -> None:
+    """Half of its characters match: its chunk is found, and its answer is wrong now."""
+    assert missing(quote, text) == [(numbers,)]
+    match = match_references([Reference("a.md", quote)], [chunk("0", text)])
+    assert (match.stale, match.relevant, match.unresolved) == (1, ("0",), ())
+
+
+@pytest.mark.parametrize(
+    ("quote", "texts"),
+    [
+        ("The batch pool has 100 GPUs.", ["The batch pool of today has 100 GPUs."]),
+        ("Restart it within 30 minutes.", ["x. Restart it within", "30 minutes. y"]),
+        ("30 minutes after the page, restart", ["it is 30", "minutes after the page, restart"]),
+        ("Restart within 30 minutes", ["Restart now within 45 minutes", "Restart within 30 min"]),
+        ("pool 3 has 40 GPUs, says the table", ["pool | 3 | has 40 or so GPUs, says the table"]),
+        ("no number here at all, none", ["no number there at all, none, but 7"]),
+        ("a line of page one has 12 words", ["a line of page, 1 of 9, one has 12 words"]),
+    ],
+)  # fmt: skip
+def test_a_quote_that_is_cut_or_worded_otherwise_is_not_outdated(
+    quote: str, texts: list[str]
+) -> None:
+    """A false alarm at every chunk border would be looked at once, and never again."""
+    match = match_references(
+        [Reference("a.md", quote)], [chunk(str(i), text) for i, text in enumerate(texts)]
+    )
+    assert match.relevant != ()
+    assert (match.outdated, match.stale) == ((), 0)
+
+
+def test_stale_references_are_those_found_nowhere_and_those_with_other_numbers() -> None:
+    """Each once."""
+    references = [Reference("gone.md", QUOTE), Reference("a.md", QUOTE), Reference("b.md", QUOTE)]
+    chunks = [chunk("a", QUOTE.replace("100", "80")), chunk("b", QUOTE, document="b.md")]
+    assert match_references(references, chunks).stale == 2
+
+
+@given(st.text("ab1 2\n", max_size=30), st.text("ab1 2\n", max_size=30), st.integers(1, 30))
+def test_a_quote_that_is_only_cut_is_never_outdated(before: str, quote: str, cut: int) -> None:
+    """Wherever the border is: what is missing stands in the next chunk."""
+    text = f"{before}\n{quote}\n"
+    place = len(before) + 1 + min(cut, len(quote))
+    if not (text[place - 1].isdigit() and text[place : place + 1].isdigit()):
+        assert missing(quote, text[:place], text[place:]) == []
+
+
 @given(st.text())
 def test_folding_twice_is_folding_once(text: str) -> None:
     """Otherwise a quote of folded text would not find itself."""

@@ -57,6 +57,23 @@ def test_identifiers_and_numbers_are_sharp_and_plain_words_are_not() -> None:
     assert sharp_terms(text) == ("kb_refresh", "h100", "gpu", "p99", "v2.1", "nodepool", "1500")
     assert sharp_terms("H100은 3시에 오나요") == ("h100", "3")
     assert sharp_terms("What is the capital?") == ()
+    assert sharp_terms("32B, 1.5x, 10.5GB or 03:00, 2.5 of 7?") == (
+        "32b", "1.5x", "10.5gb", "03:00", "2.5", "7",
+    )  # fmt: skip
+
+
+def test_the_number_inside_an_identifier_is_not_asked_for_alone() -> None:
+    """`32B` stood in both, and half of what was asked for counted as missing: it was refused."""
+    assert missing_share(sharp_terms("How big is a 32B model?"), "A 32B model takes 65 GB") == 0.0
+
+
+def test_a_number_may_have_leading_zeros() -> None:
+    """People write 9월 17일 and 3시, logs write 09-17 and 03:00."""
+    asked = sharp_terms("9월 17일 3시 장애")
+    assert asked == ("9", "17", "3")
+    assert missing_share(asked, "2026-09-17 03:00 장애") == 0.0
+    assert missing_share(("9",), "90") == 1.0
+    assert missing_share(("9",), "109") == 1.0
 
 
 def test_a_sharp_term_is_held_as_a_whole_word_only() -> None:

@@ -1,8 +1,12 @@
 """Measuring `ask` on the golden set: what counts as a question to answer."""
 
+import pytest
+
 from platform_pipelines.core.answers import FEATURE_NAMES
+from platform_pipelines.core.evidence import Outcome
 from platform_pipelines.core.golden import Question, Reference
-from platform_pipelines.stages.evaluation import calibrate_answers
+from platform_pipelines.errors import EvidenceError
+from platform_pipelines.stages.evaluation import calibrate_answers, join_ragas
 from platform_pipelines.stages.quoting import ANSWER_CHUNKS, compare, measure
 from platform_pipelines.stages.retrieve import Found
 from tests.stages.searching import ListedStore, WordEmbedder, hit, retriever
@@ -78,3 +82,20 @@ def test_ask_measures_what_calibration_measured() -> None:
     assert {r.candidate.chunk_id for r in compared.quotes} <= {
         f"c{n}" for n in range(ANSWER_CHUNKS)
     }
+
+
+def test_each_question_gets_its_own_ragas_scores() -> None:
+    """By order; a score that is undefined stays so."""
+    outcomes = {"a": Outcome({"mrr": 1.0}), "b": Outcome({"mrr": 0.5})}
+    joined = join_ragas(outcomes, [(0.25, 1.0), (None, 0.0)])
+    assert joined["a"].scores == {"mrr": 1.0, "context_precision": 0.25, "context_recall": 1.0}
+    assert joined["b"].scores == {"mrr": 0.5, "context_precision": None, "context_recall": 0.0}
+
+
+@pytest.mark.parametrize("count", [0, 1, 3])
+def test_ragas_scores_of_another_number_are_no_evidence(count: int) -> None:
+    """A worker that answers nothing, or too much: typed, with both counts."""
+    outcomes = {"a": Outcome({}), "b": Outcome({})}
+    with pytest.raises(EvidenceError, match=f"{count} scores") as caught:
+        join_ragas(outcomes, [(1.0, 1.0)] * count)
+    assert str(caught.value.expected).startswith("2")

@@ -1,4 +1,4 @@
-"""Jobs, schedule and sensor of a knowledge base. Schedule and sensor are off until switched on."""
+"""Jobs and schedule of a knowledge base. The schedule is off until switched on."""
 
 from typing import Any
 
@@ -6,15 +6,11 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
-from platform_pipelines.errors import PlatformError
 from platform_pipelines.policy import RETRIES, job_tags, pool_name
-from platform_pipelines.settings import load_settings
-from platform_pipelines.stages.documents import source_fingerprint
 from platform_pipelines.stages.release import roll_back
-from platform_pipelines.stages.workspace import STAGES, open_workspace
+from platform_pipelines.stages.workspace import STAGES
 
 ROLLBACK_SECONDS = 600
-SENSOR_SECONDS = 60
 
 # The console shows what the stages say, not every event of Dagster; the web UI has those.
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
@@ -83,33 +79,3 @@ def build_schedule(spec: KnowledgeBaseSpec, job: Any) -> dg.ScheduleDefinition:
         description=f"Refresh {spec.name}: `{spec.refresh.cron}` {spec.refresh.timezone}.",
         tags=job_tags(spec),
     )
-
-
-def build_sensor(spec: KnowledgeBaseSpec, job: Any) -> dg.SensorDefinition:
-    """`<name>_watch`: refresh when the source's listing changed; off until switched on."""
-
-    @dg.sensor(
-        name=f"{spec.name}_watch",
-        job=job,
-        minimum_interval_seconds=SENSOR_SECONDS,
-        default_status=dg.DefaultSensorStatus.STOPPED,
-        description=f"Refresh {spec.name} when a document is added, changed or removed.",
-    )
-    def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        try:
-            seen = source_fingerprint(open_workspace(spec, load_settings()))
-        except PlatformError as error:
-            if error.terminal:
-                raise
-            return dg.SkipReason(f"the source does not answer now: {error.what}")
-        number, _, last = (context.cursor or "0:").partition(":")
-        count = int(number) if number.isdecimal() else 0
-        if seen == last:
-            return dg.SkipReason("no document was added, changed or removed")
-        # A run key is used once for ever. The number lets a source come back to what it was, and a
-        # tick that died before its cursor was kept asks for the same run again.
-        cursor = f"{count + 1}:{seen}"
-        request = dg.RunRequest(run_key=cursor, tags=job_tags(spec))
-        return dg.SensorResult(run_requests=[request], cursor=cursor)
-
-    return watch

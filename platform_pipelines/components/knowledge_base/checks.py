@@ -6,6 +6,7 @@ from typing import Any
 
 import dagster as dg
 
+from platform_pipelines.components.knowledge_base.verdicts import is_by_declared_rules
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.workspace import Workspace
 
@@ -59,10 +60,11 @@ def _counts_reconcile(workspace: Workspace, outcome: StageOutcome) -> tuple[bool
 
 
 def _gate_passes(workspace: Workspace, outcome: StageOutcome) -> tuple[bool, dict[str, Any]]:
-    del workspace
     details = outcome.snapshot.details
+    declared = is_by_declared_rules(workspace, outcome.snapshot)
     return details["verdict"] == "pass", {
         "verdict": details["verdict"],
+        "rules": "as declared" if declared else "of its release; others are declared now",
         "proven": details["proven"],
         "reasons": "\n".join(details["reasons"]) or "every rule holds",
     }

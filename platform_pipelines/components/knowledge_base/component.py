@@ -1,19 +1,21 @@
 """`KnowledgeBase`: a corpus that is searched, from its source to its released index."""
 
+from collections.abc import Iterable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster.components.scaffold.scaffold import ScaffoldRequest, scaffold_with
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from platform_pipelines.components.knowledge_base.assets import build_assets
 from platform_pipelines.components.knowledge_base.automation import (
     build_refresh_job,
     build_rollback_job,
     build_schedule,
-    build_sensor,
 )
+from platform_pipelines.components.knowledge_base.watching import build_sensor
 from platform_pipelines.core.declaration import (
     EmbedSpec,
     GateSpec,
@@ -25,17 +27,36 @@ from platform_pipelines.core.declaration import (
     SourceSpec,
     parse_declaration,
 )
+from platform_pipelines.core.documents import DocumentType
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.obstore_store import open_store
 
 
-def _documented(model: type[BaseModel], text: str) -> str:
-    """The description of a nested attribute: every field, what it means, its default."""
+def _nested(model: type[BaseModel], text: str) -> dict[str, Any]:
+    """Description and schema of a nested attribute: every field, what it means, its default.
+
+    The names stand in the schema, so that `dg check yaml` and editors refuse a misspelt one; values
+    do not, because a value may be a template, and loading checks what the template gave.
+    """
     lines = [text]
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else f"default {field.default!r}"
         lines.append(f"- `{name}`: {field.description} ({default})")
-    return "\n".join(lines)
+    properties = {n: {"description": f.description} for n, f in model.model_fields.items()}
+    return _described("\n".join(lines), properties=properties, **_names(properties))
+
+
+def _names(allowed: Iterable[str]) -> dict[str, Any]:
+    """Of an object's keys. `additionalProperties` would refuse too, but not say what is allowed."""
+    return {"propertyNames": {"enum": list(allowed)}}
+
+
+def _described(text: str, **schema: Any) -> dict[str, Any]:
+    """Arguments of `Field`. The schema of an attribute with a default has its text only this way:
+
+    Dagster (1.13, `derive_model_type`) drops a `description` beside a default.
+    """
+    return {"description": text, "json_schema_extra": {"description": text, **schema}}
 
 
 CHUNK_TEXT = (
@@ -43,6 +64,27 @@ CHUNK_TEXT = (
     "chat) or `default` -> {kind: fixed | tokens | markdown | code | chat | semantic, ...}. "
     "Types that are not named keep the shipped policy, unless `default` is declared."
 )
+
+
+class _KnownAttributes(BaseModel):
+    """Refuses what is not in the schema, as Dagster does, and says what is."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _refuse_others(cls, values: Any) -> Any:
+        given: dict[str, Any] = values if isinstance(values, dict) else {}
+        unknown = [name for name in given if name not in cls.model_fields]
+        if unknown:
+            told = ", ".join(f"{name} = {given[name]!r}" for name in unknown)
+            raise ValueError(f"{told}: no such attribute; allowed: {', '.join(cls.model_fields)}")
+        return values
+
+
+@cache
+def _with_known_attributes(derived: type[BaseModel]) -> type[BaseModel]:
+    config = ConfigDict(json_schema_extra=_names(derived.model_fields))
+    members = {"__module__": __name__, "model_config": config}
+    return type(derived.__name__, (_KnownAttributes, derived), members)
 
 
 class KnowledgeBaseScaffolder(dg.Scaffolder):
@@ -73,37 +115,40 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
 
     name: str = Field(description="lower-case letters, digits and single underscores")
     source: dict[str, Any] = Field(
-        description=_documented(SourceSpec, "Where the documents are."),
+        **_nested(SourceSpec, "Where the documents are."),
         examples=[{"url": "s3://bucket/prefix"}],
     )
-    description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    description: str = Field(default="", **_described("one sentence for the asset pages"))
+    owner: str = Field(default="team:platform", **_described("`team:name` or an e-mail address"))
     tenant: str = Field(
-        default="default", description="whose chunks these are; every search names it"
+        default="default", **_described("whose chunks these are; every search names it")
     )
     parse: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(ParseSpec, "What one document may cost.")
+        default_factory=dict, **_nested(ParseSpec, "What one document may cost.")
     )
     chunk: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        description=CHUNK_TEXT,
+        **_described(CHUNK_TEXT, **_names([*DocumentType, "default"])),
         examples=[{"default": {"kind": "tokens", "size": 512, "overlap": 50}}],
     )
     embed: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(EmbedSpec, "What makes the vectors.")
+        default_factory=dict, **_nested(EmbedSpec, "What makes the vectors.")
     )
     index: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(IndexSpec, "How it is stored and searched.")
+        default_factory=dict, **_nested(IndexSpec, "How it is stored and searched.")
     )
-    gate: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(GateSpec, "What a release needs.")
-    )
+    gate: dict[str, Any] = Field(default_factory=dict, **_nested(GateSpec, "What a release needs."))
     release: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(ReleaseSpec, "What is kept for rollback.")
+        default_factory=dict, **_nested(ReleaseSpec, "What is kept for rollback.")
     )
     refresh: dict[str, Any] = Field(
-        default_factory=dict, description=_documented(RefreshSpec, "When a refresh starts.")
+        default_factory=dict, **_nested(RefreshSpec, "When a refresh starts.")
     )
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
+        return _with_known_attributes(super().model())
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, schedule and sensor of this knowledge base.

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
+from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
 from platform_pipelines.core.evidence import Evidence
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.evidence import read_evidence
@@ -119,25 +120,18 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
     details = outcome.snapshot.details
     evidence = read_evidence(workspace.store, details["evidence"])
     page: Page = {
-        "verdict": dg.MetadataValue.md(_verdict(details)),
+        "verdict": dg.MetadataValue.md(verdict_text(workspace, outcome.snapshot, evidence)),
         "revision": details["revision"],
         "baseline": details["baseline"] or "none: this is the first release",
         "golden_set": details["golden_set"] or "none",
         "evidence": details["evidence"],
     }
-    return page if evidence is None else page | _measured(evidence)
-
-
-def _verdict(details: Mapping[str, Any]) -> str:
-    lines = [f"**{details['verdict']}**"]
-    lines += [f"- {reason}" for reason in details["reasons"]]
-    if details["golden_set"] is None:
-        lines.append(
-            "\nAnswers are **unproven**: no golden set is declared. Write questions with the "
-            "documents and quotes that answer them (JSON Lines), and name the file in "
-            "`gate.golden_set`; README.md shows a line of it."
-        )
-    return "\n".join(lines)
+    if evidence is None:
+        return page
+    stale = stale_quotes(workspace, evidence)
+    if stale:
+        page["stale_quotes"] = _table(stale, ["question", "stale", "quotes"])
+    return page | _measured(evidence)
 
 
 def _measured(evidence: Evidence) -> Page:

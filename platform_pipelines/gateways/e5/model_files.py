@@ -49,7 +49,7 @@ TOKENIZER_FILES = (TOKENIZER, CHARACTERS)
 ALL_FILES = (ENCODER, WORDS, *TOKENIZER_FILES)
 RECORD = "model.json"
 
-_REMEDY = "run `platform-pipelines doctor`, which names the folder and makes its files again"
+_REMEDY = "run `platform-pipelines doctor --provision`, which makes its files again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ VARCHAR limits are bytes of UTF-8, not characters: a Korean syllable is three.
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -181,39 +182,35 @@ class Writer:
     """
 
     def __init__(self) -> None:
+        self._guard = threading.Lock()
         self._seen: set[bytes] = set()
         self._in_doubt = False
 
-    def check_new(self, collection: str, rows: Sequence[Row]) -> list[bytes]:
-        """Marks of the rows' ids, for `remember` once they are stored.
+    def claim(self, collection: str, rows: Sequence[Row]) -> None:
+        """These rows are about to be inserted, by this call alone.
 
         Raises:
             IntegrityError: an id comes twice, within `rows` or with an earlier call.
             ConflictError: an insert failed on its way; what it stored is not known.
         """
-        if self._in_doubt:
-            raise ConflictError(
-                "an earlier insert failed, and nobody knows what it stored",
-                where=f"collection {collection}",
-                remedy="drop the collection and build it again",
-            )
-        marks: list[bytes] = []
-        fresh: set[bytes] = set()
-        for row in rows:
-            mark = hashlib.blake2b(row.chunk_id.encode(), digest_size=12).digest()
-            if mark in self._seen or mark in fresh:
-                raise IntegrityError(
-                    "the same chunk id twice",
-                    where=f"collection {collection}, chunk {row.chunk_id}",
-                    remedy="chunk ids hold an ordinal: two equal ones mean a bug upstream",
+        with self._guard:
+            if self._in_doubt:
+                raise ConflictError(
+                    "an earlier insert failed, and nobody knows what it stored",
+                    where=f"collection {collection}",
+                    remedy="drop the collection and build it again",
                 )
-            fresh.add(mark)
-            marks.append(mark)
-        return marks
-
-    def remember(self, marks: Sequence[bytes]) -> None:
-        """These ids are stored."""
-        self._seen.update(marks)
+            fresh: set[bytes] = set()
+            for row in rows:
+                mark = hashlib.blake2b(row.chunk_id.encode(), digest_size=12).digest()
+                if mark in self._seen or mark in fresh:
+                    raise IntegrityError(
+                        "the same chunk id twice",
+                        where=f"collection {collection}, chunk {row.chunk_id}",
+                        remedy="chunk ids hold an ordinal: two equal ones mean a bug upstream",
+                    )
+                fresh.add(mark)
+            self._seen |= fresh
 
     def doubt(self) -> None:
         """An insert failed on its way: its rows may be stored, in part or in whole."""

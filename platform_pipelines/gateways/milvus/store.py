@@ -1,9 +1,7 @@
 """The vector store on `pymilvus.MilvusClient`: Milvus Lite behind its server, or a real Milvus."""
 
 import functools
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -65,7 +63,7 @@ class MilvusStore:
         self._capabilities: Capabilities | None = None
         self._on_close = on_close
         self._server: tuple[str, str] | None = None
-        self._writers: defaultdict[str, Writer] = defaultdict(Writer)
+        self._writers: dict[str, Writer] = {}
 
     def server(self) -> tuple[str, str]:
         """See `VectorStore`."""
@@ -106,22 +104,18 @@ class MilvusStore:
         self._searcher.remember(spec.name, dimension=spec.dimension, keyword=spec.keyword)
 
     def insert(self, collection: str, rows: Sequence[Row]) -> int:
-        """See `VectorStore`. Batches of bytes; one is encoded while the server works on another."""
+        """See `VectorStore`. From two threads, one call is encoded while the other is stored."""
         if not rows:
             return 0
-        writer = self._writers[collection]
-        marks = writer.check_new(collection, rows)
+        writer = self._writers.setdefault(collection, Writer())
+        writer.claim(collection, rows)
         dimension, keyword = self._searcher.layout(collection)
         work = batches(rows, dimension=dimension, keyword=keyword, max_bytes=INSERT_BATCH_BYTES)
-        send = functools.partial(self._send, collection)
         try:
-            with ThreadPoolExecutor(max_workers=2) as pool:
-                inserted = sum(_two_at_a_time(pool, send, work))
+            return sum(self._send(collection, batch) for batch in work)
         except PlatformError:
             writer.doubt()
             raise
-        writer.remember(marks)
-        return inserted
 
     def seal(self, spec: CollectionSpec, *, timeout_seconds: float) -> None:
         """See `VectorStore`. Ends with one search of each kind: the first one is slow."""
@@ -302,20 +296,6 @@ def local_store(
         timeout_seconds=timeout_seconds,
         on_close=local.close,
     )
-
-
-def _two_at_a_time(
-    pool: ThreadPoolExecutor,
-    send: Callable[[list[dict[str, Any]]], int],
-    work: Iterator[list[dict[str, Any]]],
-) -> Iterator[int]:
-    waiting: list[Future[int]] = []
-    for batch in work:
-        waiting.append(pool.submit(send, batch))
-        if len(waiting) == 2:
-            yield waiting.pop(0).result()
-    for one in waiting:
-        yield one.result()
 
 
 def _missing_indexes(spec: CollectionSpec, present: set[str]) -> list[Any]:

@@ -1,0 +1,108 @@
+"""What a person reads of the gate: its verdict, the rules that it was made with, stale quotes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from platform_pipelines.core.evidence import Evidence
+from platform_pipelines.core.gate import Verdict, decide
+from platform_pipelines.core.identity import digest_parts
+from platform_pipelines.core.snapshot import Snapshot
+from platform_pipelines.stages.evidence import gate_policy, load_golden_set
+from platform_pipelines.stages.workspace import Workspace
+
+_NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
+
+
+def rules_now(workspace: Workspace) -> dict[str, Any]:
+    """The declared rules of the gate, by their names in the declaration."""
+    return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
+
+
+def is_by_declared_rules(workspace: Workspace, snapshot: Snapshot) -> bool:
+    """Whether the verdict was made with the rules that are declared now.
+
+    What is live is not judged again when its rules change: it was released under the old ones.
+    """
+    made = snapshot.details.get("rules")
+    if made is not None:
+        return made == rules_now(workspace)
+    asked = snapshot.details.get("asked", "")
+    return snapshot.settings == digest_parts(asked, workspace.spec.gate.model_dump_json())
+
+
+def verdict_text(workspace: Workspace, snapshot: Snapshot, evidence: Evidence | None) -> str:
+    """The verdict in Markdown, its reasons, and the rules that it was made with."""
+    details = snapshot.details
+    lines = [f"**{details['verdict']}**", *(f"- {reason}" for reason in details["reasons"])]
+    if is_by_declared_rules(workspace, snapshot):
+        lines.append(f"\nMade with the declared rules: {_told(rules_now(workspace))}.")
+    else:
+        lines += ["", *_other_rules(workspace, details, evidence)]
+    if details["golden_set"] is None:
+        lines.append(
+            "\nAnswers are **unproven**: no golden set is declared. Write questions with the "
+            "documents and quotes that answer them (JSON Lines), and name the file in "
+            "`gate.golden_set`; README.md shows a line of it."
+        )
+    return "\n".join(lines)
+
+
+def stale_quotes(workspace: Workspace, evidence: Evidence) -> list[Mapping[str, Any]]:
+    """Questions some of whose quotes the documents no longer hold, or hold with other numbers."""
+    stale = {
+        row.question_id: f"{row.candidate.unresolved_references} of {row.candidate.references}"
+        for row in evidence.rows
+        if row.candidate.unresolved_references
+    }
+    golden = load_golden_set(workspace) if stale else None
+    if golden is None or golden.digest != evidence.golden_digest:  # the words are others by now
+        return [{"question": q, "stale": n, "quotes": ""} for q, n in stale.items()]
+    return [
+        {
+            "question": q.id,
+            "stale": stale[q.id],
+            "quotes": "; ".join(f"{r.document}: {r.quote}" for r in q.references),
+        }
+        for q in golden.answerable
+        if q.id in stale
+    ]
+
+
+def _other_rules(
+    workspace: Workspace, details: Mapping[str, Any], evidence: Evidence | None
+) -> list[str]:
+    made = details.get("rules")
+    return [
+        f"Made with the **rules of its time**: {_told(made) if made else 'not recorded'}. "
+        "It is live, and is not judged again.",
+        f"The declaration has other rules now, for the next revision: "
+        f"{_told(rules_now(workspace))}. {_under_them(workspace, evidence)}",
+    ]
+
+
+def _under_them(workspace: Workspace, evidence: Evidence | None) -> str:
+    if evidence is None:
+        return "Its evidence is gone, so nobody can say what they would answer."
+    verdict = _judged(workspace, evidence)
+    reasons = "; ".join(f"{r.code}: {r.message}" for r in verdict.reasons)
+    return (
+        f"Under them the same evidence is **{verdict.status}**{': ' if reasons else ''}{reasons}."
+    )
+
+
+def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
+    return decide(
+        evidence,
+        gate_policy(workspace),
+        expect_revision=evidence.revision,
+        expect_baseline=evidence.baseline,
+        expect_golden_digest=evidence.golden_digest,
+    )
+
+
+def _told(rules: Mapping[str, Any]) -> str:
+    floors = rules.get("floors") or {}
+    others = {name: value for name, value in rules.items() if name != "floors"}
+    told = [f"{metric} ≥ {floor:g}" for metric, floor in sorted(floors.items())] or ["no floors"]
+    told += [f"`{name}` {value:g}" for name, value in sorted(others.items())]
+    return ", ".join(told)
