@@ -77,6 +77,7 @@ class Lease(AbstractContextManager["Lease"]):
         self._thread: threading.Thread | None = None
         self._record: LeaseRecord | None = None  # ours, while we hold it
         self._version = ""
+        self._in_doubt = False  # a heartbeat may have landed without an answer
 
     @property
     def token(self) -> int:
@@ -121,7 +122,7 @@ class Lease(AbstractContextManager["Lease"]):
         """
         with self._guard:
             soon = self._clock.now() + timedelta(seconds=self._options.ttl_seconds / 2)
-            if self._record is None or self._record.expires_at < soon:
+            if self._in_doubt or self._record is None or self._record.expires_at < soon:
                 self.renew()
 
     def renew(self) -> None:
@@ -130,10 +131,12 @@ class Lease(AbstractContextManager["Lease"]):
             mine = self._record
             if mine is None:
                 raise self._lost("it is not held")
+            self._in_doubt = True  # until the answer is here
             try:
                 self._write(self._renewed(mine), if_version=self._version)
             except ConflictError:
                 self._adopt_or_lose(mine)
+            self._in_doubt = False
 
     def _try_once(self) -> LeaseRecord | None:
         """Take the lease; or who holds it."""
