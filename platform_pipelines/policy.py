@@ -30,6 +30,7 @@ STAGE_SHARE = 0.5
 TIMEOUT_TAG = "platform/timeout_seconds"
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 ATTEMPT_TAG = "platform/attempt"
+REQUEST_TAG = "platform/request"
 
 # How often the sensor asks for a refresh of one state of the source, and how long it waits after
 # the first failure; twice as long after each further one: 5, 10, 20, 40 minutes.

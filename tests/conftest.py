@@ -11,7 +11,7 @@ from platform_pipelines.gateways.e5.provisioning import provision
 from platform_pipelines.gateways.milvus.local_files import LocalFiles
 from platform_pipelines.gateways.milvus.local_server import LocalMilvus
 from platform_pipelines.settings import Settings
-from tests.knowledge import Knowledge, new_knowledge
+from tests.knowledge import Knowledge, new_knowledge, settings_under
 from tests.servers.milvus_server import wait_until
 
 
@@ -45,30 +45,14 @@ def e5_model_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(tmp_path: Path, lite_uri: str) -> Settings:
     """A home and a store of this test's own, on the shared Milvus Lite."""
-    home = tmp_path / "home"
-    return Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        actor="tester",
-        workers=2,
-        lease_wait_seconds=30,
-    )
+    return settings_under(tmp_path / "home", lite_uri, workers=2, lease_wait_seconds=30)
 
 
 @pytest.fixture
 def embedded_settings(tmp_path: Path) -> Iterator[Settings]:
     """The default of a laptop: its own Milvus Lite under the home, ended after the test."""
     home = tmp_path / "embedded"
-    yield Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        actor="tester",
-        workers=2,
-        lease_wait_seconds=30,
-    )
+    yield settings_under(home, None, workers=2, lease_wait_seconds=30)
     stop_local_milvus(home / "milvus")
 
 

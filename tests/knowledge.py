@@ -202,6 +202,18 @@ def new_knowledge(
     return made
 
 
+def settings_under(home: Path, milvus_uri: str | None, **other: Any) -> Settings:
+    """Everything under one folder; a Milvus Lite of its own without a URI."""
+    return Settings(
+        home=home,
+        store_url=(home / "store").as_uri(),
+        model_dir=home / "models",
+        milvus_uri=milvus_uri,
+        actor="tester",
+        **other,
+    )
+
+
 def changed_stages(outcomes: Mapping[str, StageOutcome]) -> list[str]:
     """The stages that did something."""
     return [stage for stage, outcome in outcomes.items() if outcome.is_changed]

@@ -9,9 +9,15 @@ from typing import Any
 import pytest
 
 from platform_pipelines import cli
-from platform_pipelines.settings import Settings
 from tests.declared import use_settings
-from tests.knowledge import Knowledge, copied, golden_lines, guide, new_knowledge
+from tests.knowledge import (
+    Knowledge,
+    copied,
+    golden_lines,
+    guide,
+    new_knowledge,
+    settings_under,
+)
 
 Program = Callable[..., tuple[int, str, str]]
 GUIDES = range(12)
@@ -21,14 +27,7 @@ GUIDES = range(12)
 def released_once(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
     """Twelve guides, released twice; `ask` is calibrated on a golden set."""
     folder = tmp_path_factory.mktemp("cli")
-    home = folder / "home"
-    settings = Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        actor="tester",
-    )
+    settings = settings_under(folder / "home", lite_uri)
     (folder / "kb").mkdir()
     golden = golden_lines(GUIDES, unanswerable=12)
     (folder / "kb" / "golden.jsonl").write_text(golden, encoding="utf-8")

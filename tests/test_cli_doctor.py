@@ -1,9 +1,7 @@
 """`doctor`: what it says of a machine that is well, and of each part that is not."""
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from platform_pipelines.gateways.e5.model_files import version_folder
 from platform_pipelines.settings import S3Settings, Secret, Settings
 from platform_pipelines.stages import connect
 from tests.declared import use_settings
+from tests.disks import remount, small_disk
 from tests.knowledge import Knowledge, new_knowledge
 from tests.servers.embedding_server import EmbeddingServer
 from tests.servers.s3_server import REGION
@@ -46,24 +45,6 @@ def doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
 def unwell(findings: Findings) -> dict[str, str]:
     """Health by part, of the parts that are not well."""
     return {part: one["health"] for part, one in findings.items() if one["health"] != "ok"}
-
-
-@contextmanager
-def disk(folder: Path, options: str) -> Iterator[Path]:
-    """A small disk, then mounted anew with these options, where this user may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount program")
-    if done.returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
-        subprocess.run(["mount", "-o", f"remount,{options}", str(folder)], check=True)
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 def test_a_machine_that_is_well_and_has_nothing_yet(doctor: Doctor, settings: Settings) -> None:
@@ -146,7 +127,8 @@ class TestStore:
         self, doctor: Doctor, settings: Settings, tmp_path: Path
     ) -> None:
         """Known now, and not after an hour of embedding."""
-        with disk(tmp_path / "disk", "ro") as folder:
+        with small_disk(tmp_path / "disk", kilobytes=1024) as folder:
+            remount(folder, "ro")
             url = (folder / "store").as_uri()
             code, findings = doctor(replace(settings, store_url=url))
         assert code == cli.EXIT_BROKEN
@@ -170,7 +152,7 @@ class TestDisk:
         self, doctor: Doctor, settings: Settings, tmp_path: Path, place: str
     ) -> None:
         """A warning, with where, and which variable moves it to another disk."""
-        with disk(tmp_path / "disk", "rw") as folder:
+        with small_disk(tmp_path / "disk", kilobytes=1024) as folder:
             moved = {
                 "home": replace(settings, home=folder / "home"),
                 "store": replace(settings, store_url=(folder / "store").as_uri()),

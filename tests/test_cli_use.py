@@ -20,7 +20,7 @@ from platform_pipelines import cli
 from platform_pipelines.settings import Settings
 from tests.declared import use_settings
 from tests.end_to_end.holding import HeldRefresh
-from tests.knowledge import Knowledge, guide, new_knowledge
+from tests.knowledge import Knowledge, guide, new_knowledge, settings_under
 
 SECONDS = 60
 # A shell that starts a job in the background has it ignore Ctrl-C: undone, as in a terminal.
@@ -40,14 +40,7 @@ HIT = {
 def guides(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
     """Ten guides, released."""
     folder = tmp_path_factory.mktemp("use")
-    home = folder / "home"
-    settings = Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        actor="tester",
-    )
+    settings = settings_under(folder / "home", lite_uri)
     made = new_knowledge(folder / "kb", settings, guides=range(10), name="guides_in_use")
     made.refresh()
     return made

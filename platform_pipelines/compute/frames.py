@@ -51,11 +51,6 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    @property
-    def incomplete(self) -> bool:
-        """True while part of a frame is waiting for the rest."""
-        return bool(self._buffer)
-
     def feed(self, data: bytes) -> Iterator[dict[str, Any]]:
         """The messages that `data` completes. Raises IntegrityError for what is not a frame."""
         self._buffer += data

@@ -59,16 +59,6 @@ class Calibration:
     unsupported_answers: int  # answerable, answered from a context that lacks the answer
     folds: int
 
-    @property
-    def false_answer_rate(self) -> float:
-        """Share of unanswerable questions that got an answer, out of fold."""
-        return self.false_answers / self.unanswerable
-
-    @property
-    def false_refusal_rate(self) -> float:
-        """Share of questions with a retrieved answer that were refused, out of fold."""
-        return self.false_refusals / self.supported
-
     def probability(self, features: Sequence[float]) -> float:
         """Probability that the corpus answers the question. Not finite in, not finite out.
 

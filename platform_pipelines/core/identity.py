@@ -6,7 +6,7 @@ digest are the same thing; nothing is named by a time, a path or a counter.
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 DIGEST_CHARACTERS = 32
@@ -45,16 +45,6 @@ def digest_parts(*parts: str) -> str:
     hasher = hashlib.sha256()
     for part in parts:
         data = part.encode("utf-8", "surrogatepass")
-        hasher.update(len(data).to_bytes(8, "big"))
-        hasher.update(data)
-    return hasher.hexdigest()[:DIGEST_CHARACTERS]
-
-
-def digest_lines(lines: Iterable[str]) -> str:
-    """Digest of many strings, in the order given (sort them first for a set)."""
-    hasher = hashlib.sha256()
-    for line in lines:
-        data = line.encode("utf-8", "surrogatepass")
         hasher.update(len(data).to_bytes(8, "big"))
         hasher.update(data)
     return hasher.hexdigest()[:DIGEST_CHARACTERS]

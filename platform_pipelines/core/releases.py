@@ -104,9 +104,8 @@ def current(entries: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
     return entries[-1] if entries else None
 
 
-def drift(entries: Sequence[ReleaseEntry], aliased: str | None) -> str | None:
+def drift(live: ReleaseEntry | None, aliased: str | None) -> str | None:
     """The collection to point the alias to; None when it is right, or nothing is live."""
-    live = current(entries)
     return None if live is None or live.collection == aliased else live.collection
 
 

@@ -2,6 +2,7 @@
 
 import os
 import socket
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -41,11 +42,10 @@ class LocalProcesses:
         if process.host != _host():
             return False
         try:
-            os.kill(process.pid, 0)
+            with suppress(PermissionError):  # it lives, as somebody else
+                os.kill(process.pid, 0)
         except ProcessLookupError:
             return True
-        except PermissionError:
-            pass  # it lives, as somebody else
         started = _started(process.pid)
         return bool(process.started and started) and started != process.started
 

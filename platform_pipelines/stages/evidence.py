@@ -36,6 +36,7 @@ from platform_pipelines.stages.revisions import read_revision
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "evidence"
+_NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
 EVALUATION_VERSION = "3"  # raise it when equal input would give other numbers
 
 
@@ -91,13 +92,16 @@ def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: s
         settings=_judged(workspace, asked),
         shards=(),
         counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
-        details={**_details(evidence, verdict), "asked": asked, "rules": _rules(workspace)},
+        details={**_details(evidence, verdict), "asked": asked, "rules": declared_rules(workspace)},
     )
 
 
-def _rules(workspace: Workspace) -> dict[str, Any]:
-    """The gate's rules, for the page: what is live keeps its verdict when they change."""
-    return workspace.spec.gate.model_dump(mode="json", exclude={"golden_set", "k"})
+def declared_rules(workspace: Workspace) -> dict[str, Any]:
+    """The gate's rules, by their names in the declaration.
+
+    Kept with each verdict: what is live is not judged again when they change.
+    """
+    return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
 
 
 def evidence_key(digest: str) -> str:

@@ -1,6 +1,6 @@
 """The pointer that readers follow: the alias is the projection of the release log."""
 
-from platform_pipelines.core.releases import ReleaseEntry
+from platform_pipelines.core.releases import ReleaseEntry, drift
 from platform_pipelines.core.revision import alias_name, collection_prefix
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages import connect
@@ -24,7 +24,7 @@ def repair_alias(workspace: Workspace, store: VectorStore) -> None:
     """Finish what a run that was killed between the log and the alias left undone."""
     log = connect.release_log(workspace.store, workspace.name)
     live = log.head()
-    if live is None or store.alias(alias_name(workspace.name)) == live.collection:
+    if drift(live, store.alias(alias_name(workspace.name))) is None:
         return
     with workspace.lease(POINTER):
         live = log.head()

@@ -1,6 +1,5 @@
 """What every stage of a knowledge base works with: declaration, store, time and progress."""
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -157,11 +156,3 @@ def open_workspace(
         progress=progress,
         deadline=Deadline(clock, ends_at),
     )
-
-
-def read_json(store: ObjectStore, key: str) -> object:
-    """A JSON object of the store, or None when there is none."""
-    if not store.exists(key):
-        return None
-    data, _ = store.get(key)
-    return json.loads(data)

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from platform_pipelines.components.knowledge_base import checks, pages
-from platform_pipelines.components.knowledge_base.verdicts import is_by_declared_rules, rules_now
+from platform_pipelines.components.knowledge_base.verdicts import is_by_declared_rules
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.evidence import declared_rules
 from platform_pipelines.stages.outcome import StageOutcome
-from tests.knowledge import Knowledge, golden_lines, guide, new_knowledge
+from tests.knowledge import Knowledge, golden_lines, guide, new_knowledge, settings_under
 
 GUIDES = range(10)
 GATE: dict[str, Any] = {"golden_set": "golden.jsonl", "floors": {"hit_at_k": 0.25}}
@@ -22,14 +23,7 @@ STRICTER: dict[str, Any] = {**GATE, "floors": {"mrr": 0.999}, "minimum_questions
 def released(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
     """Ten guides, released under a low floor; tests must not release again."""
     folder = tmp_path_factory.mktemp("evidence_page")
-    home = folder / "home"
-    settings = Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        actor="tester",
-    )
+    settings = settings_under(folder / "home", lite_uri)
     kb = folder / "kb"
     kb.mkdir()
     (kb / "golden.jsonl").write_text(golden_lines(GUIDES), encoding="utf-8")
@@ -66,7 +60,7 @@ def test_a_verdict_of_old_rules_is_not_claimed_for_new_ones(released: Knowledge)
     stricter = released.declared(gate=STRICTER)
     outcome = stricter.run("evidence")
     assert not outcome.is_changed
-    old = {**rules_now(released.workspace()), "floors": {"hit_at_k": 0.25}}
+    old = {**declared_rules(released.workspace()), "floors": {"hit_at_k": 0.25}}
     recorded = replace(outcome.snapshot, details={**outcome.snapshot.details, "rules": old})
     for snapshot in (outcome.snapshot, recorded):
         assert not is_by_declared_rules(stricter.workspace(), snapshot)

@@ -7,12 +7,11 @@ from typing import Any
 
 import dagster as dg
 import pytest
-from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 
 from platform_pipelines.components.knowledge_base.automation import build_refresh_job
 from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
 from platform_pipelines.errors import SourceNotFoundError
-from platform_pipelines.policy import REFRESH_ATTEMPTS, job_tags, retry_seconds
+from platform_pipelines.policy import REFRESH_ATTEMPTS, REQUEST_TAG, job_tags, retry_seconds
 from platform_pipelines.settings import Settings
 from tests.declared import definitions_of, use_settings
 from tests.fakes import FakeClock
@@ -79,7 +78,7 @@ class Watched:
         """A run of the job, as the daemon or a person launches it, in this state."""
         name, tags = self.knowledge.name, job_tags(self.knowledge.spec)
         if by_sensor:
-            tags = {**tags, SENSOR_NAME_TAG: f"{name}_watch", RUN_KEY_TAG: str(self.cursor)}
+            tags = {**tags, REQUEST_TAG: str(self.cursor)}
         run = dg.DagsterRun(job_name=f"{name}_refresh", tags=tags, status=status)
         self.instance.add_run(run)
         if status is dg.DagsterRunStatus.FAILURE:

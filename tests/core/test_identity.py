@@ -18,7 +18,6 @@ from platform_pipelines.core.identity import (
     canonical_json,
     digest_bytes,
     digest_json,
-    digest_lines,
     digest_parts,
     digest_text,
     shard_of,
@@ -67,7 +66,7 @@ def test_digests_are_what_they_were() -> None:
 def test_every_digest_has_one_shape(data: bytes, text: str, value: Json, parts: list[str]) -> None:
     """Digests are parts of file names and collection names: 32 lower-case hex characters."""
     digests = [digest_bytes(data), digest_text(text), digest_json(value), digest_parts(*parts)]
-    assert all(is_digest(digest) for digest in [*digests, digest_lines(parts)])
+    assert all(is_digest(digest) for digest in digests)
 
 
 @given(value=VALUES)
@@ -118,12 +117,6 @@ def test_moving_a_border_or_adding_an_empty_part_changes_the_digest(
     cut = cuts.draw(st.integers(0, len(parts[at])))
     split = [*parts[:at], parts[at][:cut], parts[at][cut:], *parts[at + 1 :]]
     assert digest_parts(*split) != digest_parts(*parts)
-
-
-@given(parts=PARTS)
-def test_lines_are_parts_from_any_iterable(parts: list[str]) -> None:
-    """A corpus of lines need not fit in memory."""
-    assert digest_lines(line for line in parts) == digest_parts(*parts)
 
 
 @given(first=ANY_TEXT, second=ANY_TEXT)

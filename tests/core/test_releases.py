@@ -66,7 +66,7 @@ def live(log: list[ReleaseEntry]) -> str:
 
 def test_nothing_is_live_before_the_first_release() -> None:
     assert current([]) is None
-    assert drift([], None) is None
+    assert drift(None, None) is None
 
 
 def test_a_release_says_what_it_replaced_and_on_which_evidence() -> None:
@@ -101,9 +101,9 @@ def test_a_release_without_evidence_is_refused() -> None:
 def test_drift_names_the_collection_until_the_alias_is_right() -> None:
     """Killed between the append and the alias: the next run must notice."""
     log = log_of("r1", "r2")
-    assert drift(log, "c_r1") == "c_r2"
-    assert drift(log, None) == "c_r2"
-    assert drift(log, "c_r2") is None
+    assert drift(current(log), "c_r1") == "c_r2"
+    assert drift(current(log), None) == "c_r2"
+    assert drift(current(log), "c_r2") is None
 
 
 def test_rolling_back_twice_goes_further_back() -> None:

@@ -1,16 +1,14 @@
 """A refresh in a process of its own that is held before one of its writes to the vector store."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self, cast
 
-from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
-from tests.end_to_end.killing import FORKS, SECONDS, Ending
+from tests.end_to_end.killing import FORKS, SECONDS, Ending, ending_of, refresh_and_report
 from tests.knowledge import Knowledge
 
 WRITES = ("create", "insert", "seal", "point_alias")
@@ -42,19 +40,12 @@ class HeldRefresh:
         return self._process.is_alive()
 
     def ending(self) -> Ending:
-        assert self._process.exitcode == 0
-        self._process.close()
-        return Ending(**json.loads(self._report.read_text(encoding="utf-8")))
+        return ending_of(self._process, self._report)
 
 
 def _refresh(knowledge: Knowledge, before: str, held: Any, go: Any, report: Path) -> None:
     setattr(connect, "vectors_of", _held_vectors(before, held, go))  # noqa: B010 - its own process
-    ending = {"error": "", "message": ""}
-    try:
-        knowledge.refresh()
-    except PlatformError as error:
-        ending = {"error": type(error).__name__, "message": str(error)}
-    report.write_text(json.dumps(ending), encoding="utf-8")
+    refresh_and_report(knowledge, report)
 
 
 class _Holding:

@@ -180,7 +180,7 @@ class Refresh:
 
     def __init__(self, knowledge: Knowledge, folder: Path, label: str) -> None:
         self._report = folder / f"{label}.json"
-        self._process = FORKS.Process(target=_refresh, args=(knowledge, self._report))
+        self._process = FORKS.Process(target=refresh_and_report, args=(knowledge, self._report))
         self._process.start()
 
     def is_running(self) -> bool:
@@ -188,13 +188,19 @@ class Refresh:
 
     def ending(self) -> Ending:
         """Wait for it."""
-        self._process.join(SECONDS)
-        assert self._process.exitcode == 0
-        self._process.close()
-        return Ending(**json.loads(self._report.read_text(encoding="utf-8")))
+        return ending_of(self._process, self._report)
 
 
-def _refresh(knowledge: Knowledge, report: Path) -> None:
+def ending_of(process: Any, report: Path) -> Ending:
+    """Wait for a process that runs `refresh_and_report`."""
+    process.join(SECONDS)
+    assert process.exitcode == 0
+    process.close()
+    return Ending(**json.loads(report.read_text(encoding="utf-8")))
+
+
+def refresh_and_report(knowledge: Knowledge, report: Path) -> None:
+    """All stages; how they ended is written to a file."""
     ending = {"error": "", "message": ""}
     try:
         knowledge.refresh()

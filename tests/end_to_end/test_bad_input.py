@@ -4,7 +4,6 @@ import json
 import math
 import os
 import shutil
-import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from platform_pipelines.errors import (
 from platform_pipelines.settings import S3Settings, Secret
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.workspace import STAGES, head_key
+from tests.disks import remount, small_disk
 from tests.knowledge import Knowledge, changed_stages
 from tests.servers.embedding_server import EmbeddingServer, Fault
 from tests.servers.s3_server import REGION, s3_server
@@ -339,7 +339,7 @@ class TestStore:
 
     def test_a_full_disk(self, knowledge: Knowledge, tmp_path: Path) -> None:
         """A stage ends with StorageFullError; with room again the next run goes on."""
-        with tiny_disk(tmp_path / "tiny", kilobytes=64) as folder:
+        with small_disk(tmp_path / "tiny", kilobytes=64) as folder:
             for number in range(40):
                 text = f"# Big {number}\n\n" + "\n\n".join(
                     f"paragraph {n} {os.urandom(40).hex()}" for n in range(60)
@@ -348,27 +348,10 @@ class TestStore:
             full = knowledge.on(store_url=(folder / "store").as_uri())
             with pytest.raises(StorageFullError):
                 full.refresh(end="vectors")
-            subprocess.run(["mount", "-o", "remount,size=64m", str(folder)], check=True)
+            remount(folder, "size=64m")
             outcomes = full.refresh(end="vectors")
             assert outcomes["documents"].snapshot.counts["parsed"] == 46
             assert outcomes["vectors"].snapshot.rows == outcomes["chunks"].snapshot.rows
-
-
-@contextmanager
-def tiny_disk(folder: Path, *, kilobytes: int) -> Iterator[Path]:
-    """A disk that is soon full, where this user may mount one."""
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={kilobytes}k", "tmpfs", str(folder)]
-    try:
-        done = subprocess.run(mount, capture_output=True, check=False)
-    except FileNotFoundError:
-        pytest.skip("no mount program")
-    if done.returncode != 0:
-        pytest.skip("mounting needs root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", str(folder)], check=True)
 
 
 @pytest.mark.model

@@ -28,6 +28,7 @@ from tests.knowledge import (
     golden_lines,
     guide,
     new_knowledge,
+    settings_under,
     write_guides,
 )
 
@@ -39,13 +40,7 @@ GATE = {"golden_set": "golden.jsonl", "floors": {"hit_at_k": 0.8, "mrr": 0.5}}
 @pytest.fixture(scope="module")
 def module_settings(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Settings:
     home = tmp_path_factory.mktemp("gate") / "home"
-    return Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        lease_wait_seconds=30,
-    )
+    return settings_under(home, lite_uri, lease_wait_seconds=30)
 
 
 @pytest.fixture(scope="module")

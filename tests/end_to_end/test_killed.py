@@ -12,11 +12,18 @@ import pytest
 from platform_pipelines.core.revision import alias_name
 from platform_pipelines.errors import TransientError, UnavailableError
 from platform_pipelines.gateways.vector_store import CollectionSpec
-from platform_pipelines.settings import Settings
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.workspace import STAGES
 from tests.end_to_end.killing import AFTER, HALFWAY, Fuse, fused, fused_vectors, killed_at
-from tests.knowledge import RUN, Knowledge, changed_stages, copied, guide, new_knowledge
+from tests.knowledge import (
+    RUN,
+    Knowledge,
+    changed_stages,
+    copied,
+    guide,
+    new_knowledge,
+    settings_under,
+)
 
 pytestmark = pytest.mark.end_to_end
 QUESTIONS = ("quota of pool number 3", "구역4 장애 보고서", "Zanzibar council", "pool number 50")
@@ -49,14 +56,7 @@ def results(knowledge: Knowledge) -> list[list[tuple[str, float]]]:
 def prepared(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Prepared:
     folder = tmp_path_factory.mktemp("killed")
     home = folder / "first" / "home"
-    settings = Settings(
-        home=home,
-        store_url=(home / "store").as_uri(),
-        model_dir=home / "models",
-        milvus_uri=lite_uri,
-        workers=1,
-        lease_wait_seconds=5,
-    )
+    settings = settings_under(home, lite_uri, workers=1, lease_wait_seconds=5)
     knowledge = new_knowledge(folder / "first" / "kb", settings)
     knowledge.refresh()
     live = knowledge.log()[-1].collection

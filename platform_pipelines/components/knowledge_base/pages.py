@@ -8,6 +8,7 @@ import dagster as dg
 from platform_pipelines.components.knowledge_base import plots
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
 from platform_pipelines.core.evidence import Evidence
+from platform_pipelines.core.statistics import wilson_interval
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.evidence import read_evidence
 from platform_pipelines.stages.outcome import StageOutcome
@@ -164,15 +165,24 @@ def _calibration(evidence: Evidence) -> Page:
     if found is None:
         return {"i_do_not_know": evidence.calibration_reason}
     rows = [
-        {"error": "false answers", "count": found.false_answers, "of": found.unanswerable},
-        {"error": "false refusals", "count": found.false_refusals, "of": found.supported},
-        {
-            "error": "answered without the answer in the context",
-            "count": found.unsupported_answers,
-            "of": found.answerable - found.supported,
-        },
+        _error_rate("false answers", found.false_answers, found.unanswerable),
+        _error_rate("false refusals", found.false_refusals, found.supported),
+        _error_rate(
+            "answered without the answer in the context",
+            found.unsupported_answers,
+            found.answerable - found.supported,
+        ),
     ]
-    return {"i_do_not_know": _table(rows, ["error", "count", "of"])}
+    return {"i_do_not_know": _table(rows, ["error", "count", "of", "rate", "95 %"])}
+
+
+def _error_rate(error: str, count: int, of: int) -> Mapping[str, Any]:
+    """A row: 0 of 8 may well be 30 %, and the interval says so."""
+    row: dict[str, Any] = {"error": error, "count": count, "of": of, "rate": "", "95 %": ""}
+    if of:
+        found = wilson_interval(count, of)
+        row |= {"rate": f"{found.estimate:.0%}", "95 %": f"{found.low:.0%} to {found.high:.0%}"}
+    return row
 
 
 _SHORT_METRICS = {

@@ -5,17 +5,9 @@ from typing import Any
 
 from platform_pipelines.core.evidence import Evidence
 from platform_pipelines.core.gate import Verdict, decide
-from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.snapshot import Snapshot
-from platform_pipelines.stages.evidence import gate_policy, load_golden_set
+from platform_pipelines.stages.evidence import declared_rules, gate_policy, load_golden_set
 from platform_pipelines.stages.workspace import Workspace
-
-_NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
-
-
-def rules_now(workspace: Workspace) -> dict[str, Any]:
-    """The declared rules of the gate, by their names in the declaration."""
-    return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
 
 
 def is_by_declared_rules(workspace: Workspace, snapshot: Snapshot) -> bool:
@@ -23,11 +15,7 @@ def is_by_declared_rules(workspace: Workspace, snapshot: Snapshot) -> bool:
 
     What is live is not judged again when its rules change: it was released under the old ones.
     """
-    made = snapshot.details.get("rules")
-    if made is not None:
-        return made == rules_now(workspace)
-    asked = snapshot.details.get("asked", "")
-    return snapshot.settings == digest_parts(asked, workspace.spec.gate.model_dump_json())
+    return bool(snapshot.details["rules"] == declared_rules(workspace))
 
 
 def verdict_text(workspace: Workspace, snapshot: Snapshot, evidence: Evidence | None) -> str:
@@ -35,7 +23,7 @@ def verdict_text(workspace: Workspace, snapshot: Snapshot, evidence: Evidence | 
     details = snapshot.details
     lines = [f"**{details['verdict']}**", *(f"- {reason}" for reason in details["reasons"])]
     if is_by_declared_rules(workspace, snapshot):
-        lines.append(f"\nMade with the declared rules: {_told(rules_now(workspace))}.")
+        lines.append(f"\nMade with the declared rules: {_told(declared_rules(workspace))}.")
     else:
         lines += ["", *_other_rules(workspace, details, evidence)]
     if details["golden_set"] is None:
@@ -71,12 +59,11 @@ def stale_quotes(workspace: Workspace, evidence: Evidence) -> list[Mapping[str, 
 def _other_rules(
     workspace: Workspace, details: Mapping[str, Any], evidence: Evidence | None
 ) -> list[str]:
-    made = details.get("rules")
     return [
-        f"Made with the **rules of its time**: {_told(made) if made else 'not recorded'}. "
+        f"Made with the **rules of its time**: {_told(details['rules'])}. "
         "It is live, and is not judged again.",
         f"The declaration has other rules now, for the next revision: "
-        f"{_told(rules_now(workspace))}. {_under_them(workspace, evidence)}",
+        f"{_told(declared_rules(workspace))}. {_under_them(workspace, evidence)}",
     ]
 
 

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
-from dagster._core.storage.dagster_run import FINISHED_STATUSES
-from dagster._core.storage.tags import RUN_KEY_TAG, SENSOR_NAME_TAG
 
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.policy import ATTEMPT_TAG, REFRESH_ATTEMPTS, job_tags, retry_seconds
+from platform_pipelines.policy import (
+    ATTEMPT_TAG,
+    REFRESH_ATTEMPTS,
+    REQUEST_TAG,
+    job_tags,
+    retry_seconds,
+)
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.documents import source_fingerprint
 from platform_pipelines.stages.workspace import open_workspace
@@ -86,7 +90,7 @@ def build_sensor(
 
 
 def _ask(spec: KnowledgeBaseSpec, request: Request) -> dg.SensorResult:
-    tags = {**job_tags(spec), ATTEMPT_TAG: str(request.attempt)}
+    tags = {**job_tags(spec), REQUEST_TAG: str(request), ATTEMPT_TAG: str(request.attempt)}
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=str(request), tags=tags)], cursor=str(request)
     )
@@ -132,12 +136,11 @@ def _failure(
     )  # newest first
     for record in runs:
         run = record.dagster_run
-        if run.status not in FINISHED_STATUSES:
+        if not run.is_finished:
             return f"; run {run.run_id} goes on"
         if run.status is dg.DagsterRunStatus.SUCCESS:
             return ""
-        asked = run.tags.get(SENSOR_NAME_TAG) == f"{spec.name}_watch"
-        if asked and run.tags.get(RUN_KEY_TAG) == str(last):
+        if run.tags.get(REQUEST_TAG) == str(last):
             if run.status is dg.DagsterRunStatus.CANCELED:
                 return f"; somebody ended run {run.run_id}: a canceled refresh is not asked again"
             return record

@@ -41,10 +41,10 @@ def provision(model_dir: Path, *, progress: Progress, source: Path | None = None
         ModelFileError: the weights are not the pinned ones, or the folder cannot be written.
         StorageFullError: the disk has no room for them.
     """
-    try:
+    with contextlib.suppress(
+        ModelFileError
+    ):  # missing, damaged or of another version: made under the lock
         return model_files.load_model_files(model_dir)
-    except ModelFileError:
-        pass  # missing, damaged or of another version: made below, under the lock
     with storage_errors(model_dir):
         model_dir.mkdir(parents=True, exist_ok=True)
         with _locked(model_dir / _LOCK, progress):

@@ -2,7 +2,6 @@
 
 import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import (
@@ -13,7 +12,6 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.gateways.milvus.connection import Connection, Deadline
 from platform_pipelines.gateways.milvus.library import pymilvus
-from platform_pipelines.gateways.milvus.local_server import LocalMilvus
 from platform_pipelines.gateways.milvus.probe import probe, product_of
 from platform_pipelines.gateways.milvus.schema import (
     KEY_FIELD,
@@ -42,8 +40,8 @@ VECTOR_PAGE_ROWS = 500
 class MilvusStore:
     """`VectorStore` on one Milvus. Connects at the first call; safe to share between threads.
 
-    `uri` may be a function that starts what it names (`local_store`). `gpu` lets the probe try GPU
-    indexes, which a CPU server may accept and never build.
+    `uri` may be a function that starts what it names (`LocalMilvus.uri`). `gpu` lets the probe try
+    GPU indexes, which a CPU server may accept and never build.
     """
 
     def __init__(
@@ -283,19 +281,6 @@ class MilvusStore:
 
     def _is_lite(self) -> bool:
         return self.server()[0] == LITE
-
-
-def local_store(
-    directory: Path, *, timeout_seconds: float, idle_seconds: float = 60.0
-) -> MilvusStore:
-    """The embedded default: Milvus Lite under `directory`, shared with every process that asks."""
-    local = LocalMilvus(directory, idle_seconds=idle_seconds)
-    return MilvusStore(
-        uri=local.uri,
-        token=None,
-        timeout_seconds=timeout_seconds,
-        on_close=local.close,
-    )
 
 
 def _missing_indexes(spec: CollectionSpec, present: set[str]) -> list[Any]:

@@ -5,7 +5,6 @@ import re
 from typing import Final
 
 from platform_pipelines.core.documents import Reason
-from platform_pipelines.core.text import clean_text
 from platform_pipelines.errors import DocumentError
 
 # The longer marks first: the UTF-32-LE mark starts with the UTF-16-LE one.
@@ -44,8 +43,8 @@ _WESTERN: Final = frozenset(
 _SAMPLE_BYTES: Final = 65_536
 
 
-def decode_text(data: bytes, *, hint: str | None = None, where: str = "") -> str:
-    """The text of a file: NFC, `\\n` line ends, no control characters.
+def find_encoding(data: bytes, *, hint: str | None = None, where: str = "") -> str:
+    """The codec under which `data` decodes strictly and reads as text.
 
     A byte order mark decides; then strict UTF-8; then UTF-16 without a mark; then `hint` (a charset
     that the document itself declares); then CP949 where the result reads as Korean; then
@@ -54,11 +53,6 @@ def decode_text(data: bytes, *, hint: str | None = None, where: str = "") -> str
     Raises:
         DocumentError: UNDECODABLE, no encoding fits.
     """
-    return clean_text(data.decode(find_encoding(data, hint=hint, where=where)))
-
-
-def find_encoding(data: bytes, *, hint: str | None = None, where: str = "") -> str:
-    """The codec under which `data` decodes strictly and reads as text; same rules and errors."""
     for mark, encoding in _MARKS:
         if data.startswith(mark) and _decodes(data, encoding):
             return encoding

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from platform_pipelines.gateways.milvus.store import MilvusStore, local_store
+from platform_pipelines.gateways.milvus.store import MilvusStore
+from tests.gateways.milvus.local import local_store
 from tests.gateways.milvus.rows import QUOTED_TENANTS, Sealed, fill, make_row, unit_vectors
 from tests.servers.milvus_server import milvus_server
 
@@ -18,7 +19,7 @@ def store(
     """Milvus Lite behind its local server, or a real Milvus."""
     if request.param == "lite":
         folder = tmp_path_factory.mktemp("milvus-lite")
-        opened = local_store(folder, timeout_seconds=30, idle_seconds=0.2)
+        opened = local_store(folder)
     else:
         opened = MilvusStore(uri=milvus_server(), token=None, timeout_seconds=60)
     yield opened
@@ -29,7 +30,7 @@ def store(
 def lite(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MilvusStore]:
     """Milvus Lite behind its local server."""
     folder = tmp_path_factory.mktemp("milvus-lite-only")
-    opened = local_store(folder, timeout_seconds=30, idle_seconds=0.2)
+    opened = local_store(folder)
     yield opened
     opened.close()
 

@@ -19,7 +19,7 @@ from platform_pipelines.gateways.milvus.local_files import (
     try_lock,
 )
 from platform_pipelines.gateways.milvus.local_server import LocalMilvus
-from platform_pipelines.gateways.milvus.store import local_store
+from tests.gateways.milvus.local import local_store
 from tests.gateways.milvus.rows import fill, make_row, unit_vectors
 from tests.servers.milvus_server import wait_until
 
@@ -96,7 +96,7 @@ def test_the_server_is_out_of_reach_of_the_terminals_signals(directory: Path) ->
 def test_a_killed_server_is_replaced_and_its_rows_are_there(directory: Path) -> None:
     """kill -9 between two calls: what was sealed is loaded again, what was inserted is replayed.
     The stale server.json names a port that may be anybody's by now."""
-    store = local_store(directory, timeout_seconds=30, idle_seconds=0.2)
+    store = local_store(directory)
     vectors = unit_vectors(4)
     rows = [make_row(number, vector) for number, vector in enumerate(vectors)]
     fill(store, "kept", rows[:3], keyword=True)
@@ -117,7 +117,7 @@ def test_a_killed_server_is_replaced_and_its_rows_are_there(directory: Path) -> 
 
 def test_a_server_told_to_stop_flushes_and_the_next_call_starts_another(directory: Path) -> None:
     """SIGTERM is what a machine that goes down sends."""
-    store = local_store(directory, timeout_seconds=30, idle_seconds=0.2)
+    store = local_store(directory)
     fill(store, "kept", [make_row(1, unit_vectors(1)[0])])
     os.kill(living(directory).pid, signal.SIGTERM)
     wait_until(lambda: gone(directory), seconds=20)

@@ -7,8 +7,9 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from platform_pipelines.core.documents import Reason
+from platform_pipelines.core.text import clean_text
 from platform_pipelines.errors import DocumentError
-from platform_pipelines.stages.parsing.encoding import decode_text, find_encoding, looks_binary
+from platform_pipelines.stages.parsing.encoding import find_encoding, looks_binary
 
 KOREAN = "지식베이스의 리비전은 게이트를 통과해야 릴리스된다. GPU 노드 3대를 비웁니다.\n"
 WORD_LIST = """
@@ -17,6 +18,11 @@ WORD_LIST = """
 """
 WORDS = st.sampled_from(WORD_LIST.split())
 SENTENCES = st.lists(WORDS, min_size=4, max_size=40).map(" ".join)
+
+
+def decode_text(data: bytes, *, hint: str | None = None, where: str = "") -> str:
+    """What a document of these bytes says."""
+    return clean_text(data.decode(find_encoding(data, hint=hint, where=where)))
 
 
 @given(SENTENCES, st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]))
