@@ -97,9 +97,13 @@ def test_help_and_no_arguments_tell_how_to_use_it() -> None:
     assert "--task FILE" in bare.stderr
 
 
-def test_a_worker_imports_nothing_heavy() -> None:
+@pytest.mark.parametrize("operation", ["", "documents.parse"])
+def test_a_worker_imports_nothing_heavy(operation: str) -> None:
     """Every worker pays for it: a start has to stay below a tenth of a second."""
-    probe = "import sys, platform_pipelines.worker; print(*sorted(sys.modules))"
+    probe = (
+        "import sys; from platform_pipelines import worker; "
+        f"{operation!r} and worker.resolve({operation!r}); print(*sorted(sys.modules))"
+    )
     path = os.pathsep.join(os.path.abspath(entry) for entry in sys.path)
     done = subprocess.run(
         [sys.executable, "-S", "-c", probe],
@@ -110,4 +114,5 @@ def test_a_worker_imports_nothing_heavy() -> None:
         env={"PYTHONPATH": path},
     )
     heavy = {"dagster", "numpy", "pydantic", "pyarrow", "yaml", "multiprocessing", "asyncio"}
-    assert heavy.isdisjoint(done.stdout.split())
+    unused = {"ssl", "http.client", "lxml", "platform_pipelines.stages.parsing.pdf"}
+    assert (heavy | unused).isdisjoint(done.stdout.split())

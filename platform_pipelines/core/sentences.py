@@ -36,6 +36,7 @@ _OFTEN_LAST = frozenset(
 )
 _LAST_WORD = re.compile(r"[A-Za-z][A-Za-z.]*\Z")
 _LAST_WORD_CHARACTERS = 16
+_LOOK_BACK = 64
 
 _WRAPPED_COLUMNS = 50  # a shorter line was ended by its writer, not by the page's width
 
@@ -57,6 +58,23 @@ def sentence_spans(text: str) -> list[tuple[int, int]]:
         else:
             spans.extend(_prose_spans(text, start, end))
     return spans
+
+
+def sentence_start(text: str, earliest: int) -> int:
+    """Where the first sentence from `earliest` on starts; 0 when none does.
+
+    Only the text from there on is split: a sentence that began more than a few words before
+    `earliest` is neither a number nor an abbreviation, so that its start does not matter.
+    """
+    for start, end, whole in _paragraphs(text):
+        if start >= earliest:
+            return start
+        if end <= earliest or whole:
+            continue
+        for first, _ in _prose_spans(text, max(start, earliest - _LOOK_BACK), end):
+            if first >= earliest:
+                return first
+    return 0
 
 
 def _paragraphs(text: str) -> list[tuple[int, int, bool]]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from platform_pipelines.core.documents import SourceObject
 from platform_pipelines.errors import ConflictError, SourceNotFoundError
-from platform_pipelines.gateways.concurrent_reads import read_many
+from platform_pipelines.gateways.concurrent_reads import read_many_files
 from platform_pipelines.gateways.local_files import settle, stat_or_none, typed_errors, version_of
 from platform_pipelines.gateways.local_staging import publish, remove, staged
 from platform_pipelines.gateways.local_walk import children, walk
@@ -65,7 +65,7 @@ class LocalObjectStore:
 
     def get_many(self, keys: Iterable[str]) -> Iterator[Fetched]:
         """See `ObjectStore.get_many`."""
-        return read_many(self.get, keys, concurrency=self._concurrency)
+        return read_many_files(self.get, keys, concurrency=self._concurrency)
 
     def open_reader(self, key: str) -> BinaryIO:
         """See `ObjectStore.open_reader`; a replaced file stays readable until it is closed."""

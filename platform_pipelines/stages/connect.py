@@ -11,19 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.identity import digest_parts
-from platform_pipelines.gateways.clock import Clock
-from platform_pipelines.gateways.embedder import Embedder, TokenCounter
-from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
-from platform_pipelines.gateways.language_model import HttpLanguageModel, LanguageModel
-from platform_pipelines.gateways.lease import Lease, LeaseOptions
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
-from platform_pipelines.gateways.release_log import ReleaseLog
-from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.settings import Secret, Settings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.declaration import EmbedSpec
+    from platform_pipelines.gateways.clock import Clock
+    from platform_pipelines.gateways.embedder import Embedder, TokenCounter
+    from platform_pipelines.gateways.language_model import LanguageModel
+    from platform_pipelines.gateways.lease import Lease
+    from platform_pipelines.gateways.release_log import ReleaseLog
+    from platform_pipelines.gateways.vector_store import VectorStore
+    from platform_pipelines.settings import Secret, Settings
 
 MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
@@ -36,27 +35,27 @@ LANGUAGE_MODEL_ATTEMPTS = 4
 Progress = Callable[[str], None]
 
 
-def open_source(settings: Settings, url: str) -> ObjectStore:
+def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
     return open_store(url, options=_options(settings))
 
 
-def open_knowledge_store(settings: Settings, name: str) -> ObjectStore:
+def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
     """Where a knowledge base keeps what it made."""
     return open_store(_knowledge_url(settings, name), options=_options(settings), create=True)
 
 
-def open_platform_store(settings: Settings) -> ObjectStore:
+def open_platform_store(settings: "Settings") -> ObjectStore:
     """The root under which all knowledge bases are."""
     return open_store(settings.store_url, options=_options(settings), create=True)
 
 
-def source_record(settings: Settings, url: str) -> Mapping[str, object]:
+def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
     """A source, for a worker."""
     return {"url": url, "create": False, "options": _options_record(settings)}
 
 
-def knowledge_record(settings: Settings, name: str) -> Mapping[str, object]:
+def knowledge_record(settings: "Settings", name: str) -> Mapping[str, object]:
     """A knowledge base's store, for a worker."""
     url = _knowledge_url(settings, name)
     return {"url": url, "create": True, "options": _options_record(settings)}
@@ -69,15 +68,19 @@ def open_from_record(record: str) -> ObjectStore:
     return open_store(values["url"], options=options, create=values["create"])
 
 
-def release_log(store: ObjectStore, name: str) -> ReleaseLog:
+def release_log(store: ObjectStore, name: str) -> "ReleaseLog":
     """The append-only log of a knowledge base."""
+    from platform_pipelines.gateways.release_log import ReleaseLog
+
     return ReleaseLog(store, name)
 
 
 def open_lease(
-    settings: Settings, store: ObjectStore, name: str, clock: Clock, progress: Progress
-) -> Lease:
+    settings: "Settings", store: ObjectStore, name: str, clock: "Clock", progress: Progress
+) -> "Lease":
     """The right to write to a knowledge base's store."""
+    from platform_pipelines.gateways.lease import Lease, LeaseOptions
+
     options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
     return Lease(
         store, name, holder=settings.actor, clock=clock, options=options, progress=progress
@@ -85,7 +88,7 @@ def open_lease(
 
 
 @contextmanager
-def vectors_of(settings: Settings) -> Iterator[VectorStore]:
+def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     """The vector store: the server of the settings, or the embedded one, started when needed."""
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
     from platform_pipelines.gateways.milvus.store import MilvusStore
@@ -105,13 +108,13 @@ def vectors_of(settings: Settings) -> Iterator[VectorStore]:
         store.close()
 
 
-def model_record(settings: Settings, embed: "EmbedSpec") -> Mapping[str, object]:
+def model_record(settings: "Settings", embed: "EmbedSpec") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
     key = _plain(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
-def open_embedder(settings: Settings, embed: "EmbedSpec", progress: Progress) -> Embedder:
+def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> "Embedder":
     """The declared embedder, its files made when they are not there yet.
 
     Raises:
@@ -123,7 +126,7 @@ def open_embedder(settings: Settings, embed: "EmbedSpec", progress: Progress) ->
     return embedder_from_record(record, embed)
 
 
-def ensure_model(settings: Settings, embed: "EmbedSpec", progress: Progress) -> None:
+def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.provisioning import provision
@@ -131,7 +134,7 @@ def ensure_model(settings: Settings, embed: "EmbedSpec", progress: Progress) -> 
         provision(settings.model_dir, progress=progress)
 
 
-def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> Embedder:
+def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
     """The declared embedder in a worker; its model files are there already."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
@@ -144,7 +147,7 @@ def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> Embed
     return _http_embedder(record, embed)
 
 
-def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> TokenCounter:
+def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "TokenCounter":
     """The declared embedder's token counter, without the model where that is possible."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
@@ -153,19 +156,22 @@ def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> TokenC
     return embedder_from_record(record, embed).token_counter()
 
 
-def embedder_identity(settings: Settings, embed: "EmbedSpec") -> str:
+def embedder_identity(settings: "Settings", embed: "EmbedSpec") -> str:
     """Digest of everything that decides the vectors; the model is not loaded for it."""
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
-def tokenizer_identity(settings: Settings, embed: "EmbedSpec") -> str:
+def tokenizer_identity(settings: "Settings", embed: "EmbedSpec") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
 
 
-def open_language_model(settings: Settings) -> LanguageModel | None:
+def open_language_model(settings: "Settings") -> "LanguageModel | None":
     """The configured language model, or None: answers are quoted then."""
+    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
+    from platform_pipelines.gateways.language_model import HttpLanguageModel
+
     configured = settings.language_model
     if configured is None:
         return None
@@ -179,7 +185,7 @@ def open_language_model(settings: Settings) -> LanguageModel | None:
     return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
 
 
-def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> Embedder:
+def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
     from platform_pipelines.gateways.http_embedder import HttpEmbedder
 
     assert embed.url is not None
@@ -202,15 +208,15 @@ def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> Embedder:
     )
 
 
-def _knowledge_url(settings: Settings, name: str) -> str:
+def _knowledge_url(settings: "Settings", name: str) -> str:
     return f"{settings.store_url.rstrip('/')}/knowledge/{name}"
 
 
-def _options(settings: Settings) -> StoreOptions:
+def _options(settings: "Settings") -> StoreOptions:
     return StoreOptions(**_options_record(settings))
 
 
-def _options_record(settings: Settings) -> dict[str, Any]:
+def _options_record(settings: "Settings") -> dict[str, Any]:
     s3 = settings.s3
     return {
         "endpoint": s3.endpoint,
@@ -222,5 +228,5 @@ def _options_record(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _plain(secret: Secret | None) -> str | None:
+def _plain(secret: "Secret | None") -> str | None:
     return secret.value if secret else None

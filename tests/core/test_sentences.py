@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_pipelines.core.sentences import sentence_spans, split_sentences
+from platform_pipelines.core.sentences import sentence_spans, sentence_start, split_sentences
 
 TEXTS = st.text(alphabet="가다요.한네 A b1,。!?…\n\t|'\"-:#()e.g", max_size=300)
 
@@ -108,3 +108,25 @@ def test_a_long_run_of_marks_costs_linear_time():
     """Dot leaders of a table of contents must not stall a worker: one run, one match."""
     text = "." * 200_000 + "x" + "!" * 200_000 + "y"
     assert split_sentences(text) == [text]
+
+
+SENTENCES = st.lists(
+    st.sampled_from(
+        [
+            "The quota is 3.5 GPUs, e.g. for Dr. Kim.", "Drain the node first!", "1. Stop it.",
+            "장애를 보고했습니다.그리고 끝입니다.", "왜 그럴까요?", "| a | b |", "    code = 1.",
+            "# 2.1 Heading", "- an item. And more", "Version 2.3.5 of No. 5 is live (see Fig. 2).",
+        ]
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@given(SENTENCES, st.sampled_from([" ", "\n", "\n\n"]), st.integers(0, 900))
+def test_the_first_sentence_from_somewhere_on_is_found_without_splitting_all(
+    parts, between, earliest
+):
+    """The overlap of two chunks begins where a sentence does, as splitting all of it would say."""
+    text = between.join(parts)
+    starts = (start for start, _ in sentence_spans(text) if start >= earliest)
+    assert sentence_start(text, earliest) == next(starts, 0)

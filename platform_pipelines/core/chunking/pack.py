@@ -6,7 +6,7 @@ from typing import NamedTuple, TypeAlias
 
 from platform_pipelines.core.chunking.pieces import Piece, Room, part_place
 from platform_pipelines.core.documents import BlockKind
-from platform_pipelines.core.sentences import sentence_spans
+from platform_pipelines.core.sentences import sentence_start
 
 Carry: TypeAlias = Callable[[Sequence[Piece]], list[Piece]]
 
@@ -144,7 +144,7 @@ def _tail_part(piece: Piece, left: int, room: Room) -> Piece | None:
     if piece.kind in _LINES:
         start = text.find("\n", max(0, earliest - 1)) + 1
     else:
-        start = _sentence_start(text, earliest)
+        start = sentence_start(text, earliest)
         if start == 0 and room.in_characters:
             start = text.find(" ", earliest) + 1
     rest = text[start:] if start > 0 else ""
@@ -154,7 +154,3 @@ def _tail_part(piece: Piece, left: int, room: Room) -> Piece | None:
     place = part_place(piece.place, piece.kind, text, start)
     size = room.size_of(len(rest), tokens)
     return piece._replace(text=rest, place=place, size=size, tokens=tokens, starts_block=True)
-
-
-def _sentence_start(text: str, earliest: int) -> int:
-    return next((start for start, _ in sentence_spans(text) if start >= earliest), 0)

@@ -23,18 +23,19 @@ _LABELS: Final = {
     ),
     **dict.fromkeys(("iso-8859-1", "latin1", "latin-1", "ascii", "us-ascii"), "cp1252"),
 }
-_HANGUL: Final = re.compile("[가-힣]")
-_HANJA: Final = re.compile("[\u4e00-\u9fff\uf900-\ufaff]")
+# Patterns are compiled when first needed: UTF-8 needs none of them, and every worker starts anew.
+_HANGUL: Final = "[가-힣]"
+_HANJA: Final = "[\u4e00-\u9fff\uf900-\ufaff]"
 # The commonest syllables of written Korean: particles, endings, Sino-Korean stems. They make up a
 # third to a half of any Korean text, and under 5 % of mojibake.
-_COMMON: Final = re.compile(
+_COMMON: Final = (
     "[이다는을의가에고하지로기를은한서사시어자도리인정대해수나스아라제장보니면있그주일과]"
 )
-_ORDINARY: Final = re.compile(
+_ORDINARY: Final = (
     "[\t\n\r\f -~\u00a0-\u024f\u2010-\u203a\u20a0-\u20bf\u2190-\u22ff\u2460-\u25ff\u3000-\u303f"
     "\u3041-\u30ff\u3131-\u318e\u4e00-\u9fff가-힣\uff01-\uff5e\u1100-\u11ff]"
 )
-_LIKELY: Final = re.compile("[\t\n\r -~가-힣]")
+_LIKELY: Final = "[\t\n\r -~가-힣]"
 _CONTROLS: Final = bytes(c for c in range(32) if c not in b"\t\n\r\f\x1b\x0b") + b"\x7f"
 # What Western European languages write beyond ASCII; in another code page's text they are rare.
 _WESTERN: Final = frozenset(
@@ -78,15 +79,15 @@ def looks_binary(data: bytes) -> bool:
 
 def reads_as_korean(text: str) -> bool:
     """Whether the non-ASCII part of a CP949 reading is Korean, not mojibake of something else."""
-    hangul = "".join(_HANGUL.findall(text))
+    hangul = "".join(re.findall(_HANGUL, text))
     foreign = sum(1 for c in text if c > "\x7f")
     if not hangul:
         return False
     pairs = hangul.encode("cp949")
     # The 2,350 syllables in daily use lie where both bytes are high; the rest are CP949's own.
     everyday = sum(pairs[n] > 0xA0 < pairs[n + 1] for n in range(0, len(pairs), 2)) / len(hangul)
-    common = len(_COMMON.findall(hangul)) / foreign
-    hanja = len(_HANJA.findall(text)) / foreign
+    common = len(re.findall(_COMMON, hangul)) / foreign
+    hanja = len(re.findall(_HANJA, text)) / foreign
     enough_hangul = len(hangul) / foreign >= 0.5
     return everyday >= 0.5 and (common >= 0.15 or (enough_hangul and hanja <= 0.1))
 
@@ -111,15 +112,15 @@ def _wide(data: bytes) -> str | None:
     if len(sample) < 4 or len(data) % 2:
         return None
     texts = {e: sample.decode(e, "replace") for e in ("utf-16-le", "utf-16-be")}
-    best = max(texts, key=lambda e: len(_LIKELY.findall(texts[e])))
+    best = max(texts, key=lambda e: len(re.findall(_LIKELY, texts[e])))
     text = texts[best]
-    if len(_ORDINARY.findall(text)) < 0.97 * len(text):
+    if len(re.findall(_ORDINARY, text)) < 0.97 * len(text):
         return None
     if b"\0" in sample:
         return best
     # Two 8-bit letters read as one Chinese character: without NULs only Korean is believed.
-    korean = len(_HANGUL.findall(text)) >= 0.6 * len(text)
-    return best if korean and len(_COMMON.findall(text)) >= 0.15 * len(text) else None
+    korean = len(re.findall(_HANGUL, text)) >= 0.6 * len(text)
+    return best if korean and len(re.findall(_COMMON, text)) >= 0.15 * len(text) else None
 
 
 def _guessed(data: bytes) -> str | None:

@@ -1,10 +1,9 @@
 """One document's bytes to its text with structure, or a typed reason why not.
 
-The only entry to parsing. Libraries are imported when a document of their format arrives, so that
-a worker that reads Markdown starts at once.
+The only entry to parsing. A format's reader and its libraries are imported when a document of that
+format arrives, so that a worker that reads Markdown starts at once.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
@@ -20,18 +19,10 @@ from platform_pipelines.core.text import (
 )
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.parsing.archive import check_archive
-from platform_pipelines.stages.parsing.chat import read_chat
-from platform_pipelines.stages.parsing.code import read_code
-from platform_pipelines.stages.parsing.delimited import read_delimited
 from platform_pipelines.stages.parsing.detect import Detection, detect_and_decode
-from platform_pipelines.stages.parsing.docx import read_docx
 from platform_pipelines.stages.parsing.draft import Draft
-from platform_pipelines.stages.parsing.html import read_html
 from platform_pipelines.stages.parsing.markdown import read_markdown
-from platform_pipelines.stages.parsing.pdf import read_pdf
 from platform_pipelines.stages.parsing.plain import read_plain
-from platform_pipelines.stages.parsing.pptx import read_pptx
-from platform_pipelines.stages.parsing.xlsx import read_xlsx
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
 PARSER_VERSION: Final = "1"
@@ -45,6 +36,7 @@ _LIBRARIES: Final = (
     "selectolax",
 )
 _OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX)
+_BINARY: Final = (DocumentType.PDF, *_OFFICE)
 _TITLE_CHARACTERS: Final = 200
 
 
@@ -109,7 +101,10 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
             max_ratio=limits.max_zip_ratio,
             max_members=limits.max_members,
         )
-    draft = _read(detection, data, text, key, limits)
+    if detection.type in _BINARY:
+        draft = _read_binary(detection.type, data, key, limits)
+    else:
+        draft = _read_text(detection, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
     if not blocks:
         scan = detection.type is DocumentType.PDF
@@ -128,21 +123,50 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
     )
 
 
-def _read(detection: Detection, data: bytes, text: str, key: str, limits: ParseLimits) -> Draft:
-    """The blocks as their format's reader gives them."""
-    readers: dict[DocumentType, Callable[[], Draft]] = {
-        DocumentType.MARKDOWN: lambda: read_markdown(text),
-        DocumentType.TEXT: lambda: read_plain(text),
-        DocumentType.HTML: lambda: read_html(text),
-        DocumentType.CODE: lambda: read_code(text, detection.code_language),
-        DocumentType.CHAT: lambda: read_chat(text, key=key),
-        DocumentType.CSV: lambda: read_delimited(text, key=key, max_cells=limits.max_cells),
-        DocumentType.PDF: lambda: read_pdf(data, key=key, max_pages=limits.max_pages),
-        DocumentType.DOCX: lambda: read_docx(data, key=key),
-        DocumentType.PPTX: lambda: read_pptx(data, key=key),
-        DocumentType.XLSX: lambda: read_xlsx(data, key=key, max_cells=limits.max_cells),
-    }
-    return readers[detection.type]()
+def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -> Draft:
+    """The blocks of a text, as its format's reader gives them."""
+    match detection.type:
+        case DocumentType.MARKDOWN:
+            return read_markdown(text)
+        case DocumentType.HTML:
+            from platform_pipelines.stages.parsing.html import read_html
+
+            return read_html(text)
+        case DocumentType.CODE:
+            from platform_pipelines.stages.parsing.code import read_code
+
+            return read_code(text, detection.code_language)
+        case DocumentType.CHAT:
+            from platform_pipelines.stages.parsing.chat import read_chat
+
+            return read_chat(text, key=key)
+        case DocumentType.CSV:
+            from platform_pipelines.stages.parsing.delimited import read_delimited
+
+            return read_delimited(text, key=key, max_cells=limits.max_cells)
+        case _:
+            return read_plain(text)
+
+
+def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits) -> Draft:
+    """The blocks of a file that is no text, as its format's reader gives them."""
+    match kind:
+        case DocumentType.PDF:
+            from platform_pipelines.stages.parsing.pdf import read_pdf
+
+            return read_pdf(data, key=key, max_pages=limits.max_pages)
+        case DocumentType.DOCX:
+            from platform_pipelines.stages.parsing.docx import read_docx
+
+            return read_docx(data, key=key)
+        case DocumentType.PPTX:
+            from platform_pipelines.stages.parsing.pptx import read_pptx
+
+            return read_pptx(data, key=key)
+        case _:
+            from platform_pipelines.stages.parsing.xlsx import read_xlsx
+
+            return read_xlsx(data, key=key, max_cells=limits.max_cells)
 
 
 def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block, ...]:
