@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 STAGE = "vectors"
 GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
-EMBED_TEXTS = 128  # between two looks at the clock
+EMBED_TEXTS = 512  # between two looks at the clock: some 15 s of a laptop's processor
 READ_VECTORS = 1024  # in memory at a time
 
 
