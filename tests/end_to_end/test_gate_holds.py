@@ -108,7 +108,9 @@ def test_the_page_shows_what_the_verdict_rests_on(proven: Knowledge) -> None:
     assert "| document_type=markdown | 24 |" in slices
     assert "first_relevant_at_rank" in page
     assert str(page["first_relevant_picture"].value).startswith("![")
-    assert "i_do_not_know" in page
+    errors = str(page["i_do_not_know"].value)
+    assert "| error | share | 95 % |" in errors
+    assert re.search(r"\| false answers \| \d of 8, \d+% \| \d+–\d+% \|", errors)
     assert page["golden_set"] == outcome.snapshot.details["golden_set"]
 
 

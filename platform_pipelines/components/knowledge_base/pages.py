@@ -168,20 +168,19 @@ def _calibration(evidence: Evidence) -> Page:
         _error_rate("false answers", found.false_answers, found.unanswerable),
         _error_rate("false refusals", found.false_refusals, found.supported),
         _error_rate(
-            "answered without the answer in the context",
-            found.unsupported_answers,
-            found.answerable - found.supported,
+            "unsupported answers", found.unsupported_answers, found.answerable - found.supported
         ),
     ]
-    return {"i_do_not_know": _table(rows, ["error", "count", "of", "rate", "95 %"])}
+    return {"i_do_not_know": _table(rows, ["error", "share", "95 %"])}
 
 
 def _error_rate(error: str, count: int, of: int) -> Mapping[str, Any]:
-    """A row: 0 of 8 may well be 30 %, and the interval says so."""
-    row: dict[str, Any] = {"error": error, "count": count, "of": of, "rate": "", "95 %": ""}
+    """A row, narrow enough for the page: 0 of 8 may well be 30 %, and the interval says so."""
+    row = {"error": error, "share": f"{count} of {of}", "95 %": ""}
     if of:
         found = wilson_interval(count, of)
-        row |= {"rate": f"{found.estimate:.0%}", "95 %": f"{found.low:.0%} to {found.high:.0%}"}
+        row["share"] += f", {found.estimate:.0%}"
+        row["95 %"] = f"{100 * found.low:.0f}–{found.high:.0%}"
     return row
 
 
@@ -207,7 +206,7 @@ def _short_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 def _metric_rows(evidence: Evidence) -> list[Mapping[str, Any]]:
     slices = {"all": evidence.metrics, **evidence.slice_metrics}
     if evidence.baseline:
-        slices["all, live revision"] = evidence.baseline_metrics
+        slices["live"] = evidence.baseline_metrics
     return [
         {"slice": name, "questions": means["ndcg"].questions}
         | {m: "-" if means[m].mean is None else f"{means[m].mean:.3f}" for m in _METRICS}
