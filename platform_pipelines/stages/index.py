@@ -7,6 +7,7 @@ is seen by its row count and built again; one that is whole is taken as it is.
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from itertools import chain, islice, repeat, zip_longest
 from typing import Any
 
@@ -16,7 +17,7 @@ from platform_pipelines.core.index_choice import IndexChoice, choose_index, pref
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
 from platform_pipelines.core.revision import Revision, collection_prefix
 from platform_pipelines.core.snapshot import ShardRecord, Snapshot
-from platform_pipelines.errors import IntegrityError, UnavailableError
+from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec, Row, VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
@@ -31,7 +32,7 @@ from platform_pipelines.stages.vectors import read_vectors
 from platform_pipelines.stages.workspace import POINTER, Workspace
 
 STAGE = "index"
-EMBEDDED_PRODUCT = "milvus-lite"
+EXACT = "FLAT"
 SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
 INSERT_ROWS = 250
 INSERTERS = 2
@@ -162,28 +163,21 @@ def _revision(
 def _capabilities(workspace: Workspace, store: VectorStore, *, rows: int) -> Capabilities:
     """What a probe of the preferred kind saw; of all kinds, when the server cannot do that one.
 
-    The embedded Milvus has exact search and BM25: a probe that says otherwise was disturbed.
-
-    Raises:
-        UnavailableError: the probe was disturbed twice; a lesser revision is not built for that.
+    The embedded Milvus is a part of this product: exact search and keywords are known of it. They
+    are not probed, so that no busy machine makes a lesser revision.
     """
-    index, product = workspace.spec.index, store.server()[0]
-    kind = preferred_kind(index.kind, rows=rows, product=product, gpu=workspace.settings.milvus_gpu)
+    settings = workspace.settings
+    product, server_version = store.server()
+    kind = preferred_kind(
+        workspace.spec.index.kind, rows=rows, product=product, gpu=settings.milvus_gpu
+    )
+    is_embedded = settings.milvus_uri is None
+    if is_embedded and kind == EXACT:
+        return Capabilities(product, server_version, (EXACT,), keyword_search=True)
     seen = store.capabilities((kind,))
     if kind not in seen.index_kinds:
         seen = store.capabilities()
-    if product != EMBEDDED_PRODUCT or seen.keyword_search or not index.keyword:
-        return seen
-    with connect.vectors_of(workspace.settings) as another:
-        seen = another.capabilities()
-    if seen.keyword_search:
-        return seen
-    raise UnavailableError(
-        "the embedded Milvus could not be probed",
-        where=str(workspace.settings.milvus_dir),
-        stored="; ".join(f"{kind}: {why}" for kind, why in seen.notes.items()),
-        remedy="run again when the machine is less busy",
-    )
+    return replace(seen, keyword_search=seen.keyword_search or is_embedded)
 
 
 def _index_record(spec: IndexSpec, choice: IndexChoice, *, keyword: bool) -> dict[str, Any]:
