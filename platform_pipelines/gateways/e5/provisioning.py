@@ -41,9 +41,7 @@ def provision(model_dir: Path, *, progress: Progress, source: Path | None = None
         ModelFileError: the weights are not the pinned ones, or the folder cannot be written.
         StorageFullError: the disk has no room for them.
     """
-    with contextlib.suppress(
-        ModelFileError
-    ):  # missing, damaged or of another version: made under the lock
+    with contextlib.suppress(ModelFileError):
         return model_files.load_model_files(model_dir)
     with storage_errors(model_dir):
         model_dir.mkdir(parents=True, exist_ok=True)
