@@ -24,6 +24,13 @@ def findings(settings: Settings) -> dict[str, Finding]:
     return {one.part: one for one in examine(settings)}
 
 
+def broken(settings: Settings, part: str) -> Finding:
+    """What is found of a part that must be broken."""
+    found = findings(settings)[part]
+    assert found.health is Health.BROKEN
+    return found
+
+
 def stored(settings: Settings) -> list[str]:
     store = connect.open_platform_store(settings)
     return [item.key for batch in store.list_objects() for item in batch]
@@ -86,8 +93,7 @@ def test_a_store_that_cannot_be_written_is_broken(
     inner = connect.open_platform_store(settings)
     refused = SourceForbiddenError("the credentials in use may not write")
     use_store(monkeypatch, FaultyObjectStore(inner, fail_before=1.0, error=lambda: refused))
-    store = findings(settings)["store"]
-    assert store.health is Health.BROKEN
+    store = broken(settings, "store")
     assert "may not write" in store.seen
     assert "right to write" in store.remedy
 
@@ -97,8 +103,7 @@ def test_a_store_that_does_not_compare_and_swap_is_broken(
 ) -> None:
     """Leases and the release log would let two runs overwrite each other, and nobody notices."""
     use_store(monkeypatch, Careless(connect.open_platform_store(settings)))  # pyright: ignore[reportArgumentType]
-    store = findings(settings)["store"]
-    assert store.health is Health.BROKEN
+    store = broken(settings, "store")
     assert "does not compare and swap" in store.seen
     assert "If-None-Match" in store.remedy
     assert stored(settings) == []
@@ -123,8 +128,7 @@ def test_a_language_model_that_does_not_answer_is_broken(
     model: LanguageModel = Silent()
     monkeypatch.setattr(connect, "open_language_model", lambda _: model)
     named = LanguageModelSettings(url="http://127.0.0.1:1/v1", model="m")
-    found = findings(replace(settings, language_model=named))["language model"]
-    assert found.health is Health.BROKEN
+    found = broken(replace(settings, language_model=named), "language model")
     assert "nobody answers" in found.seen
     assert "PLATFORM_LANGUAGE_MODEL_URL" in found.remedy
 
@@ -134,8 +138,7 @@ def test_a_home_that_cannot_be_written_is_broken(
 ) -> None:
     """A read-only disk with much free space is no place for a run."""
     monkeypatch.setattr(doctor.os, "access", lambda *_: False)
-    found = findings(settings)["disk"]
-    assert found.health is Health.BROKEN
+    found = broken(settings, "disk")
     assert "PLATFORM_HOME" in found.remedy
 
 
