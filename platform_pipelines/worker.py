@@ -21,7 +21,7 @@ import socket
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, NoReturn, TextIO
 
 from platform_pipelines.compute.execute import Operation, execute
 from platform_pipelines.compute.limits import live_only_with_parent, settle_signals
@@ -94,7 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     options = parser.parse_args(arguments)
     if options.inherited:
-        return _serve_pool(*options.inherited)
+        _serve_pool(*options.inherited)
     if options.task is None:
         parser.error("give --task FILE")
     # Libraries print to stdout; keep it for the results alone.
@@ -107,13 +107,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_UNUSABLE if error.terminal else EXIT_TRANSIENT
 
 
-def _serve_pool(channel: int, lifeline: int, progress: int) -> int:
+def _serve_pool(channel: int, lifeline: int, progress: int) -> NoReturn:
     for descriptor in (channel, lifeline, progress):
         os.set_inheritable(descriptor, False)  # a program that an operation starts gets none
     settle_signals()
     live_only_with_parent(lifeline)
     with socket.socket(fileno=channel) as connection:
-        return serve(connection, Progress(progress), resolve)
+        code = serve(connection, Progress(progress), resolve)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # Every answer is sent: taking the interpreter apart would be 30 ms that the pool waits for.
+    os._exit(code)
 
 
 def _read_task(path: Path) -> dict[str, Any]:

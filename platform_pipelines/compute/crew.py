@@ -66,6 +66,8 @@ class Crew:
                 self.dismiss(member)
 
     def dismiss_all(self) -> None:
-        """End everybody."""
+        """End everybody; they go side by side."""
+        for member in self:
+            member.let_go()
         for member in self:
             self.dismiss(member)

@@ -132,9 +132,14 @@ class Member:
             return None
         return job, position.index
 
-    def stop(self) -> None:
-        """End it: gracefully when it is idle, at once when it works."""
+    def let_go(self) -> None:
+        """Tell it to end, when it is idle; kill it when it works."""
         if self.jobs or not self.is_ready:
             self.process.kill()
+        self.process.channel.close()
+
+    def stop(self) -> None:
+        """Let it go, and wait until it is gone."""
+        self.let_go()
         self.process.end()
         self.process.free()

@@ -69,6 +69,12 @@ class Place:
     speaker: str | None = None
     time: str | None = None
 
+    def under(self, heading: tuple[str, ...]) -> "Place":
+        """The same place under another heading path."""
+        return Place(
+            heading, self.page, self.slide, self.sheet, self.line, self.speaker, self.time
+        )
+
     @property
     def label(self) -> str:
         """Short text for a citation, e.g. `p. 3 › Scaling`; empty when nothing is known."""
@@ -110,6 +116,7 @@ class ParsedDocument:
 
 
 _PLACE_FIELDS = tuple(field.name for field in fields(Place))
+_KINDS = {str(kind): kind for kind in BlockKind}
 
 
 def blocks_to_json(blocks: tuple[Block, ...]) -> str:
@@ -119,14 +126,14 @@ def blocks_to_json(blocks: tuple[Block, ...]) -> str:
 
 def blocks_from_json(text: str) -> tuple[Block, ...]:
     """The inverse of `blocks_to_json`."""
-    return tuple(
-        Block(
-            text=r["t"],
-            kind=BlockKind(r.get("k", "paragraph")),
-            place=place_from_record(r.get("p", {})),
-        )
-        for r in json.loads(text)
-    )
+    blocks: list[Block] = []
+    known, place = dict[str, Any](), Place()
+    for record in json.loads(text):
+        here = record.get("p", {})
+        if here != known:  # blocks under one heading share a place
+            known, place = here, place_from_record(here)
+        blocks.append(Block(record["t"], _KINDS[record.get("k", "paragraph")], place))
+    return tuple(blocks)
 
 
 def place_record(place: Place) -> dict[str, Any]:

@@ -42,12 +42,8 @@ def digest_json(value: Json) -> str:
 
 def digest_parts(*parts: str) -> str:
     """Digest of an ordered list of strings; unambiguous where they touch (length-prefixed)."""
-    hasher = hashlib.sha256()
-    for part in parts:
-        data = part.encode("utf-8", "surrogatepass")
-        hasher.update(len(data).to_bytes(8, "big"))
-        hasher.update(data)
-    return hasher.hexdigest()[:DIGEST_CHARACTERS]
+    data = [part.encode("utf-8", "surrogatepass") for part in parts]
+    return digest_bytes(b"".join([len(part).to_bytes(8, "big") + part for part in data]))
 
 
 def shard_of(key: str, shards: int) -> int:

@@ -5,6 +5,7 @@ their neighbours; a line of wrapped prose continues in the next one.
 """
 
 import re
+from collections.abc import Iterator
 
 _OPENERS = r"[\"'“‘(\[「『]"
 _CLOSERS = r"[\"'”’)\]」』]"
@@ -15,11 +16,13 @@ _END = re.compile(
     rf"|[。！？]+{_CLOSERS}*"
     rf"|(?<=[다요죠까음함임됨])[.!?]+{_CLOSERS}*(?={_OPENERS}?[가-힣])"
 )
+_MARK = re.compile("[.!?…。！？]")  # what `_END` begins with; found many times faster
 _ORDINALS = "가나다라마바사아자차카타파하"  # `가.` numbers a paragraph; `네.` is a sentence
 _LIST_ITEM = rf"(?:[-*+•·▪◦]|\d{{1,3}}[.)]|[{_ORDINALS}][.)]|[①-⑳])[ \t]"
 _ITEM = re.compile(rf"[ \t]*{_LIST_ITEM}|[ \t]*>")
 _HEADING = re.compile(r"[ \t]*#{1,6} ")
 _WHOLE = re.compile(r"\t| {4}|[ \t]*(?:\||```|~~~)|.*\S[ \t]+\|[ \t]+\S|.*\S\t\S")  # rows, code
+_WHOLE_MARKS = ("|", "\t", "    ", "```", "~~~")  # one of them is in whatever `_WHOLE` matches
 _NUMBERED = re.compile(
     rf"[ \t]*(?:#{{1,6}} )?(?:\d{{1,3}}(?:\.\d{{1,3}})*|[{_ORDINALS}]|[A-Za-z])\.?"
 )
@@ -82,22 +85,27 @@ def _paragraphs(text: str) -> list[tuple[int, int, bool]]:
     runs: list[tuple[int, int, bool]] = []
     at = 0
     continues = False
-    for line in text.splitlines(keepends=True):
+    lines = text.splitlines(keepends=True)
+    for line in lines:
         content = line.strip()
         if content:
             start = at + line.index(content[0])
             end = start + len(content)
-            whole = _WHOLE.match(line) is not None
+            whole = _is_whole(line)
             heading = _HEADING.match(line) is not None
             if continues and not (whole or heading or _ITEM.match(line)):
                 runs[-1] = (runs[-1][0], end, False)
             else:
                 runs.append((start, end, whole))
-            continues = not (whole or heading) and _is_wrapped(content)
+            continues = len(lines) > 1 and not (whole or heading) and _is_wrapped(content)
         else:
             continues = False
         at += len(line)
     return runs
+
+
+def _is_whole(line: str) -> bool:
+    return any(mark in line for mark in _WHOLE_MARKS) and _WHOLE.match(line) is not None
 
 
 def _is_wrapped(line: str) -> bool:
@@ -109,19 +117,27 @@ def _is_wrapped(line: str) -> bool:
     return len(line) + sum(c >= "ᄀ" for c in line) >= _WRAPPED_COLUMNS
 
 
-def _prose_spans(text: str, start: int, end: int) -> list[tuple[int, int]]:
-    spans: list[tuple[int, int]] = []
+def _prose_spans(text: str, start: int, end: int) -> Iterator[tuple[int, int]]:
     first = start
-    for match in _END.finditer(text, start, end):
+    for match in _ends(text, start, end):
         if match.group("mark") == "." and not _ends_here(text, first, match.start(), match.end()):
             continue
-        spans.append((first, match.end()))
+        yield first, match.end()
         first = match.end()
         while first < end and text[first].isspace():
             first += 1
     if first < end:
-        spans.append((first, end))
-    return spans
+        yield first, end
+
+
+def _ends(text: str, start: int, end: int) -> Iterator[re.Match[str]]:
+    """`_END.finditer`."""
+    mark = _MARK.search(text, start, end)
+    while mark is not None:
+        found = _END.match(text, mark.start(), end)
+        if found is not None:
+            yield found
+        mark = _MARK.search(text, (found or mark).end(), end)
 
 
 def _ends_here(text: str, first: int, mark: int, after: int) -> bool:

@@ -30,7 +30,7 @@ _ANY_SPACE: Final = re.compile(r"\s+")
 _TRAILING: Final = re.compile(r"[ \t]+$", re.MULTILINE)
 _MANY_BLANK_LINES: Final = re.compile(r"\n{3,}")
 _HANGUL: Final = re.compile("[가-힣ㄱ-ㅎㅏ-ㅣ]+")
-_ASCII_LETTERS: Final = re.compile("[A-Za-z]+")
+_NO_ASCII_LETTER: Final = bytes(code for code in range(128) if not chr(code).isalpha())
 _OTHER_LATIN: Final = re.compile("[\u00c0-\u024f\u1e00-\u1eff]+")
 _OTHER_LETTERS: Final = re.compile("[\u0370-\u10ff\u1200-\u1dff\u3040-\u30ff\u3400-\u9fff]+")
 _LIST_OR_RECORD_START: Final = re.compile(
@@ -81,7 +81,7 @@ def detect_language(text: str) -> str:
     often as French or German has them is `und`, and so is text without letters.
     """
     sample = text[:LANGUAGE_SAMPLE_CHARACTERS]
-    latin = _count(_ASCII_LETTERS, sample)
+    latin = len(sample.encode("ascii", "ignore").translate(None, _NO_ASCII_LETTER))
     if sample.isascii():
         return "en" if latin else "und"
     hangul = 2 * _count(_HANGUL, sample)

@@ -16,6 +16,7 @@ from platform_pipelines.core.declaration import EmbedSpec
 from platform_pipelines.core.documents import (
     DocumentType,
     ParsedDocument,
+    Place,
     blocks_from_json,
     place_record,
 )
@@ -214,6 +215,11 @@ def _chunk(tools: Tools, row: Row, policy_name: str) -> list[Row]:
     return [_row(chunk, row, policy_name) for chunk in chunks]
 
 
+@lru_cache(maxsize=4096)
+def _place_json(place: Place) -> str:
+    return canonical_json(place_record(place))
+
+
 def _row(chunk: Chunk, document: Row, policy_name: str) -> Row:
     return {
         "chunk_id": chunk.chunk_id,
@@ -225,7 +231,7 @@ def _row(chunk: Chunk, document: Row, policy_name: str) -> Row:
         "search_text": chunk.search_text,
         "text_digest": digest_text(chunk.search_text),
         "tokens": chunk.tokens,
-        "place": canonical_json(place_record(chunk.place)),
+        "place": _place_json(chunk.place),
         "title": document["title"],
         "language": document["language"],
         "type": document["type"],

@@ -28,8 +28,10 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
 
 SAMPLED_SENTENCES = 32
+SAMPLED_AT_FIRST = 16
 SAMPLED_MIN_CHARACTERS = 20
 SAMPLED_MAX_CHARACTERS = 300
+SAMPLED_WORDS = 8  # that many are searched for: what people type is shorter than a sentence
 RAGAS_SECONDS = 300.0
 RAGAS_MEMORY_BYTES = 4 * 1024**3
 
@@ -178,28 +180,51 @@ def _supported(hits: Sequence[Found], relevant: Sequence[str]) -> bool:
     return not {h.chunk_id for h in hits[:ANSWER_CHUNKS]}.isdisjoint(relevant)
 
 
-def sample_sentences(
-    store: ObjectStore, retriever: Retriever, *, k: int, count: int = SAMPLED_SENTENCES
-) -> SentenceSample:
+def sample_sentences(store: ObjectStore, retriever: Retriever, *, k: int) -> SentenceSample:
     """Evidence without labels: sampled sentences, searched for; do they find their own document?
 
-    The sample is the sentences whose digests are smallest: the same for the same content.
+    The sample is the sentences whose digests are smallest: the same for the same content. Asked are
+    their first words, as people do. A double sampling plan (Dodge and Romig, A Method of Sampling
+    Inspection, 1929): the first half is enough when all of it is found, else the whole sample
+    counts. An index where 99 of 100 sentences are found is then done after half of them in 85 % of
+    cases; one where 80 are found passes the floor 0.9 in 10.4 % of cases instead of 9.3 %.
     """
-    sentences = _sampled(store, retriever.revision, count)
-    tenant = retriever.revision.declaration["tenant"]
-    texts = [text for text, _ in sentences]
-    found = retriever.search(texts, k=k, tenant=tenant, strong=True, across_languages=False)
-    pairs = list(zip(sentences, found, strict=True))
+    sentences = _sampled(store, retriever.revision)
+    first = _own_ranks(retriever, sentences[:SAMPLED_AT_FIRST], k=k)
+    if all(rank is not None for rank in first):
+        return _sample_of(first)
+    return _sample_of([*first, *_own_ranks(retriever, sentences[SAMPLED_AT_FIRST:], k=k)])
+
+
+def _own_ranks(
+    retriever: Retriever, sentences: Sequence[tuple[str, str]], *, k: int
+) -> list[int | None]:
+    """The rank, from 1, of each sentence's own document among the first k; None: not there."""
+    found = retriever.search(
+        [" ".join(text.split()[:SAMPLED_WORDS]) for text, _ in sentences],
+        k=k,
+        tenant=retriever.revision.declaration["tenant"],
+        strong=True,
+        across_languages=False,
+    )
+    return [
+        next((rank for rank, hit in enumerate(hits, 1) if hit.document_key == key), None)
+        for (_, key), hits in zip(sentences, found, strict=True)
+    ]
+
+
+def _sample_of(ranks: Sequence[int | None]) -> SentenceSample:
     return SentenceSample(
-        sampled=len(pairs),
-        own_at_1=sum(key in [h.document_key for h in hits[:1]] for (_, key), hits in pairs),
-        own_at_k=sum(key in [h.document_key for h in hits] for (_, key), hits in pairs),
+        sampled=len(ranks),
+        own_at_1=ranks.count(1),
+        own_at_k=len(ranks) - ranks.count(None),
     )
 
 
-def _sampled(store: ObjectStore, revision: Revision, count: int) -> list[tuple[str, str]]:
+def _sampled(store: ObjectStore, revision: Revision) -> list[tuple[str, str]]:
+    """(sentence, document key), in an order that has nothing to do with the documents."""
     drawn: list[tuple[str, str, str]] = []
-    per_shard = -(-count // max(1, len(revision.chunks)))
+    per_shard = -(-SAMPLED_SENTENCES // max(1, len(revision.chunks)))
     for shard in revision.chunks:
         table = read_table(store, shard.path, ["chunk_id", "document_key", "text"])
         ids = sorted(range(table.num_rows), key=table.column("chunk_id").to_pylist().__getitem__)
@@ -209,7 +234,7 @@ def _sampled(store: ObjectStore, revision: Revision, count: int) -> list[tuple[s
             for row in rows
             if (sentence := _sentence(row["text"]))
         )
-    return [(text, key) for _, text, key in sorted(drawn)[:count]]
+    return [(text, key) for _, text, key in sorted(drawn)[:SAMPLED_SENTENCES]]
 
 
 def _sentence(text: str) -> str:

@@ -37,7 +37,7 @@ from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "evidence"
 _NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
-EVALUATION_VERSION = "3"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "4"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:

@@ -221,9 +221,10 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
     else:
         # A server cannot count what is not loaded; what a killed run made is sealed first.
         store.seal(spec, timeout_seconds=SEAL_SECONDS)
-        if store.count(revision.collection) != expected:
-            present = set(store.chunk_ids(revision.collection))
-            inserted = _fill(workspace, store, revision, present)
+        if store.count(revision.collection) == expected:
+            return 0
+        present = set(store.chunk_ids(revision.collection))
+        inserted = _fill(workspace, store, revision, present)
     store.seal(spec, timeout_seconds=SEAL_SECONDS)
     stored = store.count(revision.collection)
     if stored != expected:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 ROW_GROUP_ROWS = 2048
-COMPRESSION, COMPRESSION_LEVEL = "zstd", 1
+COMPRESSION = "zstd"
 TEXT_COLUMN_MAX_BYTES = 2**31 - 1  # offsets of Arrow's `string` are 32 bits wide
 
 
@@ -128,24 +128,30 @@ def _column(values: list[Any], kind: "pa.DataType") -> "pa.Array | pa.ChunkedArr
     return pa.Array.from_buffers(kind, len(values), [None, pa.py_buffer(numbers)])
 
 
-def write_table(store: ObjectStore, key: str, table: "pa.Table") -> None:
+def write_table(
+    store: ObjectStore, key: str, table: "pa.Table", *, compression: str = COMPRESSION
+) -> None:
     """Write a table whole: it appears complete or not at all."""
-    with table_writer(store, key, table.schema) as write:
+    with table_writer(store, key, table.schema, compression=compression) as write:
         write(table)
 
 
 @contextmanager
 def table_writer(
-    store: ObjectStore, key: str, schema: "pa.Schema"
+    store: ObjectStore, key: str, schema: "pa.Schema", *, compression: str = COMPRESSION
 ) -> Iterator[Callable[["pa.Table"], None]]:
-    """Write a table in parts, in bounded memory: it appears complete at the end or not at all."""
+    """Write a table in parts, in bounded memory: it appears complete at the end or not at all.
+
+    Without statistics and dictionaries: nobody asks for a range of texts, and both take time and
+    room (the least and the greatest text of a column are whole documents).
+    """
     import pyarrow.parquet as pq
 
     _use_system_memory()
     with (
         store.open_writer(key) as sink,
         pq.ParquetWriter(
-            sink, schema, compression=COMPRESSION, compression_level=COMPRESSION_LEVEL
+            sink, schema, compression=compression, use_dictionary=False, write_statistics=False
         ) as writer,
     ):
         yield lambda part: writer.write_table(part, row_group_size=ROW_GROUP_ROWS)

@@ -178,7 +178,8 @@ class _Embedding:
         table = pa.Table.from_arrays(
             [texts_column(digests), vectors_column(matrix)], schema=vectors_schema(dimension)
         )
-        write_table(self.workspace.store, self.plan.path(shard), table)
+        # A model's numbers have no pattern: packing them takes time and saves next to nothing.
+        write_table(self.workspace.store, self.plan.path(shard), table, compression="none")
 
 
 def read_vectors(

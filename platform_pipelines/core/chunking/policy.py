@@ -6,6 +6,7 @@ window is a hard bound on the text that is searched, kept by `split.chunk_docume
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
+from functools import lru_cache
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeAlias, cast
 
@@ -44,7 +45,12 @@ class _Policy:
     @property
     def digest(self) -> str:
         """Of the kind, every parameter and `CHUNKER_VERSION`."""
-        return digest_json({"kind": self.kind, "chunker": CHUNKER_VERSION, **self.parameters()})
+        return _digest_of(self)
+
+
+@lru_cache(maxsize=64)
+def _digest_of(policy: _Policy) -> str:
+    return digest_json({"kind": policy.kind, "chunker": CHUNKER_VERSION, **policy.parameters()})
 
 
 @dataclass(frozen=True, slots=True)

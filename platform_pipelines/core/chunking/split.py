@@ -166,7 +166,9 @@ def _draft(pieces: Sequence[Piece]) -> ChunkDraft:
         if piece.starts_block:
             parts.append(_between(before, piece))
         parts.append(piece.text)
-    text = _BLANK_LINES.sub("", "".join(parts).rstrip())
+    text = "".join(parts).rstrip()
+    if text[:1].isspace():
+        text = _BLANK_LINES.sub("", text)
     if pieces[0].kind is not BlockKind.CODE:  # the indentation of code is part of it
         text = text.lstrip()
     if pieces[0].header:
@@ -190,5 +192,5 @@ def _place(pieces: Sequence[Piece]) -> Place:
         if inner[: len(first.heading)] != first.heading:
             break
         if piece.kind is not BlockKind.HEADING:
-            return replace(first, heading=inner)
+            return first.under(inner)
     return first

@@ -1,7 +1,7 @@
 """What every format's reader hands back, and the outline that gives each block its heading path."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from platform_pipelines.core.documents import Block, BlockKind, Place
 from platform_pipelines.core.text import one_line
@@ -49,7 +49,7 @@ def add_heading(draft: Draft, outline: Outline, level: int, text: str, place: Pl
     if not title:
         return
     outline.enter(level, title)
-    draft.add(title, BlockKind.HEADING, replace(place, heading=outline.parents()))
+    draft.add(title, BlockKind.HEADING, place.under(outline.parents()))
 
 
 def pipe_rows(rows: Iterable[Sequence[str]]) -> str:
