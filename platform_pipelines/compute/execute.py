@@ -1,6 +1,5 @@
 """Runs an operation over items, one answer per item, and confines an error to its item."""
 
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
@@ -127,6 +126,8 @@ def _describe(error: BaseException) -> str:
         return "needed more memory than the budget allows"
     if isinstance(error, PlatformError):
         return str(error)
+    import traceback  # and with it the tokenizer of Python: no worker pays unless it failed
+
     where = traceback.extract_tb(error.__traceback__)
     place = f" ({where[-1].name}, line {where[-1].lineno})" if where else ""
     return f"{type(error).__name__}: {error}{place}"

@@ -71,9 +71,7 @@ class Place:
 
     def under(self, heading: tuple[str, ...]) -> "Place":
         """The same place under another heading path."""
-        return Place(
-            heading, self.page, self.slide, self.sheet, self.line, self.speaker, self.time
-        )
+        return Place(heading, self.page, self.slide, self.sheet, self.line, self.speaker, self.time)
 
     @property
     def label(self) -> str:

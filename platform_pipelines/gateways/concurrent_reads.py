@@ -3,10 +3,13 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING
 
 from platform_pipelines.errors import SourceForbiddenError, SourceNotFoundError
 from platform_pipelines.gateways.object_store import Fetched
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 Get = Callable[[str], tuple[bytes, str]]
 
@@ -18,6 +21,8 @@ def read_many(get: Get, keys: Iterable[str], *, concurrency: int) -> Iterator[Fe
 
     An object that is gone or forbidden is a result; every other error ends the reading.
     """
+    from concurrent.futures import ThreadPoolExecutor  # most workers read quick files: no threads
+
     waiting: deque[Future[Fetched]] = deque()
     with ThreadPoolExecutor(concurrency, thread_name_prefix="store-read") as pool:
         try:
@@ -45,8 +50,7 @@ def read_many_files(get: Get, keys: Iterable[str], *, concurrency: int) -> Itera
         is_quick = time.perf_counter() - start < QUICK_SECONDS
         yield found
         if not is_quick:
-            break
-    yield from read_many(get, rest, concurrency=concurrency)
+            yield from read_many(get, rest, concurrency=concurrency)
 
 
 def _read(get: Get, key: str) -> Fetched:

@@ -7,7 +7,6 @@ from urllib.parse import unquote
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.local_store import LocalObjectStore
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.s3_store import S3ObjectStore
 
 _ALLOWED = "file:///absolute/folder or s3://bucket/prefix"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
@@ -65,6 +64,8 @@ def _s3(url: str, rest: str, options: StoreOptions) -> ObjectStore:
     if prefix and any(part in {"", ".", ".."} for part in prefix.split("/")):
         raise _wrong(url, "the prefix has an empty part, `.` or `..`")
     _check_options(url, options)
+    from platform_pipelines.gateways.s3_store import S3ObjectStore
+
     return S3ObjectStore(bucket, prefix, options)
 
 

@@ -18,7 +18,6 @@ from platform_pipelines.core.text import (
     tidy_block,
 )
 from platform_pipelines.errors import DocumentError
-from platform_pipelines.stages.parsing.archive import check_archive
 from platform_pipelines.stages.parsing.detect import Detection, detect_and_decode
 from platform_pipelines.stages.parsing.draft import Draft
 from platform_pipelines.stages.parsing.markdown import read_markdown
@@ -94,6 +93,8 @@ def parse_document(
 def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
     detection, text = detect_and_decode(data, key)
     if detection.type in _OFFICE:
+        from platform_pipelines.stages.parsing.archive import check_archive
+
         check_archive(
             data,
             key=key,

@@ -1,7 +1,6 @@
 """What a binary file's first bytes say: an office format, or one that nobody reads here."""
 
 import io
-import zipfile
 from typing import Final
 
 from platform_pipelines.core.documents import DocumentType, Reason
@@ -64,6 +63,8 @@ def _is_pdf(data: bytes) -> bool:
 
 
 def _office_type(data: bytes, key: str) -> DocumentType:
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = set(archive.namelist())
