@@ -16,7 +16,7 @@ _END = re.compile(
     rf"|[。！？]+{_CLOSERS}*"
     rf"|(?<=[다요죠까음함임됨])[.!?]+{_CLOSERS}*(?={_OPENERS}?[가-힣])"
 )
-_MARK = re.compile("[.!?…。！？]")  # what `_END` begins with; found many times faster
+_MARK = re.compile("[.!?…。！？][.!?…]*")  # what `_END` begins with; found many times faster
 _ORDINALS = "가나다라마바사아자차카타파하"  # `가.` numbers a paragraph; `네.` is a sentence
 _LIST_ITEM = rf"(?:[-*+•·▪◦]|\d{{1,3}}[.)]|[{_ORDINALS}][.)]|[①-⑳])[ \t]"
 _ITEM = re.compile(rf"[ \t]*{_LIST_ITEM}|[ \t]*>")

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from platform_pipelines.core import sentences
 from platform_pipelines.core.sentences import sentence_spans, sentence_start, split_sentences
 
 TEXTS = st.text(alphabet="가다요.한네 A b1,。!?…\n\t|'\"-:#()e.g", max_size=300)
@@ -108,6 +109,23 @@ def test_a_long_run_of_marks_costs_linear_time():
     """Dot leaders of a table of contents must not stall a worker: one run, one match."""
     text = "." * 200_000 + "x" + "!" * 200_000 + "y"
     assert split_sentences(text) == [text]
+
+
+MARKED = st.text(st.sampled_from("a가다요 \n\t|`~.!?…。！？\"'”)1A"), max_size=40)
+
+
+@given(MARKED, st.integers(0, 40), st.integers(0, 40))
+def test_ends_are_those_that_the_pattern_alone_would_find(text: str, start: int, end: int) -> None:
+    """Looking for a mark first is only faster."""
+    found = [(m.span(), m.group("mark")) for m in sentences._ends(text, start, end)]
+    assert found == [(m.span(), m.group("mark")) for m in sentences._END.finditer(text, start, end)]
+
+
+@given(MARKED)
+def test_a_row_or_code_is_told_by_one_of_its_marks(text: str) -> None:
+    """A line without any of them is never looked at closely."""
+    for line in text.splitlines(keepends=True):
+        assert sentences._is_whole(line) == (sentences._WHOLE.match(line) is not None)
 
 
 SENTENCES = st.lists(

@@ -3,6 +3,7 @@
 import pytest
 
 from platform_pipelines.gateways.milvus.store import MilvusStore
+from platform_pipelines.gateways.vector_store import CollectionSpec
 from platform_pipelines.settings import Settings
 from tests.knowledge import Knowledge, new_knowledge
 
@@ -36,3 +37,21 @@ def test_another_kind_is_tried_before_it_is_built(embedded: Knowledge) -> None:
     details = graph.run("index").snapshot.details
     assert details["index"]["kind"] == "HNSW"
     assert details["index"]["keyword"] is True
+
+
+def test_a_collection_that_is_whole_is_sealed_once(
+    embedded: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A release makes sure that its collection can be counted; nothing is inserted after that."""
+    embedded.run("index")
+    embedded.run("evidence")
+    sealed: list[str] = []
+    seal = MilvusStore.seal
+
+    def recorded(store: MilvusStore, spec: CollectionSpec, **options: float) -> None:
+        sealed.append(spec.name)
+        seal(store, spec, **options)
+
+    monkeypatch.setattr(MilvusStore, "seal", recorded)
+    embedded.run("release")
+    assert len(sealed) == 1

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +51,16 @@ def test_rows_come_back_as_they_went_in(rows: list[dict[str, object]]) -> None:
     table.validate(full=True)
     assert table.schema == SCHEMA
     assert table.to_pylist() == rows
+
+
+def test_a_file_repeats_no_text(store: ObjectStore, tmp_path: Path) -> None:
+    """The least and the greatest text of a column, which statistics would hold, are documents."""
+    text = "".join(f"{n:05d}" for n in range(20_000))
+    write_table(store, "t.parquet", table_of([{"text": text, "number": 1, "size": 1}], SCHEMA))
+    assert (tmp_path / "t.parquet").stat().st_size < len(text)
+    column = pq.ParquetFile(tmp_path / "t.parquet").metadata.row_group(0).column(0)
+    assert column.statistics is None
+    assert not column.has_dictionary_page
 
 
 @given(st.lists(TEXTS))
