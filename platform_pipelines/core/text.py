@@ -57,7 +57,12 @@ def clean_text(text: str) -> str:
 def one_line(text: str, *, limit: int | None = None) -> str:
     """Cleaned text on one line, runs of white space as one space, cut to `limit` characters."""
     line = _ANY_SPACE.sub(" ", clean_text(text)).strip()
-    return line if limit is None or len(line) <= limit else line[: limit - 1].rstrip() + "…"
+    return line if limit is None else shortened(line, limit)
+
+
+def shortened(line: str, limit: int) -> str:
+    """A clean line of at most `limit` characters, the last of them `…` where it was longer."""
+    return line if len(line) <= limit else line[: limit - 1].rstrip() + "…"
 
 
 def tidy_block(text: str) -> str:
@@ -85,6 +90,9 @@ def detect_language(text: str) -> str:
     if sample.isascii():
         return "en" if latin else "und"
     hangul = 2 * _count(_HANGUL, sample)
+    at_most = len(sample) + hangul // 2  # were everything else a letter, too
+    if hangul >= 0.2 * at_most:
+        return "ko"
     accented = _count(_OTHER_LATIN, sample)
     total = hangul + latin + accented + _count(_OTHER_LETTERS, sample)
     if total == 0:

@@ -11,11 +11,11 @@ from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.stages import connect
-from platform_pipelines.stages.chunks_worker import chunk_shard, open_tools, splitter_version
+from platform_pipelines.stages.chunks_worker import cut_shard, open_tools, splitter_version
 from platform_pipelines.stages.documents import STAGE as DOCUMENTS
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pace import Pace
-from platform_pipelines.stages.tables import read_table, rows_of
+from platform_pipelines.stages.tables import chunks_schema, read_table, rows_of, writing_beside
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "chunks"
@@ -88,7 +88,10 @@ def chunk_settings(workspace: Workspace) -> str:
 
 
 def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Result]]:
-    """The result of every changed shard; those that a killed run finished are not cut again."""
+    """The result of every changed shard; those that a killed run finished are not cut again.
+
+    When all of them are taken, all files are there.
+    """
     todo: list[ShardRecord] = []
     for shard in plan.changed:
         rows = rows_of(workspace.store, plan.path(shard.shard))
@@ -123,10 +126,17 @@ def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
 def _cut_here(
     workspace: Workspace, plan: ShardPlan, todo: Sequence[ShardRecord]
 ) -> Iterator[tuple[int, Result]]:
+    import pyarrow as pa
+
     tools = open_tools(_shared(workspace))
-    for shard in todo:
-        workspace.deadline.check("chunking")
-        yield shard.shard, chunk_shard(tools, _item(shard, plan))
+    with writing_beside() as write:
+        for shard in todo:
+            workspace.deadline.check("chunking")
+            item = _item(shard, plan)
+            parts = [chunks_schema().empty_table()]
+            result = cut_shard(tools, item, parts.append)
+            write(workspace.store, item["path"], pa.concat_tables(parts))
+            yield shard.shard, result
 
 
 def _cut_in_workers(

@@ -58,7 +58,9 @@ def chunk_shards(
     """
     tools = _tools(canonical_json(dict(shared)))
     for item in items:
-        yield chunk_shard(tools, item)
+        with table_writer(tools.store, item["path"], chunks_schema()) as write:
+            result = cut_shard(tools, item, write)
+        yield result
 
 
 class Tools:
@@ -107,24 +109,25 @@ def _tools(shared_json: str) -> Tools:
     return open_tools(json.loads(shared_json))
 
 
-def chunk_shard(tools: Tools, item: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Write one shard's chunks; see `chunk_shards` for the item and the result."""
+def cut_shard(
+    tools: Tools, item: Mapping[str, Any], write: "Callable[[pa.Table], None]"
+) -> Mapping[str, Any]:
+    """Give one shard's chunks to `write`, some rows at a time. See `chunk_shards`."""
     standing = _Standing(tools.store, item.get("previous"))
     counts: Counter[str] = Counter(documents=0, kept=0, made=0)
-    with table_writer(tools.store, item["path"], chunks_schema()) as write:
-        sheet = _Sheet(write)
-        for document in _documents(tools.store, item["documents"]):
-            policy_name = tools.policy_digests[DocumentType(document["type"])]
-            counts["documents"] += 1
-            kept = standing.find(document["document_digest"], policy_name)
-            if kept is not None:
-                sheet.add_table(kept)
-                counts["kept"] += kept.num_rows
-                continue
-            made = _chunk(tools, document, policy_name)
-            sheet.add_rows(made)
-            counts["made"] += len(made)
-        sheet.flush()
+    sheet = _Sheet(write)
+    for document in _documents(tools.store, item["documents"]):
+        policy_name = tools.policy_digests[DocumentType(document["type"])]
+        counts["documents"] += 1
+        kept = standing.find(document["document_digest"], policy_name)
+        if kept is not None:
+            sheet.add_table(kept)
+            counts["kept"] += kept.num_rows
+            continue
+        made = _chunk(tools, document, policy_name)
+        sheet.add_rows(made)
+        counts["made"] += len(made)
+    sheet.flush()
     return {**counts, "rows": counts["kept"] + counts["made"]}
 
 

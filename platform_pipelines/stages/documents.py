@@ -32,7 +32,13 @@ from platform_pipelines.stages import connect
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pace import Pace
 from platform_pipelines.stages.parsing.parse import parser_digest
-from platform_pipelines.stages.tables import documents_schema, read_table, table_of, write_table
+from platform_pipelines.stages.tables import (
+    WriteTable,
+    documents_schema,
+    read_table,
+    table_of,
+    writing_beside,
+)
 from platform_pipelines.stages.workspace import Workspace
 
 STAGE = "documents"
@@ -127,12 +133,13 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         ]
         counts: Counter[str] = Counter()
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
-        for work in _parse_all(held, works, digests):
-            record = _write_shard(held, work)
-            work.made.clear()  # the text of a whole corpus does not fit into memory
-            counts.update(work.counts)
-            if record is not None:
-                records[work.shard] = record
+        with writing_beside() as write:
+            for work in _parse_all(held, works, digests):
+                record = _write_shard(held, work, write)
+                work.made.clear()  # the text of a whole corpus does not fit into memory
+                counts.update(work.counts)
+                if record is not None:
+                    records[work.shard] = record
         snapshot = _snapshot(held, records, digests.parsed, skipped)
         held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, dict(counts))
@@ -330,7 +337,7 @@ def _book(
     work.made.append(row)
 
 
-def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
+def _write_shard(workspace: Workspace, work: _ShardWork, write: WriteTable) -> ShardRecord | None:
     """The shard's new file: kept rows as they were, made rows added, sorted by key."""
     rows = work.made
     if work.kept and work.previous is not None:
@@ -339,7 +346,7 @@ def _write_shard(workspace: Workspace, work: _ShardWork) -> ShardRecord | None:
     rows = sorted(rows, key=lambda row: row["key"])
     if not rows:
         return None
-    write_table(workspace.store, work.path, table_of(rows, documents_schema()))
+    write(workspace.store, work.path, table_of(rows, documents_schema()))
     return _shard_record(work, rows)
 
 

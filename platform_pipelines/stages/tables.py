@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 ROW_GROUP_ROWS = 2048
 COMPRESSION = "zstd"
 TEXT_COLUMN_MAX_BYTES = 2**31 - 1  # offsets of Arrow's `string` are 32 bits wide
+
+
+class WriteTable(Protocol):
+    """`write_table`, now or soon."""
+
+    def __call__(
+        self, store: ObjectStore, key: str, table: "pa.Table", *, compression: str = COMPRESSION
+    ) -> None:
+        """Write it."""
+        ...
 
 
 def documents_schema() -> "pa.Schema":
@@ -134,6 +144,31 @@ def write_table(
     """Write a table whole: it appears complete or not at all."""
     with table_writer(store, key, table.schema, compression=compression) as write:
         write(table)
+
+
+@contextmanager
+def writing_beside() -> "Iterator[WriteTable]":
+    """`write_table` that goes on while its caller makes the next table.
+
+    One table is being written and none waits, so that memory is bounded. A write that failed is
+    raised by the next one or by the end of the block, after which all tables are there.
+    """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1, thread_name_prefix="table-write") as pool:
+        last: Future[None] | None = None
+
+        def write(
+            store: ObjectStore, key: str, table: "pa.Table", *, compression: str = COMPRESSION
+        ) -> None:
+            nonlocal last
+            if last is not None:
+                last.result()
+            last = pool.submit(write_table, store, key, table, compression=compression)
+
+        yield write
+        if last is not None:
+            last.result()
 
 
 @contextmanager

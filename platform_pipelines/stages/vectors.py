@@ -18,19 +18,21 @@ from platform_pipelines.stages.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.tables import (
+    WriteTable,
     matrix_of,
     read_batches,
     read_table,
     texts_column,
     vectors_column,
     vectors_schema,
-    write_table,
+    writing_beside,
 )
 from platform_pipelines.stages.workspace import Workspace
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+    import pyarrow as pa
 
     Vectors = dict[str, npt.NDArray[np.float32]]
 
@@ -107,18 +109,19 @@ class _Embedding:
     counts: dict[str, int]
 
     def run(self) -> Iterator[ShardRecord]:
-        """The record of every changed shard, as it is written."""
+        """The record of every changed shard. When all are taken, all files are there."""
         group = _Group()
-        for shard in self.plan.changed:
-            if self.workspace.store.exists(self.plan.path(shard.shard)):  # by a killed run
-                self.counts["from_cache"] += shard.rows
-                yield self.plan.record(shard.shard, shard.rows)
-                continue
-            self._add(group, shard)
-            if len(group.missing) >= GROUP_TEXTS:
-                yield from self._finish(group)
-                group = _Group()
-        yield from self._finish(group)
+        with writing_beside() as write:
+            for shard in self.plan.changed:
+                if self.workspace.store.exists(self.plan.path(shard.shard)):  # by a killed run
+                    self.counts["from_cache"] += shard.rows
+                    yield self.plan.record(shard.shard, shard.rows)
+                    continue
+                self._add(group, shard)
+                if len(group.missing) >= GROUP_TEXTS:
+                    yield from self._finish(group, write)
+                    group = _Group()
+            yield from self._finish(group, write)
 
     def _add(self, group: _Group, shard: ShardRecord) -> None:
         table = read_table(self.workspace.store, shard.path, ["text_digest", "search_text"])
@@ -148,7 +151,7 @@ class _Embedding:
         if any(digest in texts for digest in stored):
             into.update((d, v) for d, v in read_vectors(store, record) if d in texts)
 
-    def _finish(self, group: _Group) -> Iterator[ShardRecord]:
+    def _finish(self, group: _Group, write: WriteTable) -> Iterator[ShardRecord]:
         self._look_elsewhere(group)
         pending = list(group.missing.items())
         for start in range(0, len(pending), EMBED_TEXTS):
@@ -159,10 +162,12 @@ class _Embedding:
             self.counts["embedded"] += len(part)
             self.workspace.progress(f"vectors: {self.counts['embedded']:,} texts embedded")
         for shard in group.shards:
-            self._write(shard.shard, group)
+            table = self._table(shard.shard, group)
+            # A model's numbers have no pattern: packing them takes time and saves next to nothing.
+            write(self.workspace.store, self.plan.path(shard.shard), table, compression="none")
             yield self.plan.record(shard.shard, shard.rows)
 
-    def _write(self, shard: int, group: _Group) -> None:
+    def _table(self, shard: int, group: _Group) -> "pa.Table":
         import numpy as np
         import pyarrow as pa
 
@@ -175,11 +180,9 @@ class _Embedding:
                 where=f"{self.workspace.name}, shard {shard}",
                 remedy="look at the embedder's log; no vector of this shard was stored",
             )
-        table = pa.Table.from_arrays(
+        return pa.Table.from_arrays(
             [texts_column(digests), vectors_column(matrix)], schema=vectors_schema(dimension)
         )
-        # A model's numbers have no pattern: packing them takes time and saves next to nothing.
-        write_table(self.workspace.store, self.plan.path(shard), table, compression="none")
 
 
 def read_vectors(

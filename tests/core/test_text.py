@@ -101,6 +101,7 @@ def test_a_tidy_block_keeps_the_indentation_of_its_first_line() -> None:
     [
         ("리비전은 되돌릴 수 있다.", "ko"),
         ("`kubectl get nodes`로 GPU 노드의 상태를 확인한 다음 cordon 한다.", "ko"),
+        ("표 1: " + "1,200,000 | " * 9, "ko"),  # little Hangul, and no other letter
         ("The team lead is 유다인, reachable at any time of the day in the channel.", "en"),
         ("Plain English.", "en"),
         ("これは日本語の文章です。", "und"),

@@ -2,7 +2,10 @@
 
 import subprocess
 import sys
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.errors import IntegrityError
+from platform_pipelines.errors import IntegrityError, StorageFullError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.stages.tables import (
@@ -24,6 +27,7 @@ from platform_pipelines.stages.tables import (
     texts_column,
     vectors_column,
     write_table,
+    writing_beside,
 )
 
 SCHEMA = pa.schema([("text", pa.string()), ("number", pa.int32()), ("size", pa.int64())])
@@ -152,3 +156,59 @@ for batch in tables.read_batches(store, "v", ["vector"]):
 sys.exit("pandas" in sys.modules)
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+
+
+def one_row(text: str) -> pa.Table:
+    return table_of([{"text": text, "number": 1, "size": 1}], SCHEMA)
+
+
+class SlowStore:
+    """Writes when it is told to."""
+
+    url = "slow://"
+
+    def __init__(self, inner: ObjectStore) -> None:
+        self.go = threading.Event()
+        self._inner = inner
+
+    def open_writer(self, key: str) -> AbstractContextManager[BinaryIO]:
+        assert self.go.wait(30), "its caller waited for it"
+        return self._inner.open_writer(key)
+
+
+class FullStore:
+    """Has no room."""
+
+    url = "full://"
+
+    def open_writer(self, key: str) -> AbstractContextManager[BinaryIO]:
+        raise StorageFullError("no space left", where=key)
+
+
+def test_a_table_is_written_beside_its_callers_work(store: ObjectStore) -> None:
+    """A store that answers slowly does not hold up what makes the next table."""
+    slow = SlowStore(store)
+    with writing_beside() as write:
+        write(slow, "a", one_row("a"))  # type: ignore[arg-type]
+        slow.go.set()
+        write(store, "b", one_row("b"))
+    assert [read_table(store, key).to_pylist()[0]["text"] for key in "ab"] == ["a", "b"]
+
+
+def test_a_failed_write_is_raised_by_the_next_one_or_at_the_end(store: ObjectStore) -> None:
+    """Nobody goes on as if a table were there."""
+    with pytest.raises(StorageFullError), writing_beside() as write:
+        write(FullStore(), "a", one_row("a"))  # type: ignore[arg-type]
+    with pytest.raises(StorageFullError), writing_beside() as write:  # noqa: PT012
+        write(FullStore(), "a", one_row("a"))  # type: ignore[arg-type]
+        write(store, "b", one_row("b"))
+        pytest.fail("it went on")
+    assert not store.exists("b")
+
+
+def test_what_was_given_is_written_though_its_caller_fails(store: ObjectStore) -> None:
+    """Finished shards are kept for the next run, and the error is the caller's own."""
+    with pytest.raises(ZeroDivisionError), writing_beside() as write:  # noqa: PT012
+        write(store, "a", one_row("a"))
+        raise ZeroDivisionError
+    assert read_table(store, "a").num_rows == 1

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from platform_pipelines.core.documents import Block, BlockKind, Place
-from platform_pipelines.core.text import one_line
+from platform_pipelines.core.text import one_line, shortened
 
 # A heading is repeated in the place of every block below it: one of a megabyte would multiply.
 HEADING_CHARACTERS = 200
@@ -31,11 +31,12 @@ class Outline:
     _open: list[tuple[int, str]] = field(default_factory=list)
     path: tuple[str, ...] = ()
 
-    def enter(self, level: int, text: str) -> None:
-        """Open a heading; headings of the same or a deeper level end. Levels may skip."""
+    def enter(self, level: int, title: str) -> None:
+        """Open a heading of one clean line; those of the same or a deeper level end. Levels may
+        skip."""
         level = max(1, min(level, DEEPEST_HEADING))
         self._open = [(lv, t) for lv, t in self._open if lv < level]
-        self._open.append((level, one_line(text, limit=HEADING_CHARACTERS)))
+        self._open.append((level, shortened(title, HEADING_CHARACTERS)))
         self.path = tuple(t for _, t in self._open)
 
     def parents(self) -> tuple[str, ...]:
