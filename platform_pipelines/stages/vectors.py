@@ -172,7 +172,8 @@ class _Embedding:
         import pyarrow as pa
 
         digests, dimension = group.digests[shard], self.embedder.dimension
-        matrix = np.asarray([group.vectors[d] for d in digests], dtype=np.float32)
+        rows = [group.vectors[d] for d in digests]
+        matrix = np.concatenate(rows, dtype=np.float32) if rows else np.empty(0, np.float32)
         matrix = matrix.reshape(-1, dimension)
         if not np.isfinite(matrix).all():
             raise IntegrityError(
