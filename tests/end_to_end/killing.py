@@ -8,9 +8,10 @@ import json
 import multiprocessing
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
@@ -38,6 +39,7 @@ class Fuse:
     how: str
     number: int = 0
     counts_leases: bool = True
+    _counting: threading.Lock = field(default_factory=threading.Lock)
 
     def burn(
         self,
@@ -46,8 +48,9 @@ class Fuse:
         *,
         name: str = "",
     ) -> Result:
-        self.number += 1
-        named = self.at in (self.number, name)
+        with self._counting:  # tables are written beside other writes
+            self.number += 1
+            named = self.at in (self.number, name)
         if named and self.how == HALFWAY and half is not None:
             half()
             _die()
