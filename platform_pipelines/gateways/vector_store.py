@@ -102,6 +102,10 @@ class VectorStore(Protocol):
         """Flush, build the indexes, load; returns when all rows are searchable."""
         ...
 
+    def is_sealed(self, spec: CollectionSpec) -> bool:
+        """Whether it has all its indexes and is loaded: `seal` came to its end."""
+        ...
+
     def count(self, collection: str) -> int:
         """Rows as `count(*)` at Strong consistency."""
         ...

@@ -121,11 +121,18 @@ def _request_digest(workspace: Workspace, chunks: Snapshot, vectors: Snapshot) -
 
 def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> bool:
     """Whether the collection that was built last, and its record, are still there and whole."""
-    collection = previous.details["collection"]
+    digest = previous.details["revision"]
+    if not workspace.store.exists(revision_key(digest)):
+        return False
+    return is_whole(store, read_revision(workspace.store, digest))
+
+
+def is_whole(store: VectorStore, revision: Revision) -> bool:
+    """Whether a revision's collection is there, sealed, and holds its rows."""
     return (
-        collection in store.collections(collection_prefix(workspace.name))
-        and store.count(collection) == previous.counts["rows"]
-        and workspace.store.exists(revision_key(previous.details["revision"]))
+        revision.collection in store.collections(collection_prefix(revision.name))
+        and store.is_sealed(collection_spec(revision))
+        and store.count(revision.collection) == revision.rows
     )
 
 

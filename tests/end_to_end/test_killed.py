@@ -183,3 +183,23 @@ def test_writes_that_fail_now_and_then_are_tried_until_they_land(
     assert [entry.revision for entry in knowledge.log()][1:] == [prepared.revision]
     assert results(knowledge) == prepared.found
     assert changed_stages(knowledge.refresh()) == []
+
+
+def test_a_lost_index_whose_rebuilding_was_killed_is_whole_after_the_next_run(
+    tmp_path: Path, lite_uri: str
+) -> None:
+    """All rows are in, nothing is indexed yet: counting them does not make it an index."""
+    settings = settings_under(tmp_path / "home", lite_uri, workers=1, lease_wait_seconds=5)
+    knowledge = new_knowledge(tmp_path / "kb", settings)
+    knowledge.refresh()
+    found = results(knowledge)
+    with knowledge.behind() as client:
+        client.drop_alias(alias_name(knowledge.name))
+        for collection in knowledge.collections():
+            client.drop_collection(collection)
+    assert killed_at(knowledge, "index", "insert", AFTER)
+    knowledge.refresh()
+    assert results(knowledge) == found
+    with knowledge.behind() as client:
+        assert client.list_indexes(knowledge.log()[-1].collection)
+    assert changed_stages(knowledge.refresh()) == []

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 INSERT_BATCH_BYTES = 4_000_000  # gRPC allows 64 MB; a search waits for no batch, only for its turn
 QUERY_PAGE_ROWS = 10_000
 VECTOR_PAGE_ROWS = 500
+LOADED = "Loaded"  # of pymilvus' `LoadState`
 
 
 class MilvusStore:
@@ -127,6 +128,15 @@ class MilvusStore:
                 client.create_index(spec.name, index, timeout=seconds, sync=not self._is_lite())
             client.load_collection(spec.name, timeout=deadline.left_seconds("load"))
         self._warm(spec)
+
+    def is_sealed(self, spec: CollectionSpec) -> bool:
+        """See `VectorStore`."""
+        with self._connection.use(f"look at the indexes of {spec.name}") as client:
+            present = set(client.list_indexes(spec.name, timeout=self._seconds))
+            if _missing_indexes(spec, present):
+                return False
+            state = client.get_load_state(spec.name, timeout=self._seconds)["state"]
+        return getattr(state, "name", "") == LOADED
 
     def count(self, collection: str) -> int:
         """See `VectorStore`."""

@@ -43,6 +43,18 @@ def test_a_sealed_collection_holds_exactly_what_was_inserted(
     assert set(found) == expected
 
 
+def test_rows_alone_are_no_index(store: MilvusStore, first: Sealed) -> None:
+    """A run that was killed before it sealed leaves a collection that may count as whole."""
+    assert store.is_sealed(first.spec)
+    spec = plain_spec("unsealed")
+    store.create(spec)
+    store.insert("unsealed", first.rows[:4])
+    assert not store.is_sealed(spec)
+    store.seal(spec, timeout_seconds=60)
+    assert store.is_sealed(spec)
+    store.drop("unsealed")
+
+
 def test_vectors_come_back_as_they_were_stored(store: MilvusStore, first: Sealed) -> None:
     """Unknown ids are absent rather than an error; more than one page is read."""
     ids = [row.chunk_id for row in first.rows]
