@@ -114,7 +114,6 @@ class ParsedDocument:
 
 
 _PLACE_FIELDS = tuple(field.name for field in fields(Place))
-_KINDS = {str(kind): kind for kind in BlockKind}
 
 
 def blocks_to_json(blocks: tuple[Block, ...]) -> str:
@@ -130,7 +129,7 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
         here = record.get("p", {})
         if here != known:  # blocks under one heading share a place
             known, place = here, place_from_record(here)
-        blocks.append(Block(record["t"], _KINDS[record.get("k", "paragraph")], place))
+        blocks.append(Block(record["t"], BlockKind(record.get("k", "paragraph")), place))
     return tuple(blocks)
 
 

@@ -38,6 +38,7 @@ _LIST_OR_RECORD_START: Final = re.compile(
 )
 
 LANGUAGE_SAMPLE_CHARACTERS: Final = 20_000
+KOREAN_SHARE: Final = 0.2  # of the letters
 WIDE_LINE_COLUMNS: Final = 56
 
 
@@ -91,13 +92,13 @@ def detect_language(text: str) -> str:
         return "en" if latin else "und"
     hangul = 2 * _count(_HANGUL, sample)
     at_most = len(sample) + hangul // 2  # were everything else a letter, too
-    if hangul >= 0.2 * at_most:
+    if hangul / at_most >= KOREAN_SHARE:
         return "ko"
     accented = _count(_OTHER_LATIN, sample)
     total = hangul + latin + accented + _count(_OTHER_LETTERS, sample)
     if total == 0:
         return "und"
-    if hangul / total >= 0.2:
+    if hangul / total >= KOREAN_SHARE:
         return "ko"
     foreign = accented >= 5 and accented / (accented + latin) > 0.015
     return "en" if latin / total >= 0.5 and not foreign else "und"

@@ -129,13 +129,13 @@ def _cut_here(
     import pyarrow as pa
 
     tools = open_tools(_shared(workspace))
-    with writing_beside() as write:
+    with writing_beside(workspace.store) as write:
         for shard in todo:
             workspace.deadline.check("chunking")
             item = _item(shard, plan)
             parts = [chunks_schema().empty_table()]
             result = cut_shard(tools, item, parts.append)
-            write(workspace.store, item["path"], pa.concat_tables(parts))
+            write(item["path"], pa.concat_tables(parts))
             yield shard.shard, result
 
 

@@ -133,9 +133,9 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         ]
         counts: Counter[str] = Counter()
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
-        with writing_beside() as write:
+        with writing_beside(held.store) as write:
             for work in _parse_all(held, works, digests):
-                record = _write_shard(held, work, write)
+                record = _write_shard(held.store, work, write)
                 work.made.clear()  # the text of a whole corpus does not fit into memory
                 counts.update(work.counts)
                 if record is not None:
@@ -337,16 +337,16 @@ def _book(
     work.made.append(row)
 
 
-def _write_shard(workspace: Workspace, work: _ShardWork, write: WriteTable) -> ShardRecord | None:
+def _write_shard(store: ObjectStore, work: _ShardWork, write: WriteTable) -> ShardRecord | None:
     """The shard's new file: kept rows as they were, made rows added, sorted by key."""
     rows = work.made
     if work.kept and work.previous is not None:
-        old = read_table(workspace.store, work.previous.path).to_pylist()
+        old = read_table(store, work.previous.path).to_pylist()
         rows = rows + [_renewed(row, work) for row in old if row["key"] in work.kept]
     rows = sorted(rows, key=lambda row: row["key"])
     if not rows:
         return None
-    write(workspace.store, work.path, table_of(rows, documents_schema()))
+    write(work.path, table_of(rows, documents_schema()))
     return _shard_record(work, rows)
 
 

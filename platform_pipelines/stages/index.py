@@ -1,7 +1,7 @@
 """`index`: build the candidate revision in the vector store, beside whatever is live.
 
 The collection's name carries the revision's digest. A collection that a killed run left half-filled
-is seen by its row count and built again; one that is whole is taken as it is.
+or did not seal is filled and sealed; one that is whole is taken as it is.
 """
 
 from collections import deque
@@ -124,16 +124,18 @@ def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> boo
     digest = previous.details["revision"]
     if not workspace.store.exists(revision_key(digest)):
         return False
-    return is_whole(store, read_revision(workspace.store, digest))
+    revision = read_revision(workspace.store, digest)
+    return _exists(store, revision) and _is_whole(store, revision)
 
 
-def is_whole(store: VectorStore, revision: Revision) -> bool:
-    """Whether a revision's collection is there, sealed, and holds its rows."""
-    return (
-        revision.collection in store.collections(collection_prefix(revision.name))
-        and store.is_sealed(collection_spec(revision))
-        and store.count(revision.collection) == revision.rows
-    )
+def _exists(store: VectorStore, revision: Revision) -> bool:
+    return revision.collection in store.collections(collection_prefix(revision.name))
+
+
+def _is_whole(store: VectorStore, revision: Revision) -> bool:
+    """Whether all rows are in and sealed; counted last: a server counts only what is loaded."""
+    sealed = store.is_sealed(collection_spec(revision))
+    return sealed and store.count(revision.collection) == revision.rows
 
 
 def _revision(
@@ -221,17 +223,15 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
         IntegrityError: its files do not agree, or the store does not hold what was inserted.
     """
     spec, expected = collection_spec(revision), revision.rows
-    inserted = 0
-    if revision.collection not in store.collections(collection_prefix(revision.name)):
+    present: set[str] = set()
+    if not _exists(store, revision):
         store.create(spec)
-        inserted = _fill(workspace, store, revision, set())
-    else:
-        # A server cannot count what is not loaded; what a killed run made is sealed first.
+    elif _is_whole(store, revision):
+        return 0
+    else:  # a killed run left it; what is not loaded cannot be listed
         store.seal(spec, timeout_seconds=SEAL_SECONDS)
-        if store.count(revision.collection) == expected:
-            return 0
         present = set(store.chunk_ids(revision.collection))
-        inserted = _fill(workspace, store, revision, present)
+    inserted = _fill(workspace, store, revision, present)
     store.seal(spec, timeout_seconds=SEAL_SECONDS)
     stored = store.count(revision.collection)
     if stored != expected:

@@ -27,7 +27,7 @@ from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.collect import collect
 from platform_pipelines.stages.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.evidence import judge, load_golden_set, read_evidence
-from platform_pipelines.stages.index import candidate, ensure_collection, is_whole
+from platform_pipelines.stages.index import candidate, ensure_collection
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pointer import point
 from platform_pipelines.stages.revisions import read_revision
@@ -113,9 +113,7 @@ def _release(
         entries = (*entries, plan.entry)
     live = current(entries)
     assert live is not None  # a candidate stays or is released
-    released = read_revision(workspace.store, live.revision)
-    if not is_whole(store, released):
-        ensure_collection(workspace, store, released)
+    ensure_collection(workspace, store, read_revision(workspace.store, live.revision))
     workspace.deadline.check("pointing readers to the release")
     point(workspace, store, live)
     dropped = collect(workspace, store, entries, revision)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
@@ -14,19 +14,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+WriteTable: TypeAlias = "Callable[[str, pa.Table], None]"  # key, table
+
 ROW_GROUP_ROWS = 2048
 COMPRESSION = "zstd"
 TEXT_COLUMN_MAX_BYTES = 2**31 - 1  # offsets of Arrow's `string` are 32 bits wide
-
-
-class WriteTable(Protocol):
-    """`write_table`, now or soon."""
-
-    def __call__(
-        self, store: ObjectStore, key: str, table: "pa.Table", *, compression: str = COMPRESSION
-    ) -> None:
-        """Write it."""
-        ...
 
 
 def documents_schema() -> "pa.Schema":
@@ -147,7 +139,7 @@ def write_table(
 
 
 @contextmanager
-def writing_beside() -> "Iterator[WriteTable]":
+def writing_beside(store: ObjectStore, *, compression: str = COMPRESSION) -> Iterator[WriteTable]:
     """`write_table` that goes on while its caller makes the next table.
 
     One table is being written and none waits, so that memory is bounded. A write that failed is
@@ -156,19 +148,16 @@ def writing_beside() -> "Iterator[WriteTable]":
     from concurrent.futures import Future, ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, thread_name_prefix="table-write") as pool:
-        last: Future[None] | None = None
+        last: Future[None] = Future()
+        last.set_result(None)
 
-        def write(
-            store: ObjectStore, key: str, table: "pa.Table", *, compression: str = COMPRESSION
-        ) -> None:
+        def write(key: str, table: "pa.Table") -> None:
             nonlocal last
-            if last is not None:
-                last.result()
+            last.result()
             last = pool.submit(write_table, store, key, table, compression=compression)
 
         yield write
-        if last is not None:
-            last.result()
+        last.result()
 
 
 @contextmanager
@@ -201,7 +190,7 @@ def read_table(store: ObjectStore, key: str, columns: Sequence[str] | None = Non
     """
     with _open_table(store, key) as table:
         chosen = None if columns is None else list(columns)
-        return table.read(columns=chosen, use_threads=False)  # a shard is read faster than shared
+        return table.read(columns=chosen, use_threads=False)  # it takes longer to hand out a shard
 
 
 def rows_of(store: ObjectStore, key: str) -> int | None:

@@ -111,7 +111,8 @@ class _Embedding:
     def run(self) -> Iterator[ShardRecord]:
         """The record of every changed shard. When all are taken, all files are there."""
         group = _Group()
-        with writing_beside() as write:
+        # A model's numbers have no pattern: packing them takes time and saves next to nothing.
+        with writing_beside(self.workspace.store, compression="none") as write:
             for shard in self.plan.changed:
                 if self.workspace.store.exists(self.plan.path(shard.shard)):  # by a killed run
                     self.counts["from_cache"] += shard.rows
@@ -162,9 +163,7 @@ class _Embedding:
             self.counts["embedded"] += len(part)
             self.workspace.progress(f"vectors: {self.counts['embedded']:,} texts embedded")
         for shard in group.shards:
-            table = self._table(shard.shard, group)
-            # A model's numbers have no pattern: packing them takes time and saves next to nothing.
-            write(self.workspace.store, self.plan.path(shard.shard), table, compression="none")
+            write(self.plan.path(shard.shard), self._table(shard.shard, group))
             yield self.plan.record(shard.shard, shard.rows)
 
     def _table(self, shard: int, group: _Group) -> "pa.Table":
@@ -173,8 +172,7 @@ class _Embedding:
 
         digests, dimension = group.digests[shard], self.embedder.dimension
         rows = [group.vectors[d] for d in digests]
-        matrix = np.concatenate(rows, dtype=np.float32) if rows else np.empty(0, np.float32)
-        matrix = matrix.reshape(-1, dimension)
+        matrix = np.stack(rows) if rows else np.empty((0, dimension), np.float32)
         if not np.isfinite(matrix).all():
             raise IntegrityError(
                 "the embedder answered with a number that is not finite",

@@ -167,8 +167,8 @@ def _draft(pieces: Sequence[Piece]) -> ChunkDraft:
             parts.append(_between(before, piece))
         parts.append(piece.text)
     text = "".join(parts).rstrip()
-    if text[:1].isspace():
-        text = _BLANK_LINES.sub("", text)
+    if blank := _BLANK_LINES.match(text):
+        text = text[blank.end() :]
     if pieces[0].kind is not BlockKind.CODE:  # the indentation of code is part of it
         text = text.lstrip()
     if pieces[0].header:

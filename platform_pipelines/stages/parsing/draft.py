@@ -32,8 +32,7 @@ class Outline:
     path: tuple[str, ...] = ()
 
     def enter(self, level: int, title: str) -> None:
-        """Open a heading of one clean line; those of the same or a deeper level end. Levels may
-        skip."""
+        """Open a heading, one clean line; headings of the same or a deeper level end."""
         level = max(1, min(level, DEEPEST_HEADING))
         self._open = [(lv, t) for lv, t in self._open if lv < level]
         self._open.append((level, shortened(title, HEADING_CHARACTERS)))
