@@ -50,7 +50,8 @@ def test_a_verdict_is_shown_with_its_rules(released: Knowledge) -> None:
     outcome = released.run("evidence")
     text = verdict(released, outcome)
     assert text.startswith("**pass**")
-    assert "Made with the declared rules: hit_at_k ≥ 0.25, `minimum_effect` 0.02" in text
+    rules = "- hit_at_k ≥ 0.25\n- `minimum_effect` 0.02"
+    assert f"Made with the declared rules:\n\n{rules}" in text
     assert gate_check(released, outcome)["rules"] == "as declared"
     assert "stale_quotes" not in page_of(released, outcome)
 
@@ -66,8 +67,9 @@ def test_a_verdict_of_old_rules_is_not_claimed_for_new_ones(released: Knowledge)
         assert not is_by_declared_rules(stricter.workspace(), snapshot)
         assert is_by_declared_rules(released.workspace(), snapshot)
     text = verdict(stricter, replace(outcome, snapshot=recorded))
-    assert "**rules of its time**: hit_at_k ≥ 0.25" in text
-    assert "other rules now, for the next revision: mrr ≥ 0.999" in text
+    assert "**rules of its time**; it is live, and is not judged again:\n\n- hit_at_k ≥" in text
+    assert "- hit_at_k ≥ 0.25\n" in text
+    assert "other rules now, for the next revision:\n\n- mrr ≥ 0.999" in text
     assert "Under them the same evidence is **fail**" in text
     assert "the floor is 0.999" in text
     assert "declared now" in gate_check(stricter, outcome)["rules"]

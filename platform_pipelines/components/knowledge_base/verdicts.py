@@ -23,7 +23,7 @@ def verdict_text(workspace: Workspace, snapshot: Snapshot, evidence: Evidence | 
     details = snapshot.details
     lines = [f"**{details['verdict']}**", *(f"- {reason}" for reason in details["reasons"])]
     if is_by_declared_rules(workspace, snapshot):
-        lines.append(f"\nMade with the declared rules: {_told(declared_rules(workspace))}.")
+        lines += ["\nMade with the declared rules:\n", *_told(declared_rules(workspace))]
     else:
         lines += ["", *_other_rules(workspace, details, evidence)]
     if details["golden_set"] is None:
@@ -60,10 +60,11 @@ def _other_rules(
     workspace: Workspace, details: Mapping[str, Any], evidence: Evidence | None
 ) -> list[str]:
     return [
-        f"Made with the **rules of its time**: {_told(details['rules'])}. "
-        "It is live, and is not judged again.",
-        f"The declaration has other rules now, for the next revision: "
-        f"{_told(declared_rules(workspace))}. {_under_them(workspace, evidence)}",
+        "Made with the **rules of its time**; it is live, and is not judged again:\n",
+        *_told(details["rules"]),
+        "\nThe declaration has other rules now, for the next revision:\n",
+        *_told(declared_rules(workspace)),
+        f"\n{_under_them(workspace, evidence)}",
     ]
 
 
@@ -87,9 +88,10 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
     )
 
 
-def _told(rules: Mapping[str, Any]) -> str:
+def _told(rules: Mapping[str, Any]) -> list[str]:
+    """One rule a line: a page's column cuts a long one."""
     floors = rules.get("floors") or {}
     others = {name: value for name, value in rules.items() if name != "floors"}
-    told = [f"{metric} ≥ {floor:g}" for metric, floor in sorted(floors.items())] or ["no floors"]
-    told += [f"`{name}` {value:g}" for name, value in sorted(others.items())]
-    return ", ".join(told)
+    told = [f"- {metric} ≥ {floor:g}" for metric, floor in sorted(floors.items())]
+    told += [f"- `{name}` {value:g}" for name, value in sorted(others.items())]
+    return told if floors else ["- no floors", *told]
