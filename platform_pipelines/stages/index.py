@@ -253,8 +253,8 @@ def _fill(workspace: Workspace, store: VectorStore, revision: Revision, present:
         for batch in _batches(workspace, revision, present):
             if len(waiting) == INSERTERS:
                 inserted += waiting.popleft().result()
+                workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
             workspace.deadline.check("indexing")
-            workspace.progress(f"index: {inserted:,} of {revision.rows:,} chunks inserted")
             waiting.append(inserters.submit(store.insert, revision.collection, batch))
         inserted += sum(one.result() for one in waiting)
     return inserted
