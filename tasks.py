@@ -22,6 +22,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 HOME = ROOT / ".platform"
 DAGSTER_HOME = HOME / "dagster"
 MINIMUM_PYTHON = (3, 11)
+INTERRUPTED = 130  # what a shell gives a program that Ctrl-C ended
 QUESTIONS = (
     "How do I connect a golden set to my knowledge base?",
     "CI에서 갱신을 실행하려면 어떤 명령을 쓰나요?",
@@ -39,8 +40,12 @@ def run(*command: str, check: bool = True, **extra: str) -> int:
     environment["VIRTUAL_ENV"] = str(VENV)
     environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-    finished = subprocess.run([program, *command[1:]], cwd=ROOT, env=environment, check=False)
-    code = finished.returncode
+    child = subprocess.Popen([program, *command[1:]], cwd=ROOT, env=environment)
+    try:
+        code = child.wait()
+    except KeyboardInterrupt:  # the terminal sent it to the program too: let it end in order
+        child.wait()
+        raise
     if check and code != 0:
         sys.exit(code)
     return code
@@ -150,10 +155,13 @@ def main() -> None:
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
     with_arguments = {"test": test, "bench": bench}
-    if chosen.task in with_arguments:
-        with_arguments[chosen.task](chosen.arguments)
-    else:
-        {"demo": demo, "ui": ui, "lint": lint, "clean": clean}[chosen.task]()
+    try:
+        if chosen.task in with_arguments:
+            with_arguments[chosen.task](chosen.arguments)
+        else:
+            {"demo": demo, "ui": ui, "lint": lint, "clean": clean}[chosen.task]()
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
 
 
 if __name__ == "__main__":

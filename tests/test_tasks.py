@@ -1,0 +1,42 @@
+"""What `make` calls, as a person at a terminal meets it."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from tests.readme import ROOT
+
+SLOW_TO_END = """
+try:
+    print("started", flush=True)
+    input()
+except KeyboardInterrupt:
+    print("ending", flush=True)
+    input()
+    print("ended in order", flush=True)
+"""
+TASK = f"import sys, tasks; tasks.demo = lambda: tasks.run(sys.executable, '-c', {SLOW_TO_END!r})"
+STILL_THERE_SECONDS = 1.0  # `subprocess.run` kills its program a quarter of a second after Ctrl-C
+
+
+def test_ctrl_c_lets_a_run_end_in_order() -> None:
+    """A killed run stays `STARTED` for ever in the web UI, and its workers stay behind."""
+    command = [sys.executable, "-c", f"{TASK}; sys.argv[1:] = ['demo']; tasks.main()"]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, start_new_session=True,
+    ) as task:  # fmt: skip
+        assert task.stdin
+        assert task.stdout
+        assert task.stdout.readline() == "started\n"
+        os.killpg(task.pid, signal.SIGINT)
+        assert task.stdout.readline() == "ending\n"
+        with pytest.raises(subprocess.TimeoutExpired):
+            task.wait(timeout=STILL_THERE_SECONDS)
+        told, complaints = task.communicate("\n", timeout=30)
+    assert told == "ended in order\n"
+    assert complaints == ""
+    assert task.returncode == 130
