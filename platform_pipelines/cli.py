@@ -8,12 +8,15 @@ import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from platform_pipelines.errors import ConfigurationError, PlatformError
 from platform_pipelines.settings import load_settings
+
+if TYPE_CHECKING:
+    from platform_pipelines.stages.retrieve import Found
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
 
@@ -43,6 +46,10 @@ def _emit(record: dict[str, Any]) -> None:
     typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
 
 
+def _hit_record(hit: "Found") -> dict[str, Any]:
+    return {**asdict(hit), "place": hit.place._asdict(), "citation": hit.citation}
+
+
 @app.command()
 def search(
     name: Name,
@@ -58,7 +65,7 @@ def search(
         hits = live.retriever.search([text], k=k, tenant=tenant)[0]
         revision = live.revision.digest
     if as_json:
-        _emit({"revision": revision, "hits": [{**asdict(h), "citation": h.citation} for h in hits]})
+        _emit({"revision": revision, "hits": [_hit_record(hit) for hit in hits]})
     else:
         for number, hit in enumerate(hits, start=1):
             near = "-" if hit.similarity is None else f"{hit.similarity:.3f}"

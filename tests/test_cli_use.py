@@ -34,6 +34,7 @@ HIT = {
     "chunk_id", "score", "similarity", "document_key", "text", "title", "place", "language",
     "document_type", "citation",
 }  # fmt: skip
+PLACE = {"heading", "page", "slide", "sheet", "line", "speaker", "time"}
 
 
 @pytest.fixture(scope="module")
@@ -175,6 +176,10 @@ class TestJson:
         assert found["revision"] == here.log()[-1].revision
         assert len(found["hits"]) == 4
         assert all(set(hit) == HIT for hit in found["hits"])
+        assert all(set(hit["place"]) == PLACE for hit in found["hits"])
+        heading = found["hits"][0]["place"]["heading"]
+        assert heading
+        assert found["hits"][0]["citation"].endswith(" › ".join(heading))
         scores = [hit["score"] for hit in found["hits"]]
         assert scores == sorted(scores, reverse=True)
 

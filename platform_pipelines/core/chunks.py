@@ -1,21 +1,19 @@
 """What a chunk is, how it is named, and what of it is searched and what is shown."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from platform_pipelines.core.documents import Place
 from platform_pipelines.core.identity import digest_parts, digest_text
 
 
-@dataclass(frozen=True, slots=True)
-class ChunkDraft:
+class ChunkDraft(NamedTuple):
     """What a chunk policy makes: the text to show and its place, in document order."""
 
     text: str
     place: Place
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """One named chunk. `text` is shown; `search_text` is embedded and read by the keyword index."""
 
     chunk_id: str

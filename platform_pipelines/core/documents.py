@@ -2,9 +2,9 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 
 class DocumentType(StrEnum):
@@ -57,8 +57,7 @@ class SourceObject:
     version: str  # the etag, or the store's version id: changes when the content may have
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Where a text stands in its document: what a citation shows. Pages count from 1."""
 
     heading: tuple[str, ...] = ()
@@ -71,7 +70,7 @@ class Place:
 
     def under(self, heading: tuple[str, ...]) -> "Place":
         """The same place under another heading path."""
-        return Place(heading, self.page, self.slide, self.sheet, self.line, self.speaker, self.time)
+        return self._replace(heading=heading)
 
     @property
     def label(self) -> str:
@@ -93,13 +92,12 @@ class Place:
         return " › ".join(parts)
 
 
-@dataclass(frozen=True, slots=True)
-class Block:
+class Block(NamedTuple):
     """One run of text of one kind at one place. `text` is NFC and never blank."""
 
     text: str
     kind: BlockKind = BlockKind.PARAGRAPH
-    place: Place = field(default_factory=Place)
+    place: Place = Place()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +111,7 @@ class ParsedDocument:
     code_language: str | None = None
 
 
-_PLACE_FIELDS = tuple(field.name for field in fields(Place))
+_KINDS = {str(kind): kind for kind in BlockKind}
 
 
 def blocks_to_json(blocks: tuple[Block, ...]) -> str:
@@ -129,16 +127,16 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
         here = record.get("p", {})
         if here != known:  # blocks under one heading share a place
             known, place = here, place_from_record(here)
-        blocks.append(Block(record["t"], BlockKind(record.get("k", "paragraph")), place))
+        blocks.append(Block(record["t"], _KINDS[record.get("k", "paragraph")], place))
     return tuple(blocks)
 
 
 def place_record(place: Place) -> dict[str, Any]:
     """A place as a JSON object, defaults left out."""
-    record = {
+    record: dict[str, Any] = {
         name: value
-        for name in _PLACE_FIELDS
-        if (value := getattr(place, name)) is not None and value != ()
+        for name, value in zip(Place._fields, place, strict=True)
+        if value is not None and value != ()
     }
     if place.heading:
         record["heading"] = list(place.heading)

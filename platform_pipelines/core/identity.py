@@ -10,6 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 DIGEST_CHARACTERS = 32
+_CANONICAL = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
 
@@ -30,9 +33,7 @@ def canonical_json(value: Json) -> str:
     Raises:
         ValueError: the value holds NaN or an infinity.
     """
-    return json.dumps(
-        value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
-    )
+    return _CANONICAL.encode(value)
 
 
 def digest_json(value: Json) -> str:

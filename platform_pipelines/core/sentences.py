@@ -5,6 +5,7 @@ their neighbours; a line of wrapped prose continues in the next one.
 """
 
 import re
+import string
 from collections.abc import Iterator
 
 _OPENERS = r"[\"'“‘(\[「『]"
@@ -37,7 +38,7 @@ _ABBREVIATIONS = frozenset(
 _OFTEN_LAST = frozenset(
     {"etc", "inc", "ltd", "co", "corp", "al", "a.m", "p.m", "u.s", "u.k", "jr", "sr"}
 )
-_LAST_WORD = re.compile(r"[A-Za-z][A-Za-z.]*\Z")
+_LAST_WORD = string.ascii_letters + "."
 _LAST_WORD_CHARACTERS = 16
 _LOOK_BACK = 64
 
@@ -145,8 +146,7 @@ def _ends_here(text: str, first: int, mark: int, after: int) -> bool:
     if _NUMBERED.fullmatch(text, first, mark):
         return False
     tail = text[max(first, mark - _LAST_WORD_CHARACTERS) : mark]
-    found = _LAST_WORD.search(tail)
-    word = found.group().lower() if found else ""
+    word = tail[len(tail.rstrip(_LAST_WORD)) :].lstrip(".").lower()
     following = text[after : after + 8].lstrip()[:1]
     if word in _OFTEN_LAST:
         return not following or following.isupper() or "가" <= following <= "힣"

@@ -46,6 +46,8 @@ class HashTokenCounter:
 
 
 def _utf8_bytes(text: str) -> int:
+    if text.isascii():
+        return len(text)
     return len(unicodedata.normalize("NFC", text).encode("utf-8", "surrogatepass"))
 
 

@@ -1,5 +1,6 @@
 """Parquet tables in the object store: one file a shard and stage, written whole, read by column."""
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,7 @@ WriteTable: TypeAlias = "Callable[[str, pa.Table], None]"  # key, table
 ROW_GROUP_ROWS = 2048
 COMPRESSION = "zstd"
 TEXT_COLUMN_MAX_BYTES = 2**31 - 1  # offsets of Arrow's `string` are 32 bits wide
+BESIDE_BYTES = 32 * 1024**2  # of tables that are being written or wait for it
 
 
 def documents_schema() -> "pa.Schema":
@@ -142,22 +144,24 @@ def write_table(
 def writing_beside(store: ObjectStore, *, compression: str = COMPRESSION) -> Iterator[WriteTable]:
     """`write_table` that goes on while its caller makes the next table.
 
-    One table is being written and none waits, so that memory is bounded. A write that failed is
-    raised by the next one or by the end of the block, after which all tables are there.
+    `BESIDE_BYTES` of tables, or one larger one, are in memory. A write that failed is raised by a
+    later one or by the end of the block, after which all tables are there.
     """
     from concurrent.futures import Future, ThreadPoolExecutor
 
     with ThreadPoolExecutor(1, thread_name_prefix="table-write") as pool:
-        last: Future[None] = Future()
-        last.set_result(None)
+        waiting: deque[tuple[int, Future[None]]] = deque()
 
         def write(key: str, table: "pa.Table") -> None:
-            nonlocal last
-            last.result()
-            last = pool.submit(write_table, store, key, table, compression=compression)
+            room = BESIDE_BYTES - table.nbytes
+            while waiting and (waiting[0][1].done() or sum(size for size, _ in waiting) > room):
+                waiting.popleft()[1].result()
+            done = pool.submit(write_table, store, key, table, compression=compression)
+            waiting.append((table.nbytes, done))
 
         yield write
-        last.result()
+        for _, done in waiting:
+            done.result()
 
 
 @contextmanager

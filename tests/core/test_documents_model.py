@@ -1,7 +1,6 @@
 """Documents and places as they are stored and cited."""
 
 import json
-from dataclasses import FrozenInstanceError, fields
 from enum import StrEnum
 
 import pytest
@@ -53,7 +52,7 @@ def test_a_place_comes_back_as_it_was(place: Place) -> None:
 @given(place=PLACES)
 def test_a_place_record_holds_only_what_is_known(place: Place) -> None:
     """Seven nulls a block would double the size of a shard of short paragraphs."""
-    known = {f.name for f in fields(Place) if getattr(place, f.name) not in (None, ())}
+    known = {name for name, value in place._asdict().items() if value not in (None, ())}
     assert set(place_record(place)) == known
 
 
@@ -100,7 +99,7 @@ def test_a_label_misses_no_part(place: Place) -> None:
 
 def test_a_block_cannot_be_changed() -> None:
     """Blocks are shared between chunks; a chunker that edits one would change its neighbours."""
-    with pytest.raises(FrozenInstanceError):
+    with pytest.raises(AttributeError):
         Block("text").text = "other"  # pyright: ignore[reportAttributeAccessIssue]
 
 

@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from contextlib import AbstractContextManager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from platform_pipelines.errors import IntegrityError, StorageFullError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages import tables
 from platform_pipelines.stages.tables import (
     matrix_of,
     read_batches,
@@ -191,17 +193,32 @@ class FullStore:
 
 
 def test_a_table_is_written_beside_its_callers_work(store: ObjectStore) -> None:
-    """A store that answers slowly does not hold up what makes the next table."""
+    """A store that answers slowly does not hold up what makes the next tables."""
     slow = SlowStore(store)
     with writing_beside(slow) as write:  # type: ignore[arg-type]
-        write("a", one_row("a"))
+        for key in "abc":
+            write(key, one_row(key))
         slow.go.set()
-        write("b", one_row("b"))
-    assert [read_table(store, key).to_pylist()[0]["text"] for key in "ab"] == ["a", "b"]
+    assert [read_table(store, key).to_pylist()[0]["text"] for key in "abc"] == ["a", "b", "c"]
 
 
-def test_a_failed_write_is_raised_by_the_next_one_or_at_the_end(store: ObjectStore) -> None:
+def test_what_waits_for_a_slow_store_is_bounded(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tables of a large corpus do not fit into memory: then one is written, and none waits."""
+    monkeypatch.setattr(tables, "BESIDE_BYTES", one_row("a").nbytes)
+    with writing_beside(store) as write:
+        write("a", one_row("a"))
+        for before, key in pairwise("abc"):
+            write(key, one_row(key))
+            assert store.exists(before)
+
+
+def test_a_failed_write_is_raised_by_a_later_one_or_at_the_end(
+    store: ObjectStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Nobody goes on as if a table were there."""
+    monkeypatch.setattr(tables, "BESIDE_BYTES", 0)
     full: Any = FullStore(store)
     with pytest.raises(StorageFullError), writing_beside(full) as write:
         write("full", one_row("a"))

@@ -6,7 +6,6 @@ estimate is verified at the end (`fit.py`), so that it only has to be near.
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import NamedTuple, TypeAlias
 
 from platform_pipelines.core.chunking.splitters import split_code, split_prose, split_row
@@ -72,7 +71,7 @@ def part_place(block_place: Place, kind: BlockKind, text: str, offset: int) -> P
     first = len(text) - len(text.lstrip())
     shown = len(text) - len(text[offset:].lstrip())
     lines = text.count("\n", first, shown)
-    return replace(block_place, line=block_place.line + lines) if lines else block_place
+    return block_place._replace(line=block_place.line + lines) if lines else block_place
 
 
 def _is_whole(block: Block, room: Room) -> bool:

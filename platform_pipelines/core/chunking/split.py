@@ -6,7 +6,6 @@ a second batch: a document costs two calls of the tokenizer, whatever its length
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
 from itertools import pairwise
 
 from platform_pipelines.core.chunking.fit import HEAD_SHARE, Fitted, fit, head_text, make_heads
@@ -105,7 +104,7 @@ def _attributed(block: Block) -> Block:
     if block.kind is not BlockKind.MESSAGE or not speaker:
         return block
     said = block.text.startswith(speaker) or f"{speaker}:" in block.text[: len(speaker) + 40]
-    return block if said else replace(block, text=f"{speaker}: {block.text}")
+    return block if said else block._replace(text=f"{speaker}: {block.text}")
 
 
 def _room(

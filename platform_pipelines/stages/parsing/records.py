@@ -1,7 +1,7 @@
 """Rows of a sheet or a delimited file as lines that are understood alone: `header: value | …`."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 from platform_pipelines.core.documents import BlockKind, Place, Reason
@@ -94,7 +94,7 @@ class RecordWriter:
         self.draft.add(text, BlockKind.TABLE, self._at(self._first))
 
     def _at(self, number: int) -> Place:
-        return replace(self.place, line=number, heading=self._outline.path)
+        return self.place._replace(line=number, heading=self._outline.path)
 
 
 def record_line(header: Sequence[str], cells: Sequence[str]) -> str:
