@@ -1,6 +1,7 @@
 """Searching one revision: vectors and keywords, fused by rank. Gate, `search` and `ask` use it."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -66,6 +67,7 @@ class Retriever:
     ) -> list[list[Found]]:
         """The best `k` chunks of each query, best first.
 
+        Vectors and keywords are searched side by side: a server takes as long as the slower one.
         Answers in another language than the question's lie deep in the list of vectors: it is cut
         short only where they are not wanted.
 
@@ -82,20 +84,24 @@ class Retriever:
         queries = self.embed(texts) if vectors is None else vectors
         depth = max(MINIMUM_DEPTH, 3 * k)
         parameters = self.revision.index["search_parameters"]
-        dense = self.store.search_dense(
-            self.target, queries, k=max(DENSE_DEPTH, depth) if across_languages else depth,
-            tenant=tenant, search_parameters=parameters, strong=strong,
-        )  # fmt: skip
-        words: list[list[Hit]] = [[] for _ in texts]
-        if self.revision.index["keyword"]:
-            keywords = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
-            words = self.store.search_keywords(
-                self.target, keywords, k=depth, tenant=tenant, strong=strong
-            )
+        with ThreadPoolExecutor(1, thread_name_prefix="keywords") as beside:
+            words = beside.submit(self._keywords, texts, k=depth, tenant=tenant, strong=strong)
+            dense = self.store.search_dense(
+                self.target, queries, k=max(DENSE_DEPTH, depth) if across_languages else depth,
+                tenant=tenant, search_parameters=parameters, strong=strong,
+            )  # fmt: skip
         return [
             self._fuse(_levelled(text, d)[:depth], w, k)
-            for text, d, w in zip(texts, dense, words, strict=True)
+            for text, d, w in zip(texts, dense, words.result(), strict=True)
         ]
+
+    def _keywords(
+        self, texts: Sequence[str], *, k: int, tenant: str, strong: bool
+    ) -> list[list[Hit]]:
+        if not self.revision.index["keyword"]:
+            return [[] for _ in texts]
+        asked = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
+        return self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
 
     def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
         index = self.revision.spec.index
