@@ -248,6 +248,7 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
 def _fill(workspace: Workspace, store: VectorStore, revision: Revision, present: set[str]) -> int:
     """Insert what is not present; while one batch is stored, one is encoded and one is made."""
     inserted = 0
+    workspace.progress(f"index: {revision.rows - len(present):,} chunks to insert")
     waiting: deque[Future[int]] = deque()
     with ThreadPoolExecutor(max_workers=INSERTERS) as inserters:
         for batch in _batches(workspace, revision, present):

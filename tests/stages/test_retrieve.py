@@ -1,8 +1,13 @@
 """Searching a revision: which lists are asked, how they are fused, and what is never forgotten."""
 
+import threading
+from collections.abc import Sequence
+from typing import Any
+
 import pytest
 
-from platform_pipelines.errors import MissingTenantError
+from platform_pipelines.errors import MissingTenantError, UnavailableError
+from platform_pipelines.gateways.vector_store import Hit
 from platform_pipelines.stages.retrieve import DENSE_DEPTH
 from tests.stages.searching import ListedStore, hit, retriever
 
@@ -33,9 +38,31 @@ def test_many_queries_cost_one_embedding_and_two_searches() -> None:
     opened = retriever(store)
     found = opened.search(["one", "two", "three"], k=2, tenant="t", strong=True)
     assert [len(f) for f in found] == [2, 2, 2]
-    assert [kind for kind, _, _ in store.asked] == ["dense", "words"]
+    assert sorted(kind for kind, _, _ in store.asked) == ["dense", "words"]
     assert all(asked["tenant"] == "t" and asked["strong"] for _, _, asked in store.asked)
     assert opened.embedder.queries == [["one", "two", "three"]]  # type: ignore[attr-defined]
+
+
+class MeetingStore(ListedStore):
+    """Its two searches wait for each other; keywords then find nothing, for the server is gone."""
+
+    both = threading.Barrier(2, timeout=30)
+
+    def search_dense(self, target: str, vectors: Any, **asked: Any) -> list[list[Hit]]:
+        self.both.wait()
+        return super().search_dense(target, vectors, **asked)
+
+    def search_keywords(self, target: str, keywords: Sequence[str], **asked: Any):
+        self.both.wait()
+        raise UnavailableError("Milvus does not answer", where=target)
+
+
+def test_vectors_and_keywords_are_searched_side_by_side() -> None:
+    """And an error of the one beside is an error: half of the evidence is no evidence."""
+    store = MeetingStore(NEAR, WORDS)
+    with pytest.raises(UnavailableError, match="does not answer"):
+        retriever(store).search(["x"], k=2, tenant="t")
+    assert len(store.asked) == 1
 
 
 def test_given_vectors_are_not_made_again() -> None:
@@ -65,7 +92,7 @@ def test_the_keyword_index_is_asked_without_question_words() -> None:
     """`how do I` outweighs what is asked where it is rare."""
     store = ListedStore(NEAR, WORDS)
     retriever(store).search(["How do I drain a node?", "보관하나요?"], k=2, tenant="t")
-    assert store.asked[1][1] == ["drain node", "보관"]
+    assert [asked for kind, asked, _ in store.asked if kind == "words"] == [["drain node", "보관"]]
 
 
 def test_weights_and_the_rank_constant_are_those_of_the_declaration() -> None:
