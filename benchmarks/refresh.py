@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import combinations_with_replacement
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,8 +17,11 @@ from benchmarks.report import Figure, Progress
 
 WARM_DOCUMENTS = 30
 UNCHANGED_REPEATS = 5
-COLD_REPEATS = {1_000: 7}  # one of more documents: the run is long enough
+COLD_ROUNDS = {1_000: 9}  # one of more documents: the run is long enough
+CHANGE_ROUNDS = {1_000: 3}
+OURS, FLOOR = "ours", "floor"
 PEERS = ("langchain", "llamaindex")
+BESIDE = (FLOOR, "langchain", FLOOR, "llamaindex")  # a round; one of ours between any two
 BUILD_STAGES = ("documents", "chunks", "vectors", "index")
 
 COLD_TARGET = 1.15
@@ -25,17 +29,21 @@ UNCHANGED_LANGCHAIN_TARGET = 1 / 20
 
 Make = Callable[[Path, Path, str], Contestant]
 Timings = dict[tuple[str, str], list[Timed]]
+Neighbours = tuple[Timed, Timed, Timed]  # ours before, another, ours after
 
 
 def measure_refresh(documents: int, progress: Progress) -> Iterator[Figure]:
     """The figures of one corpus size."""
     warm_up(progress)
-    timings: Timings = {}
-    for number in range(COLD_REPEATS.get(documents, 1)):
-        for name, make in _in_turn(number):
-            progress(f"refresh of {documents:,} documents, round {number + 1}: {name}")
-            _measure(name, make, documents, timings)
-    yield from _figures(documents, timings)
+    chain = _cold_chain(documents, progress)
+    yield from _cold_figures(documents, chain)
+    floors = [found for name, found in chain if name == FLOOR]
+    timings: Timings = {(FLOOR, "cold"): floors}
+    for number in range(CHANGE_ROUNDS.get(documents, 1)):
+        for name in _in_turn(number):
+            progress(f"changes in {documents:,} documents, round {number + 1}: {name}")
+            _measure_changes(name, documents, timings)
+    yield from _change_figures(documents, timings)
 
 
 def warm_up(progress: Progress) -> None:
@@ -43,11 +51,14 @@ def warm_up(progress: Progress) -> None:
     progress("imports")
     warnings.filterwarnings("ignore", category=UserWarning, module="llama_index")
     logging.getLogger("pymilvus").setLevel(logging.ERROR)
-    for name, make in _contestants().items():
-        _measure(name, make, WARM_DOCUMENTS, {})
+    for name in (FLOOR, OURS, *PEERS):
+        _measure_cold(name, WARM_DOCUMENTS)
+    for name in (OURS, *PEERS):
+        _measure_changes(name, WARM_DOCUMENTS, {})
 
 
-def _contestants() -> dict[str, Make]:
+def contestants() -> dict[str, Make]:
+    """How each is made, by name."""
     from benchmarks.floor import Floor
     from benchmarks.langchain_index import LangChainIndex
     from benchmarks.llamaindex_pipeline import LlamaIndexPipeline
@@ -56,83 +67,143 @@ def _contestants() -> dict[str, Make]:
     return {c.name: c for c in (Floor, Ours, LangChainIndex, LlamaIndexPipeline)}
 
 
-def _in_turn(number: int) -> list[tuple[str, Make]]:
+def _in_turn(number: int) -> list[str]:
     """Another one goes first in every round."""
-    makes = list(_contestants().items())
-    return makes[number % len(makes) :] + makes[: number % len(makes)]
+    names = [OURS, *PEERS]
+    return names[number % len(names) :] + names[: number % len(names)]
 
 
 @dataclass(frozen=True, slots=True)
-class _Place:
+class Place:
+    """A corpus, a home and a running Milvus, all of one contestant alone."""
+
     corpus: Path
     home: Path
     uri: str
 
 
 @contextmanager
-def _place(documents: int) -> Iterator[_Place]:
-    """A corpus, a home and a running Milvus, all of one contestant alone."""
+def place(documents: int) -> Iterator[Place]:
+    """A fresh place; everything in it is removed afterwards."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
         corpus, home = root / "corpus", root / "home"
         home.mkdir()
         write_corpus(corpus, documents)
         uri = stack.enter_context(local_server(home / "milvus"))
-        yield _Place(corpus, home, uri)
+        yield Place(corpus, home, uri)
         shutil.rmtree(corpus)
 
 
-def _measure(name: str, make: Make, documents: int, timings: Timings) -> None:
-    def note(kind: str, contestant: Contestant, place: _Place) -> None:
-        found = timed(contestant.refresh, server=server_pid(place.home / "milvus"))
-        found.facts.update({"stages": dict(getattr(contestant, "stage_seconds", {}))})
-        timings.setdefault((name, kind), []).append(found)
+def _refreshed(contestant: Contestant, here: Place) -> Timed:
+    found = timed(contestant.refresh, server=server_pid(here.home / "milvus"))
+    found.facts.update({"stages": dict(getattr(contestant, "stage_seconds", {}))})
+    return found
 
-    with _place(documents) as place:
-        contestant = make(place.corpus, place.home, place.uri)
-        note("cold", contestant, place)
-        if name == "floor":
-            return
+
+def _measure_cold(name: str, documents: int) -> Timed:
+    with place(documents) as here:
+        return _refreshed(contestants()[name](here.corpus, here.home, here.uri), here)
+
+
+def _cold_chain(documents: int, progress: Progress) -> list[tuple[str, Timed]]:
+    """Cold runs one after the other: ours first, last, and between any two others."""
+    others = BESIDE * COLD_ROUNDS.get(documents, 1)
+    names = [OURS, *(name for other in others for name in (other, OURS))]
+    chain: list[tuple[str, Timed]] = []
+    for number, name in enumerate(names, start=1):
+        progress(f"cold refresh of {documents:,} documents, {number} of {len(names)}: {name}")
+        chain.append((name, _measure_cold(name, documents)))
+    return chain
+
+
+def _measure_changes(name: str, documents: int, timings: Timings) -> None:
+    with place(documents) as here:
+        contestant = contestants()[name](here.corpus, here.home, here.uri)
+        contestant.refresh()
         for _ in range(UNCHANGED_REPEATS):
-            note("unchanged", contestant, place)
-        change_corpus(place.corpus, documents, edition=1)
-        note("changed", contestant, place)
+            timings.setdefault((name, "unchanged"), []).append(_refreshed(contestant, here))
+        change_corpus(here.corpus, documents, edition=1)
+        timings.setdefault((name, "changed"), []).append(_refreshed(contestant, here))
 
 
-def _figures(documents: int, timings: Timings) -> Iterator[Figure]:
-    """Medians of the rounds' ratios: within a round the machine is the same for everybody. The
-    product's whole run also makes evidence and releases; `build` is what the others do as well:
-    documents to index."""
-    for one in timings["ours", "cold"]:
-        stages = one.facts["stages"]
-        assert isinstance(stages, dict)
-        built = sum(seconds for name, seconds in stages.items() if name in BUILD_STAGES)
-        timings.setdefault(("ours, build", "cold"), []).append(replace(one, seconds=built))
+def _cold_figures(documents: int, chain: Sequence[tuple[str, Timed]]) -> Iterator[Figure]:
+    """Each other run is compared with the mean of ours before and after it: a shared machine's
+    speed drifts by a third within minutes. The product's whole run also makes evidence and
+    releases; `build` is what the others do as well: documents to index."""
+    runs = [found for _, found in chain]
+    for other, target in ((FLOOR, COLD_TARGET), *((peer, 1.0) for peer in PEERS)):
+        beside = [
+            (runs[at - 1], found, runs[at + 1])
+            for at, (name, found) in enumerate(chain)
+            if name == other
+        ]
+        built = [(_build(a), found, _build(b)) for a, found, b in beside]
+        for name, triples in ((OURS, beside), (f"{OURS}, build", built)):
+            yield _cold_figure(f"cold, {documents:,} documents: {name} / {other}", triples, target)
 
-    def figure(name: str, over: str, kind: str, target: float | None = None) -> Figure:
-        mine, theirs = timings[name, kind], timings[over, "cold" if over == "floor" else kind]
-        above, below = _median(mine), _median(theirs)
+
+def _cold_figure(name: str, beside: Sequence[Neighbours], target: float) -> Figure:
+    ratios = [(a.seconds + b.seconds) / 2 / found.seconds for a, found, b in beside]
+    ours, others = [a for a, _, _ in beside], [found for _, found, _ in beside]
+    return Figure(
+        name=name,
+        value=hodges_lehmann(ratios),
+        target=target,
+        detail=_detail(ratios, _median(ours), _median(others)),
+        record={
+            "ratios": [round(ratio, 4) for ratio in ratios],
+            "ours before": [_record(a) for a, _, _ in beside],
+            "other": [_record(found) for _, found, _ in beside],
+            "ours after": [_record(b) for _, _, b in beside],
+        },
+    )
+
+
+def hodges_lehmann(values: Sequence[float]) -> float:
+    """The median of the means of all pairs: as robust as needed here, and nearly as exact as the
+    mean (Hodges and Lehmann, Estimates of Location Based on Rank Tests, 1963)."""
+    return statistics.median((a + b) / 2 for a, b in combinations_with_replacement(values, 2))
+
+
+def _build(run: Timed) -> Timed:
+    stages = run.facts["stages"]
+    assert isinstance(stages, dict)
+    return replace(run, seconds=sum(stages[stage] for stage in BUILD_STAGES))
+
+
+def _change_figures(documents: int, timings: Timings) -> Iterator[Figure]:
+    """Medians of the rounds' ratios; of the floor, medians alone: it knows no change."""
+
+    def figure(other: str, kind: str, target: float | None = None) -> Figure:
+        mine = timings[OURS, kind]
+        if other == FLOOR:
+            floor = _median(timings[FLOOR, "cold"])
+            theirs = [floor] * len(mine)
+        else:
+            theirs = timings[other, kind]
         ratios = [a.seconds / b.seconds for a, b in zip(mine, theirs, strict=True)]
         return Figure(
-            name=f"{kind}, {documents:,} documents: {name} / {over}",
+            name=f"{kind}, {documents:,} documents: {OURS} / {other}",
             value=statistics.median(ratios),
             target=target,
-            detail=f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)}; "
-            f"{above.seconds:.3f} s / {below.seconds:.3f} s; processor "
-            f"{above.cpu_seconds:.2f} s / {below.cpu_seconds:.2f} s; "
-            f"rows {above.rows:,} / {below.rows:,}",
-            record={name: [_record(t) for t in mine], over: [_record(t) for t in theirs]},
+            detail=_detail(ratios, _median(mine), _median(theirs)),
+            record={OURS: [_record(t) for t in mine], other: [_record(t) for t in theirs]},
         )
 
-    yield figure("ours", "floor", "cold", COLD_TARGET)
-    yield figure("ours, build", "floor", "cold", COLD_TARGET)
-    for peer in PEERS:
-        yield figure("ours", peer, "cold", 1.0)
-        yield figure("ours, build", peer, "cold", 1.0)
-    yield figure("ours", "langchain", "unchanged", UNCHANGED_LANGCHAIN_TARGET)
-    yield figure("ours", "llamaindex", "unchanged", 1.0)
-    for other in ("floor", *PEERS):
-        yield figure("ours", other, "changed")
+    yield figure("langchain", "unchanged", UNCHANGED_LANGCHAIN_TARGET)
+    yield figure("llamaindex", "unchanged", 1.0)
+    for other in (FLOOR, *PEERS):
+        yield figure(other, "changed")
+
+
+def _detail(ratios: Sequence[float], ours: Timed, other: Timed) -> str:
+    return (
+        f"{min(ratios):.2f} to {max(ratios):.2f} in {len(ratios)}; "
+        f"{ours.seconds:.3f} s / {other.seconds:.3f} s; processor "
+        f"{ours.cpu_seconds:.2f} s / {other.cpu_seconds:.2f} s; "
+        f"rows {ours.rows:,} / {other.rows:,}"
+    )
 
 
 def _median(of: Sequence[Timed]) -> Timed:
