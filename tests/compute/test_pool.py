@@ -36,6 +36,7 @@ from platform_pipelines.errors import (
     UnavailableError,
     WorkerLostError,
 )
+from tests.descriptors import open_descriptors, opened_since
 
 MIB = 1 << 20
 HERE = Path(__file__).parent
@@ -481,7 +482,7 @@ class TestFlow:
 class TestLife:
     def test_closing_ends_every_process_and_may_be_repeated(self) -> None:
         """No orphans, no zombies, no leaked descriptors; and the pool can be used again."""
-        before = len(os.listdir("/dev/fd"))
+        before = open_descriptors()
         pool = pool_of(2)
         pid = one_pid(pool)
         pool.close()
@@ -489,7 +490,7 @@ class TestLife:
         assert not os.path.exists(f"/proc/{pid}")
         assert answers(act(pool, {"n": 1})) == [1]
         pool.close()
-        assert len(os.listdir("/dev/fd")) == before
+        assert opened_since(before) == {}
 
     def test_a_given_up_run_kills_whoever_still_works(self) -> None:
         """A hung worker must not outlive the run that nobody wants any more."""

@@ -9,6 +9,7 @@ import pytest
 
 from platform_pipelines.compute.process import start_worker
 from platform_pipelines.errors import UnavailableError
+from tests.descriptors import open_descriptors, opened_since
 
 
 @contextlib.contextmanager
@@ -33,10 +34,10 @@ def test_a_machine_without_room_for_a_worker_is_reported_and_nothing_leaks(
     descriptors: int,
 ) -> None:
     """Out of file descriptors at any step: a typed, transient error, and no half-made worker."""
-    before = sorted(os.listdir("/dev/fd"))
+    before = open_descriptors()
     with (
         room_for(descriptors),
         pytest.raises(UnavailableError, match="cannot be started"),
     ):
         start_worker({})
-    assert sorted(os.listdir("/dev/fd")) == before
+    assert opened_since(before) == {}
