@@ -57,7 +57,7 @@ def warm_up(progress: Progress) -> None:
         _measure_changes(name, WARM_DOCUMENTS, {})
 
 
-def contestants() -> dict[str, Make]:
+def _contestants() -> dict[str, Make]:
     """How each is made, by name."""
     from benchmarks.floor import Floor
     from benchmarks.langchain_index import LangChainIndex
@@ -74,7 +74,7 @@ def _in_turn(number: int) -> list[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class _Place:
     """A corpus, a home and a running Milvus, all of one contestant alone."""
 
     corpus: Path
@@ -83,7 +83,7 @@ class Place:
 
 
 @contextmanager
-def place(documents: int) -> Iterator[Place]:
+def _place(documents: int) -> Iterator[_Place]:
     """A fresh place; everything in it is removed afterwards."""
     with ExitStack() as stack:
         root = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
@@ -91,19 +91,19 @@ def place(documents: int) -> Iterator[Place]:
         home.mkdir()
         write_corpus(corpus, documents)
         uri = stack.enter_context(local_server(home / "milvus"))
-        yield Place(corpus, home, uri)
+        yield _Place(corpus, home, uri)
         shutil.rmtree(corpus)
 
 
-def _refreshed(contestant: Contestant, here: Place) -> Timed:
+def _refreshed(contestant: Contestant, here: _Place) -> Timed:
     found = timed(contestant.refresh, server=server_pid(here.home / "milvus"))
     found.facts.update({"stages": dict(getattr(contestant, "stage_seconds", {}))})
     return found
 
 
 def _measure_cold(name: str, documents: int) -> Timed:
-    with place(documents) as here:
-        return _refreshed(contestants()[name](here.corpus, here.home, here.uri), here)
+    with _place(documents) as here:
+        return _refreshed(_contestants()[name](here.corpus, here.home, here.uri), here)
 
 
 def _cold_chain(documents: int, progress: Progress) -> list[tuple[str, Timed]]:
@@ -118,8 +118,8 @@ def _cold_chain(documents: int, progress: Progress) -> list[tuple[str, Timed]]:
 
 
 def _measure_changes(name: str, documents: int, timings: Timings) -> None:
-    with place(documents) as here:
-        contestant = contestants()[name](here.corpus, here.home, here.uri)
+    with _place(documents) as here:
+        contestant = _contestants()[name](here.corpus, here.home, here.uri)
         contestant.refresh()
         for _ in range(UNCHANGED_REPEATS):
             timings.setdefault((name, "unchanged"), []).append(_refreshed(contestant, here))

@@ -68,10 +68,6 @@ class Place(NamedTuple):
     speaker: str | None = None
     time: str | None = None
 
-    def under(self, heading: tuple[str, ...]) -> "Place":
-        """The same place under another heading path."""
-        return self._replace(heading=heading)
-
     @property
     def label(self) -> str:
         """Short text for a citation, e.g. `p. 3 › Scaling`; empty when nothing is known."""

@@ -38,7 +38,7 @@ _ABBREVIATIONS = frozenset(
 _OFTEN_LAST = frozenset(
     {"etc", "inc", "ltd", "co", "corp", "al", "a.m", "p.m", "u.s", "u.k", "jr", "sr"}
 )
-_LAST_WORD = string.ascii_letters + "."
+_LETTERS_AND_DOT = string.ascii_letters + "."
 _LAST_WORD_CHARACTERS = 16
 _LOOK_BACK = 64
 
@@ -146,7 +146,7 @@ def _ends_here(text: str, first: int, mark: int, after: int) -> bool:
     if _NUMBERED.fullmatch(text, first, mark):
         return False
     tail = text[max(first, mark - _LAST_WORD_CHARACTERS) : mark]
-    word = tail[len(tail.rstrip(_LAST_WORD)) :].lstrip(".").lower()
+    word = tail[len(tail.rstrip(_LETTERS_AND_DOT)) :].lstrip(".").lower()
     following = text[after : after + 8].lstrip()[:1]
     if word in _OFTEN_LAST:
         return not following or following.isupper() or "가" <= following <= "힣"

@@ -67,9 +67,9 @@ def test_a_verdict_of_old_rules_is_not_claimed_for_new_ones(released: Knowledge)
         assert not is_by_declared_rules(stricter.workspace(), snapshot)
         assert is_by_declared_rules(released.workspace(), snapshot)
     text = verdict(stricter, replace(outcome, snapshot=recorded))
-    assert "**rules of its time**; it is live, and is not judged again:\n\n- hit_at_k ≥" in text
-    assert "- hit_at_k ≥ 0.25\n" in text
-    assert "other rules now, for the next revision:\n\n- mrr ≥ 0.999" in text
+    live, declared = "- hit_at_k ≥ 0.25\n", "- mrr ≥ 0.999\n"
+    assert f"**rules of its time**; it is live, and is not judged again:\n\n{live}" in text
+    assert f"other rules now, for the next revision:\n\n{declared}" in text
     assert "Under them the same evidence is **fail**" in text
     assert "the floor is 0.999" in text
     assert "declared now" in gate_check(stricter, outcome)["rules"]

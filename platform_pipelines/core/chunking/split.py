@@ -191,5 +191,5 @@ def _place(pieces: Sequence[Piece]) -> Place:
         if inner[: len(first.heading)] != first.heading:
             break
         if piece.kind is not BlockKind.HEADING:
-            return first.under(inner)
+            return first._replace(heading=inner)
     return first

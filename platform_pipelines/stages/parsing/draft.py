@@ -49,7 +49,7 @@ def add_heading(draft: Draft, outline: Outline, level: int, text: str, place: Pl
     if not title:
         return
     outline.enter(level, title)
-    draft.add(title, BlockKind.HEADING, place.under(outline.parents()))
+    draft.add(title, BlockKind.HEADING, place._replace(heading=outline.parents()))
 
 
 def pipe_rows(rows: Iterable[Sequence[str]]) -> str:
