@@ -34,11 +34,21 @@ def say(text: str) -> None:
     print(f"==> {text}", flush=True)
 
 
+def variables(**extra: str) -> dict[str, str]:
+    """The environment of every program that is run here.
+
+    Compiled modules are kept, whatever this shell says: without them each process, and a run starts
+    several, compiles its libraries again (`import dagster` 2.6 instead of 1.3 s).
+    """
+    here = {**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), "VIRTUAL_ENV": str(VENV), **extra}
+    here["PATH"] = f"{BIN}{os.pathsep}{here.get('PATH', '')}"
+    here.pop("PYTHONDONTWRITEBYTECODE", None)
+    return here
+
+
 def run(*command: str, check: bool = True, **extra: str) -> int:
     """A program of the environment, in the foreground; its exit code."""
-    environment = {**os.environ, "DAGSTER_HOME": str(DAGSTER_HOME), **extra}
-    environment["VIRTUAL_ENV"] = str(VENV)
-    environment["PATH"] = f"{BIN}{os.pathsep}{environment.get('PATH', '')}"
+    environment = variables(**extra)
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
     child = subprocess.Popen([program, *command[1:]], cwd=ROOT, env=environment)
     try:
@@ -94,7 +104,9 @@ def dagster_home() -> None:
 def released(name: str) -> str:
     """The live release of a knowledge base as one line, or nothing."""
     command = [str(BIN / "platform-pipelines"), "releases", name, "-n", "1"]
-    found = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    found = subprocess.run(
+        command, cwd=ROOT, env=variables(), capture_output=True, text=True, check=False
+    )
     return found.stdout.strip() if found.returncode == 0 else ""
 
 

@@ -40,3 +40,18 @@ def test_ctrl_c_lets_a_run_end_in_order() -> None:
     assert told == "ended in order\n"
     assert complaints == ""
     assert task.returncode == 130
+
+
+def test_compiled_modules_are_kept_whatever_the_shell_says() -> None:
+    """Without them every process compiles its libraries again."""
+    asked = "import sys; print(sys.dont_write_bytecode)"
+    command = [
+        sys.executable,
+        "-c",
+        f"import sys, tasks; tasks.run(sys.executable, '-c', {asked!r})",
+    ]
+    shell = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1"}
+    told = subprocess.run(
+        command, cwd=ROOT, env=shell, capture_output=True, text=True, check=True
+    ).stdout
+    assert told == "False\n"
