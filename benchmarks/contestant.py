@@ -11,9 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-# One size for everybody: the product's `fixed` policy and RecursiveCharacterTextSplitter alike.
+# One size for everybody: the product's `fixed` policy and RecursiveCharacterTextSplitter alike. No
+# overlap: of 60 characters the splitter repeats 0.8 % of the words of this corpus, and the product
+# 8.4 %, because it looks for a sentence where the splitter wants a paragraph.
 CHUNK_CHARACTERS = 600
-CHUNK_OVERLAP = 60
+CHUNK_OVERLAP = 0
 DIMENSION = 384
 BATCH_ROWS = 1_000
 

@@ -62,6 +62,21 @@ class MilvusIndex:
         return rows
 
 
+def stored_characters(uri: str) -> int:
+    """Of the texts in all collections of a Milvus: whether everybody indexed the same."""
+    from pymilvus import MilvusClient
+
+    client = MilvusClient(uri=uri)
+    total = 0
+    for name in client.list_collections():
+        pages = client.query_iterator(name, batch_size=BATCH_ROWS, output_fields=["text"])
+        while page := pages.next():
+            total += sum(len(one["text"]) for one in page)
+        pages.close()
+    client.close()
+    return total
+
+
 def row(
     chunk_id: str, key: str, *, title: str, text: str, vector: "npt.NDArray[np.float32]"
 ) -> dict[str, Any]:

@@ -102,8 +102,12 @@ def _refreshed(contestant: Contestant, here: _Place) -> Timed:
 
 
 def _measure_cold(name: str, documents: int) -> Timed:
+    from benchmarks.milvus_index import stored_characters
+
     with _place(documents) as here:
-        return _refreshed(_contestants()[name](here.corpus, here.home, here.uri), here)
+        found = _refreshed(_contestants()[name](here.corpus, here.home, here.uri), here)
+        found.facts["characters"] = stored_characters(here.uri)
+        return found
 
 
 def _cold_chain(documents: int, progress: Progress) -> list[tuple[str, Timed]]:
@@ -150,7 +154,8 @@ def _cold_figure(name: str, beside: Sequence[Neighbours], target: float) -> Figu
         name=name,
         value=hodges_lehmann(ratios),
         target=target,
-        detail=_detail(ratios, _median(ours), _median(others)),
+        detail=f"{_detail(ratios, _median(ours), _median(others))}; "
+        f"characters {_characters(ours[-1])} / {_characters(others[-1])}",
         record={
             "ratios": [round(ratio, 4) for ratio in ratios],
             "ours before": [_record(a) for a, _, _ in beside],
@@ -204,6 +209,10 @@ def _detail(ratios: Sequence[float], ours: Timed, other: Timed) -> str:
         f"{ours.cpu_seconds:.2f} s / {other.cpu_seconds:.2f} s; "
         f"rows {ours.rows:,} / {other.rows:,}"
     )
+
+
+def _characters(run: Timed) -> str:
+    return f"{run.facts['characters']:,}"
 
 
 def _median(of: Sequence[Timed]) -> Timed:
