@@ -35,6 +35,8 @@ WORKER_ENVIRONMENT = {
     "ARROW_DEFAULT_MEMORY_POOL": "system",
     "DAGSTER_DISABLE_TELEMETRY": "yes",
     "HF_HUB_OFFLINE": "1",
+    # Each thread's own arena takes 64 MiB of addresses or more: 16 reads at once would be a budget.
+    "MALLOC_ARENA_MAX": "2",
     "RAGAS_DO_NOT_TRACK": "true",  # else every evaluation waits for a time-out
     "TOKENIZERS_PARALLELISM": "false",
 }

@@ -3,6 +3,7 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from platform_pipelines.errors import SourceForbiddenError, SourceNotFoundError
@@ -19,15 +20,22 @@ QUICK_SECONDS = 0.001  # below this, handing a read to a thread costs more than 
 def read_many(get: Get, keys: Iterable[str], *, concurrency: int) -> Iterator[Fetched]:
     """`get` of every key, in the order of `keys`; at most 2 x `concurrency` results wait.
 
-    An object that is gone or forbidden is a result; every other error ends the reading.
+    An object that is gone or forbidden is a result; every other error ends the reading. Where no
+    further thread can start (a worker's memory budget bounds its stacks, too), the rest is read one
+    after the other.
     """
     from concurrent.futures import ThreadPoolExecutor  # most workers read quick files: no threads
 
     waiting: deque[Future[Fetched]] = deque()
+    rest = iter(keys)
     with ThreadPoolExecutor(concurrency, thread_name_prefix="store-read") as pool:
         try:
-            for key in keys:
-                waiting.append(pool.submit(_read, get, key))
+            for key in rest:
+                try:
+                    waiting.append(pool.submit(_read, get, key))
+                except RuntimeError:  # "can't start new thread"
+                    rest = chain([key], rest)
+                    break
                 if len(waiting) >= 2 * concurrency:
                     yield waiting.popleft().result()
             while waiting:
@@ -35,6 +43,7 @@ def read_many(get: Get, keys: Iterable[str], *, concurrency: int) -> Iterator[Fe
         finally:
             for future in waiting:
                 future.cancel()
+    yield from (_read(get, key) for key in rest)
 
 
 def read_many_files(get: Get, keys: Iterable[str], *, concurrency: int) -> Iterator[Fetched]:

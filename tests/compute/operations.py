@@ -9,6 +9,7 @@ import re
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ from platform_pipelines.errors import (
     ModelFileError,
     UnavailableError,
 )
+from platform_pipelines.gateways.concurrent_reads import read_many
 
 _KEPT: list[bytearray] = []
 
@@ -46,6 +48,23 @@ def act(
     for item in items:
         action = _ACTIONS.get(item.get("do", ""))
         yield {"answer": item.get("n"), **((action(item) if action else None) or {})}
+
+
+def read_at_once(
+    shared: Mapping[str, Any], items: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """How many objects were read, so many at the same moment; `stack_bytes` a thread, if named."""
+    for item in items:
+        together = threading.Barrier(item["together"])
+
+        def get(key: str, together: threading.Barrier = together) -> tuple[bytes, str]:
+            together.wait(timeout=30)
+            return key.encode(), "v1"
+
+        threading.stack_size(item.get("stack_bytes", 0))
+        keys = [str(number) for number in range(32)]
+        found = list(read_many(get, keys, concurrency=item["concurrency"]))
+        yield {"read": [one.key for one in found] == keys}
 
 
 def fail_at_once(
