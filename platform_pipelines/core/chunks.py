@@ -5,6 +5,8 @@ from typing import NamedTuple
 from platform_pipelines.core.documents import Place
 from platform_pipelines.core.identity import digest_parts, digest_text
 
+TEXT_MAX_BYTES = 65_535  # of UTF-8: what a vector store holds of one text (Milvus' VARCHAR)
+
 
 class ChunkDraft(NamedTuple):
     """What a chunk policy makes: the text to show and its place, in document order."""

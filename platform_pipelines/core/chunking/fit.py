@@ -1,4 +1,5 @@
-"""The window's hard bound: heads that leave room for text, search texts that never exceed it.
+"""The hard bounds: heads that leave room for text, search texts that never exceed the window, texts
+that a vector store can hold.
 
 Packing works with estimates. Here every search text is counted as it will be embedded, in one
 batch, and only those that exceed the window are cut again.
@@ -9,11 +10,12 @@ from typing import NamedTuple, TypeAlias
 
 from platform_pipelines.core.chunking.pieces import CountTokens
 from platform_pipelines.core.chunking.splitters import split_prose
-from platform_pipelines.core.chunks import ChunkDraft, search_text
+from platform_pipelines.core.chunks import TEXT_MAX_BYTES, ChunkDraft, search_text
 from platform_pipelines.errors import ConfigurationError
 
 HEAD_SHARE = 4  # title and headings take at most a quarter of the window
 _CAUTION = 0.9  # a part is cut a little shorter than the count says: borders move
+_CHARACTER_MAX_BYTES = 4  # of UTF-8
 _SHORT_CHARACTERS = 16  # a text this short gives up its head before it is cut further
 
 Heads: TypeAlias = Mapping[tuple[str, ...], "Head"]
@@ -59,6 +61,9 @@ def fit(
 ) -> list[Fitted]:
     """Drafts with search texts of at most `window_tokens`, in order; long ones cut in parts.
 
+    A text of few tokens may be long: to a tokenizer 70,000 spaces are nothing, and 60,000
+    characters that it does not know are one.
+
     Raises:
         ConfigurationError: the window does not hold one character.
     """
@@ -70,11 +75,20 @@ def _fit(todo: Sequence[tuple[ChunkDraft, Head]], count: CountTokens, window: in
     searches = [search_text(head.title, head.heading, draft.text) for draft, head in todo]
     fitted: list[Fitted] = []
     for (draft, head), search, tokens in zip(todo, searches, count(searches), strict=True):
-        if tokens <= window:
-            fitted.append(Fitted(draft, search, tokens))
-        else:
+        if tokens > window:
             fitted.extend(_fit(_shorter(draft, head, tokens, window), count, window))
+        elif _is_too_long(draft.text):
+            parts = _parts(draft, head, TEXT_MAX_BYTES // _CHARACTER_MAX_BYTES)
+            fitted.extend(_fit(parts, count, window))
+        else:
+            fitted.append(Fitted(draft, search, tokens))
     return fitted
+
+
+def _is_too_long(text: str) -> bool:
+    if len(text) * _CHARACTER_MAX_BYTES <= TEXT_MAX_BYTES:
+        return False
+    return len(text.encode("utf-8", "surrogatepass")) > TEXT_MAX_BYTES
 
 
 def _shorter(
@@ -93,6 +107,10 @@ def _shorter(
     # What the head and the counter's own marks cost does not shrink with the text.
     room = max(1, window - head.tokens)
     characters = max(1, min(length // 2, int(length * room / tokens * _CAUTION)))
+    return _parts(draft, head, characters)
+
+
+def _parts(draft: ChunkDraft, head: Head, characters: int) -> list[tuple[ChunkDraft, Head]]:
     parts = [part for part in split_prose(draft.text, characters) if not part.isspace()]
     return [(ChunkDraft(part.strip(), draft.place), head) for part in parts]
 

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from platform_pipelines.core.chunks import TEXT_MAX_BYTES
 from platform_pipelines.errors import (
     CapabilityError,
     ConfigurationError,
@@ -29,12 +30,12 @@ VECTOR_FIELD = "vector"
 KEYWORD_FIELD = "keywords"
 SPARSE_FIELD = "sparse"
 
-VARCHAR_MAX_BYTES = 65_535
+VARCHAR_MAX_BYTES = TEXT_MAX_BYTES
 BYTE_LIMITS: dict[str, int] = {
     "chunk_id": 64,
     "document_key": 4_096,
     "tenant": 256,
-    "text": VARCHAR_MAX_BYTES,
+    "text": TEXT_MAX_BYTES,
     "title": VARCHAR_MAX_BYTES,
     "place": VARCHAR_MAX_BYTES,
     "language": 64,

@@ -21,7 +21,7 @@ from platform_pipelines.core.chunking.policy import (
     TokensPolicy,
 )
 from platform_pipelines.core.chunking.split import chunk_document
-from platform_pipelines.core.chunks import chunk_id
+from platform_pipelines.core.chunks import TEXT_MAX_BYTES, chunk_id
 from platform_pipelines.core.documents import (
     Block,
     BlockKind,
@@ -456,6 +456,24 @@ def test_no_blocks_are_no_chunks():
     """A blank chunk would be found for everything."""
     assert cut(document_of(), TokensPolicy()) == []
     assert cut(document_of(Block(" \n ")), TokensPolicy()) == []
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["TOTAL" + " " * 70_000 + "42", "\U00013000" * 60_000, "값" * 30_000 + "\n" + "끝" * 30_000],
+    ids=["spaces", "unknown characters", "one long word"],
+)
+def test_a_text_of_few_tokens_is_cut_where_no_store_could_hold_it(text):
+    """e5 folds runs of spaces and of unknown characters: the index then refused the chunk, and with
+    it every later refresh of the knowledge base."""
+
+    def folded(texts: Sequence[str]) -> list[int]:
+        return [2 + len(set(t)) for t in texts]
+
+    chunks = cut(document_of(Block(text)), TokensPolicy(), count=folded)
+    assert all(len(chunk.text.encode()) <= TEXT_MAX_BYTES for chunk in chunks)
+    assert visible("".join(chunk.text for chunk in chunks)) == visible(text)
+    assert len({chunk.chunk_id for chunk in chunks}) == len(chunks) > 1
 
 
 def test_a_window_that_holds_no_character_is_a_wrong_setting():
