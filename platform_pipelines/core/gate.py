@@ -39,6 +39,7 @@ class Code(StrEnum):
     FOREIGN_REVISION = "foreign_revision"
     FOREIGN_BASELINE = "foreign_baseline"
     FOREIGN_GOLDEN_SET = "foreign_golden_set"
+    FOREIGN_K = "foreign_k"
     COUNTS = "counts"
     OWN_DOCUMENT = "own_document"
     UNPROVEN = "unproven"
@@ -121,11 +122,12 @@ def decide(
     expect_revision: str,
     expect_baseline: str | None,
     expect_golden_digest: str | None,
+    expect_k: int,
 ) -> Verdict:
     """Judge a revision by its evidence. What is expected is what the release itself knows.
 
     `expect_baseline` is the live revision, None before the first release; `expect_golden_digest` is
-    None for a knowledge base that declares no golden set.
+    None for a knowledge base that declares no golden set; `expect_k` is how many chunks count.
 
     Raises:
         ConfigurationError: the policy is refused by `check_policy`.
@@ -134,7 +136,7 @@ def decide(
     if evidence is None:
         missing = f"there is no evidence about revision {expect_revision}; evaluate it first"
         return _verdict([Reason(Status.UNDECIDED, Code.MISSING, missing)], proven=False)
-    expected = (expect_revision, expect_baseline, expect_golden_digest)
+    expected = (expect_revision, expect_baseline, expect_golden_digest, expect_k)
     unfit = [*_not_finite(evidence), *_foreign(evidence, expected)]
     if unfit:
         return _verdict(unfit, proven=False)
@@ -185,11 +187,12 @@ def _broken(outcome: Outcome | None) -> bool:
     return outcome.failure is Failure.NOT_FINITE or not all(math.isfinite(v) for v in values)
 
 
-def _foreign(evidence: Evidence, expected: tuple[str, str | None, str | None]) -> list[Reason]:
+def _foreign(evidence: Evidence, expected: tuple[str, str | None, str | None, int]) -> list[Reason]:
     pairs = (
         (Code.FOREIGN_REVISION, "revision", evidence.revision, expected[0]),
         (Code.FOREIGN_BASELINE, "live revision", evidence.baseline, expected[1]),
         (Code.FOREIGN_GOLDEN_SET, "golden set", evidence.golden_digest, expected[2]),
+        (Code.FOREIGN_K, "k =", evidence.k, expected[3]),
     )
     return [
         Reason(Status.FAIL, code, f"evidence is about {noun} {found}, not {wanted}; evaluate again")

@@ -164,10 +164,13 @@ def plan_rollback(
     return Append(_next(entries, Action.ROLLBACK, candidate, stamp))
 
 
-def retained(entries: Sequence[ReleaseEntry], keep: int) -> tuple[Retained, ...]:
+def retained(
+    entries: Sequence[ReleaseEntry], keep: int, *, existing: Collection[str]
+) -> tuple[Retained, ...]:
     """The `keep` revisions whose collections stay, one a collection (its last).
 
-    The live one, then those before it, newest first, then those that were rolled away from.
+    The live one, then those before it, newest first, then those that were rolled away from. One
+    whose collection is gone is no way back, and keeps nobody's place; the live one is built again.
 
     Raises:
         ConfigurationError: `keep` is less than 1.
@@ -176,7 +179,9 @@ def retained(entries: Sequence[ReleaseEntry], keep: int) -> tuple[Retained, ...]
         raise ConfigurationError(
             "the live revision is always kept", where="keep", stored=keep, expected="1 or more"
         )
-    intact = _intact(entries)
+    live = current(entries)
+    stays = {*existing, *([live.collection] if live else [])}
+    intact = [e for e in _intact(entries) if e.collection in stays]
     road = [e for e in reversed(_road(entries)) if e in intact]
     ordered = dict.fromkeys([*road, *intact])
     return tuple(Retained(e.revision, e.collection) for e in list(ordered)[:keep])
@@ -190,7 +195,7 @@ def collectable(
     protected: Collection[str] = (),
 ) -> list[str]:
     """Collections to drop, sorted: all that are neither retained nor `protected` (being built)."""
-    kept = {one.collection for one in retained(entries, keep)} | set(protected)
+    kept = {one.collection for one in retained(entries, keep, existing=existing)} | set(protected)
     return sorted(set(existing) - kept)
 
 

@@ -35,7 +35,7 @@ def refresh_chunks(workspace: Workspace) -> StageOutcome:
         IntegrityError: no documents yet; materialise them first.
     """
     documents = require_head(workspace, DOCUMENTS)
-    previous, version = workspace.head(STAGE)
+    previous, version = workspace.standing(STAGE)
     settings = chunk_settings(workspace)
     plan = plan_shards(STAGE, documents, previous, settings=settings)
     if previous and plan.is_empty:

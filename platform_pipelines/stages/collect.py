@@ -30,7 +30,7 @@ def collect(
     for collection in dropped:
         workspace.deadline.check("dropping old collections")
         store.drop(collection)
-    kept = [r.revision for r in retained(entries, keep)]
+    kept = [r.revision for r in retained(entries, keep, existing=existing)]
     _collect_files(workspace, {newest.digest, *kept})
     return dropped
 

@@ -108,7 +108,7 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         SourceNotFoundError, SourceForbiddenError, UnavailableError: the source cannot be read.
         ConflictError: another run moved the head.
     """
-    previous, version = workspace.head(STAGE)
+    previous, version = workspace.standing(STAGE)
     skipped = Skipped()
     listed = _list_source(workspace, skipped)
     digests = _Digests.of(workspace)

@@ -5,6 +5,7 @@ a golden set it needs no labels: counts reconcile, and sampled sentences find th
 """
 
 from typing import Any
+from urllib.parse import unquote
 
 from platform_pipelines.core.evidence import (
     Evidence,
@@ -60,7 +61,11 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         str(workspace.spec.gate.k),
         EVALUATION_VERSION,
     )
-    if previous and _stands(previous, _judged(workspace, asked), revision, live, golden):
+    if (
+        previous
+        and workspace.store.exists(evidence_key(previous.details["evidence"]))
+        and _stands(previous, _judged(workspace, asked), revision, live, golden)
+    ):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
         evidence = _known(held, previous, asked)
@@ -142,6 +147,8 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
     if url is None:
         return None
     folder, _, name = url.rpartition("/")
+    if url.startswith("file://"):
+        name = unquote(name)  # of a bucket, the name is the key to the letter
     data, _ = connect.open_source(workspace.settings, folder).get(name)
     try:
         text = data.decode("utf-8-sig")
@@ -175,6 +182,7 @@ def judge(
         expect_revision=revision.digest,
         expect_baseline=baseline.digest if baseline else None,
         expect_golden_digest=golden.digest if golden else None,
+        expect_k=workspace.spec.gate.k,
     )
 
 

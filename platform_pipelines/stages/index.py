@@ -16,12 +16,12 @@ from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.index_choice import IndexChoice, choose_index, preferred_kind
 from platform_pipelines.core.keywords import KEYWORDS_VERSION, keyword_text
 from platform_pipelines.core.revision import Revision, collection_prefix
-from platform_pipelines.core.snapshot import ShardRecord, Snapshot
-from platform_pipelines.errors import IntegrityError
+from platform_pipelines.core.snapshot import ShardRecord, Snapshot, plan_shards
+from platform_pipelines.errors import ConflictError, EvidenceError, IntegrityError
 from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec, Row, VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import STAGE as CHUNKS
-from platform_pipelines.stages.chunks import require_head
+from platform_pipelines.stages.chunks import chunk_settings, require_head
 from platform_pipelines.stages.collect import collect
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pointer import repair_alias
@@ -52,10 +52,13 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
     Raises:
         CapabilityError: the server cannot build the declared index, and no fallback is declared.
         UnavailableError: the vector store does not answer; nothing was released.
-        IntegrityError: chunks and vectors, or rows and counts, do not agree.
+        IntegrityError: rows and counts do not agree.
+        EvidenceError: chunks or vectors were made under another declaration.
+        ConflictError: the vectors are not of these chunks (another run is between the two).
     """
     chunks = require_head(workspace, CHUNKS)
     vectors = require_head(workspace, VECTORS)
+    _require_of_one(workspace, chunks, vectors)
     previous, version = workspace.head(STAGE)
     request = _request_digest(workspace, chunks, vectors)
     with connect.vectors_of(workspace.settings) as store:
@@ -64,18 +67,43 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
             return StageOutcome.unchanged(previous)
         with workspace.writing(STAGE, version) as held:
             revision = _revision(held, store, chunks, vectors)
+            # Before the collection: what a killed run leaves is known to be ours, and collected.
+            held.store.put(revision_key(revision.digest), revision.to_json().encode())
             built = ensure_collection(held, store, revision)
-            snapshot = _record(held, revision, request)
+            snapshot = _record(revision, request)
             held.move_head(snapshot, version)
-            entries = connect.release_log(held.store, held.name).entries()
             with held.lease(POINTER) as pointer:
+                entries = connect.release_log(held.store, held.name).entries()
                 collect(held.holding(pointer), store, entries, revision)
     return StageOutcome.changed(snapshot, previous, {"inserted": built})
 
 
-def _record(workspace: Workspace, revision: Revision, request: str) -> Snapshot:
-    """Keep the revision's record; the snapshot that points to it."""
-    workspace.store.put(revision_key(revision.digest), revision.to_json().encode())
+def _require_of_one(workspace: Workspace, chunks: Snapshot, vectors: Snapshot) -> None:
+    """A revision's record says how to search it: today's declaration must be what made it."""
+    embedder = connect.embedder_identity(workspace.settings, workspace.spec.embed)
+    pairs = ((chunks, chunk_settings(workspace)), (vectors, embedder))
+    for snapshot, declared in pairs:
+        if snapshot.settings != declared:
+            raise EvidenceError(
+                f"`{snapshot.stage}` were made under another declaration",
+                where=workspace.name,
+                stored=snapshot.settings,
+                expected=declared,
+                remedy=f"run the job {workspace.name}_refresh, or materialise "
+                f"{snapshot.stage} first",
+            )
+    if not plan_shards(VECTORS, chunks, vectors, settings=embedder).is_empty:
+        raise ConflictError(
+            "the vectors are not of these chunks",
+            where=workspace.name,
+            stored=vectors.digest,
+            expected=f"vectors of the chunks {chunks.digest}",
+            remedy="materialise vectors first; another run may be between the two: run again",
+        )
+
+
+def _record(revision: Revision, request: str) -> Snapshot:
+    """The snapshot that points to the revision's record."""
     return Snapshot(
         stage=STAGE,
         settings=request,

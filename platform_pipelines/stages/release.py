@@ -25,8 +25,13 @@ from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.chunks import require_head
 from platform_pipelines.stages.collect import collect
+from platform_pipelines.stages.evidence import (
+    EVALUATION_VERSION,
+    judge,
+    load_golden_set,
+    read_evidence,
+)
 from platform_pipelines.stages.evidence import STAGE as EVIDENCE
-from platform_pipelines.stages.evidence import judge, load_golden_set, read_evidence
 from platform_pipelines.stages.index import candidate, ensure_collection
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pointer import point
@@ -151,7 +156,8 @@ def was_rolled_back(entries: Sequence[ReleaseEntry], revision: str) -> bool:
 def _require_pass(workspace: Workspace, revision: Revision, live: ReleaseEntry | None) -> str:
     """The digest of the evidence that lets this candidate pass against what is live now."""
     head = require_head(workspace, EVIDENCE)
-    evidence = read_evidence(workspace.store, head.details["evidence"])
+    is_current = head.details.get("evaluation") == EVALUATION_VERSION
+    evidence = read_evidence(workspace.store, head.details["evidence"]) if is_current else None
     baseline = None if live is None else read_revision(workspace.store, live.revision)
     verdict = judge(workspace, evidence, revision, baseline, load_golden_set(workspace))
     if evidence is None or verdict.status is not Status.PASS:

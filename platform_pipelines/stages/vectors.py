@@ -60,7 +60,7 @@ def refresh_vectors(workspace: Workspace) -> StageOutcome:
         DimensionError, IntegrityError: its vectors are not usable.
     """
     chunks = require_head(workspace, CHUNKS)
-    previous, version = workspace.head(STAGE)
+    previous, version = workspace.standing(STAGE)
     identity = connect.embedder_identity(workspace.settings, workspace.spec.embed)
     plan = plan_shards(STAGE, chunks, previous, settings=identity)
     if previous and plan.is_empty:

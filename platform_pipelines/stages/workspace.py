@@ -80,6 +80,19 @@ class Workspace:
         data, version = self.store.get(key)
         return snapshot_from_json(data, where=f"{self.store.url}/{key}"), version
 
+    def standing(self, stage: str) -> tuple[Snapshot | None, str | None]:
+        """As `head`, without the shards whose file is gone: they are made again.
+
+        A file is deleted by a person who was told that it is damaged.
+        """
+        snapshot, version = self.head(stage)
+        if snapshot is None:
+            return None, version
+        listed = (item.key for batch in self.store.list_objects(stage) for item in batch)
+        there = set(listed)
+        shards = tuple(shard for shard in snapshot.shards if shard.path in there)
+        return replace(snapshot, shards=shards), version
+
     def move_head(self, snapshot: Snapshot, version: str | None) -> None:
         """Replace the head by compare-and-swap.
 

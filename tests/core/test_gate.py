@@ -56,6 +56,7 @@ def judge(evidence: Evidence | None, policy: GatePolicy = POLICY, **expected) ->
         expect_revision=expected.get("revision", "new"),
         expect_baseline=expected.get("baseline", given_baseline),
         expect_golden_digest=expected.get("golden", given_golden),
+        expect_k=expected.get("k", 10),
     )
 
 
@@ -97,9 +98,12 @@ def test_missing_evidence_is_undecided() -> None:
         ({"baseline": None}, Code.FOREIGN_BASELINE),
         ({"golden": "edited"}, Code.FOREIGN_GOLDEN_SET),
         ({"golden": None}, Code.FOREIGN_GOLDEN_SET),
+        ({"k": 1}, Code.FOREIGN_K),
     ],
 )
-def test_evidence_about_something_else_fails(expected: dict[str, str | None], code: Code) -> None:
+def test_evidence_about_something_else_fails(
+    expected: dict[str, str | int | None], code: Code
+) -> None:
     """Yesterday's report passed today's revision: the baseline moved, or the questions did."""
     verdict = judge(GOOD, **expected)
     assert (verdict.status, codes(verdict)) == (Status.FAIL, [code])

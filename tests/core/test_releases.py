@@ -174,11 +174,22 @@ def test_nothing_released_cannot_be_rolled_back() -> None:
 def test_the_last_k_are_kept_the_road_back_first() -> None:
     """What was rolled away from is worth less than what can be rolled back to."""
     log = rolled_back(log_of("r1", "r2", "r3"))
-    assert retained(log, 2) == (Retained("r2", "c_r2"), Retained("r1", "c_r1"))
-    assert [one.revision for one in retained(log, 9)] == ["r2", "r1", "r3"]
-    assert retained([], 1) == ()
+    existing = {"c_r1", "c_r2", "c_r3"}
+    kept = retained(log, 2, existing=existing)
+    assert kept == (Retained("r2", "c_r2"), Retained("r1", "c_r1"))
+    assert [one.revision for one in retained(log, 9, existing=existing)] == ["r2", "r1", "r3"]
+    assert retained([], 1, existing=existing) == ()
     with pytest.raises(ConfigurationError):
-        retained(log, 0)
+        retained(log, 0, existing=existing)
+
+
+def test_a_collection_that_is_gone_keeps_nobodys_place() -> None:
+    """After a rollback fewer than `keep` ways back were left: a dropped one counted as kept."""
+    log = rolled_back(log_of("r1", "r2", "r3", "r4"))
+    kept = retained(log, 3, existing={"c_r2", "c_r3", "c_r4"})
+    assert [one.revision for one in kept] == ["r3", "r2", "r4"]
+    only_live = retained(log, 3, existing=set())
+    assert [one.revision for one in only_live] == ["r3"]  # it is built again
 
 
 def test_collections_that_are_kept_or_being_built_are_not_collected() -> None:

@@ -243,7 +243,7 @@ class Releases(RuleBasedStateMachine):
         for collection in collectable(set(self.holds), entries, keep=keep):
             del self.holds[collection]
         assert len(self.holds) <= keep
-        kept = {one.collection for one in retained(entries, keep)}
+        kept = {one.collection for one in retained(entries, keep, existing=set(self.holds))}
         assert set(self.holds) <= kept
 
     @rule()

@@ -85,6 +85,7 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
         expect_revision=evidence.revision,
         expect_baseline=evidence.baseline,
         expect_golden_digest=evidence.golden_digest,
+        expect_k=evidence.k,
     )
 
 
