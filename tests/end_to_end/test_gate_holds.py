@@ -145,6 +145,34 @@ def test_an_edited_golden_set_makes_the_evidence_foreign(proven: Knowledge) -> N
     refused(proven, GateFailedError, "foreign_golden_set")
 
 
+def test_evidence_with_another_k_does_not_release(proven: Knowledge) -> None:
+    """Ten chunks held the answer; a stricter declaration asks whether one does."""
+    (proven.documents / "guide30.md").write_text(guide(30), encoding="utf-8")
+    assert proven.refresh(end="evidence")["evidence"].snapshot.details["verdict"] == "pass"
+    refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_k")
+
+
+def test_evidence_of_another_way_to_evaluate_does_not_release(judged: Knowledge) -> None:
+    """A new version of the product may measure otherwise: yesterday's pass is stale."""
+    edit_head(judged, evaluation="an older one")
+    refused(judged, GateFailedError, "undecided", "no evidence")
+
+
+@pytest.mark.parametrize("name", ["my golden.jsonl", "황금.jsonl", "a#b.jsonl", "100%.jsonl"])
+def test_a_golden_set_may_have_any_file_name(judged: Knowledge, name: str) -> None:
+    """The path becomes a URL, and has to come back from it."""
+    (judged.folder / name).write_text(golden_lines(GUIDES), encoding="utf-8")
+    declared = judged.declared(gate={"golden_set": name})
+    assert declared.run("evidence").snapshot.counts["questions"] == 2 * len(GUIDES)
+
+
+def test_evidence_that_was_deleted_is_made_again(judged: Knowledge) -> None:
+    """A damaged file is to be deleted, says its error; `release` then asked for ever."""
+    judged.store.delete([evidence_key(head_evidence(judged))])
+    assert judged.run("evidence").is_changed
+    assert judged.run("release").snapshot.details["status"] == "released"
+
+
 def test_a_score_that_is_not_finite_never_passes(proven: Knowledge) -> None:
     """`not score < floor` passes on NaN; ours must not, in whatever way the NaN came in."""
     (proven.documents / "guide30.md").write_text(guide(30), encoding="utf-8")

@@ -203,3 +203,15 @@ def test_a_lost_index_whose_rebuilding_was_killed_is_whole_after_the_next_run(
     with knowledge.behind() as client:
         assert client.list_indexes(knowledge.log()[-1].collection)
     assert changed_stages(knowledge.refresh()) == []
+
+
+def test_a_half_built_index_of_content_that_is_gone_is_collected(knowledge: Knowledge) -> None:
+    """Its record was written last: each kill that was followed by a change left a collection."""
+    knowledge.refresh()
+    (knowledge.documents / "guide50.md").write_text(guide(50), encoding="utf-8")
+    knowledge.refresh(end="vectors")
+    assert killed_at(knowledge, "index", "insert", HALFWAY)
+    assert len(knowledge.collections()) == 2
+    (knowledge.documents / "guide50.md").write_text(guide(51), encoding="utf-8")
+    knowledge.refresh()
+    assert knowledge.collections() == sorted(entry.collection for entry in knowledge.log())
