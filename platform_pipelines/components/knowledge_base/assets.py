@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base import checks, pages
+from platform_pipelines.components.knowledge_base.notices import notices
 from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.policy import stage_policy
@@ -132,6 +133,8 @@ def _materialize(
         context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
     )
     context.log.info("%s: %s", stage.name, pages.what_happened(outcome).replace("*", ""))
+    for notice in notices(workspace, stage.name, outcome):
+        context.log.warning("%s: %s", stage.name, notice)
     return dg.MaterializeResult(
         metadata=pages.metadata(workspace, stage.name, outcome),
         data_version=dg.DataVersion(outcome.snapshot.digest),

@@ -13,7 +13,7 @@ from platform_pipelines.stages.workspace import Workspace
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One check: its name, its promise, whether a failure stops the run, and how it is seen."""
+    """One check: its name, its question, whether a failure stops the run, and how it is seen."""
 
     name: str
     description: str
@@ -81,20 +81,21 @@ def _readers_follow(workspace: Workspace, outcome: StageOutcome) -> tuple[bool, 
 
 CHECKS: dict[str, Check] = {
     "documents": Check(
-        "nothing_quarantined", "Every listed document could be parsed.", False, _nothing_quarantined
+        "nothing_quarantined", "Could every listed document be parsed?", False, _nothing_quarantined
     ),
-    "chunks": Check(
-        "chunks_exist", "The documents gave chunks, none over the window.", True, _chunks_nonempty
-    ),
+    "chunks": Check("chunks_exist", "Did the documents give chunks?", True, _chunks_nonempty),
     "vectors": Check(
-        "one_vector_a_chunk", "There is a vector for every chunk.", True, _one_vector_a_chunk
+        "one_vector_a_chunk", "Is there a vector for every chunk?", True, _one_vector_a_chunk
     ),
     "index": Check(
-        "counts_reconcile", "The collection holds as many rows as vectors.", True, _counts_reconcile
+        "counts_reconcile",
+        "Does the collection hold as many rows as there are vectors?",
+        True,
+        _counts_reconcile,
     ),
-    "evidence": Check("gate", "The gate passes on the evidence.", True, _gate_passes),
+    "evidence": Check("gate", "Does the gate pass on the evidence?", True, _gate_passes),
     "release": Check(
-        "readers_follow", "The alias points to what the log released.", False, _readers_follow
+        "readers_follow", "Does the alias point to what the log released?", False, _readers_follow
     ),
 }
 
@@ -121,7 +122,7 @@ def results(
             check_name=check.name,
             passed=passed,
             severity=severity,
-            description=check.description,
+            description="; ".join(f"{name.replace('_', ' ')}: {n}" for name, n in numbers.items()),
             metadata=numbers,
         )
     ]
