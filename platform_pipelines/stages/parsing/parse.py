@@ -24,7 +24,7 @@ from platform_pipelines.stages.parsing.markdown import read_markdown
 from platform_pipelines.stages.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "1"
+PARSER_VERSION: Final = "2"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
