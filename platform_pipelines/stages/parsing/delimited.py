@@ -25,7 +25,8 @@ def read_delimited(text: str, *, key: str, max_cells: int) -> Draft:
     delimiter = find_delimiter(text) or ","
     draft = Draft()
     try:
-        RecordWriter(draft, Place(), key, max_cells).write(_rows(text, delimiter))
+        writer = RecordWriter(draft, Place(), key, max_cells, padded=True)
+        writer.write(_rows(text, delimiter))
     except csv.Error as error:
         raise DocumentError(
             f"the table cannot be read: {error}", reason=Reason.CORRUPT, where=key
