@@ -144,7 +144,11 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
         case DocumentType.CSV:
             from platform_pipelines.stages.parsing.delimited import read_delimited
 
-            return read_delimited(text, key=key, max_cells=limits.max_cells)
+            # No cell has more characters than the document has bytes.
+            cell = limits.max_bytes
+            return read_delimited(
+                text, key=key, max_cells=limits.max_cells, max_cell_characters=cell
+            )
         case _:
             return read_plain(text)
 

@@ -20,7 +20,9 @@ Saved = Callable[[Any], bytes]
 
 
 def _rows(text: str) -> list[Block]:
-    return read_delimited(text, key="a.csv", max_cells=100_000).blocks
+    return read_delimited(
+        text, key="a.csv", max_cells=100_000, max_cell_characters=1_000_000
+    ).blocks
 
 
 def _sheet(saved: Saved, rows: Iterable[Sequence[object]]) -> list[Block]:
