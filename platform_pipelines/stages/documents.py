@@ -28,6 +28,7 @@ from platform_pipelines.core.snapshot import (
 )
 from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
+from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pace import Pace
@@ -195,10 +196,12 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
     spec = workspace.spec.source
     source = connect.open_source(workspace.settings, spec.url)
     shards: dict[int, list[SourceObject]] = defaultdict(list)
+    # Keys are NFC; a pattern that was pasted from a Mac is not.
+    include, exclude = (tuple(map(nfc, globs)) for globs in (spec.include, spec.exclude))
     for batch in source.list_objects(skipped=skipped):
         workspace.deadline.check("listing the source")
         for item in batch:
-            if _taken(item.key, spec.include, spec.exclude):
+            if _taken(item.key, include, exclude):
                 shards[shard_of(item.key, spec.shards)].append(item)
     if not shards:
         raise EmptyCorpusError(
