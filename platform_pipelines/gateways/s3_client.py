@@ -46,6 +46,18 @@ def list_with_boto3(
     bucket: str, prefix: str, start_after: str, options: StoreOptions
 ) -> Iterator[list[Found]]:
     """Pages of at most 1,000 names, raw: also those with control characters, `//` or `/./`."""
+    for page in _boto3_pages(bucket, options, Prefix=prefix, StartAfter=start_after):
+        yield [Found(o["Key"], o["Size"], o["ETag"]) for o in page.get("Contents", [])]
+
+
+def children_with_boto3(bucket: str, prefix: str, options: StoreOptions) -> Iterator[str]:
+    """Raw paths directly below a prefix (with its trailing `/`, or empty); folders end in `/`."""
+    for page in _boto3_pages(bucket, options, Prefix=prefix, Delimiter="/"):
+        yield from (folder["Prefix"] for folder in page.get("CommonPrefixes", []))
+        yield from (found["Key"] for found in page.get("Contents", []))
+
+
+def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[Any]:
     library: Any = importlib.import_module("boto3")  # untyped
     failures: Any = importlib.import_module("botocore.exceptions")
     client = library.client(
@@ -57,16 +69,14 @@ def list_with_boto3(
         aws_session_token=options.session_token,
         config=_boto3_config(options),
     )
-    listed = client.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=prefix, StartAfter=start_after
-    )
     try:
-        for page in listed:
-            yield [Found(o["Key"], o["Size"], o["ETag"]) for o in page.get("Contents", [])]
+        yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, **asked)
     except (failures.ClientError, failures.BotoCoreError) as error:
         raise UnavailableError(
-            "the listing broke off", where=f"s3://{bucket}/{prefix}", stored=str(error)
+            "the listing broke off", where=f"s3://{bucket}/{asked['Prefix']}", stored=str(error)
         ) from error
+    finally:
+        client.close()
 
 
 def _boto3_config(options: StoreOptions) -> Any:

@@ -5,7 +5,11 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.object_store import Skipped, StoreOptions
 from platform_pipelines.gateways.obstore_errors import typed_errors
-from platform_pipelines.gateways.s3_client import Found, list_with_boto3
+from platform_pipelines.gateways.s3_client import (
+    Found,
+    children_with_boto3,
+    list_with_boto3,
+)
 from platform_pipelines.gateways.store_keys import BATCH_OBJECTS, is_hidden
 
 if TYPE_CHECKING:
@@ -32,6 +36,24 @@ def pages(
                 last = found[-1].path if found else last
         except InvalidPathError:
             yield from list_with_boto3(bucket, prefix, last, options)
+
+
+def children(
+    client: "S3Store", bucket: str, prefix: str, options: StoreOptions, *, where: str
+) -> Iterator[str]:
+    """Names directly below `prefix`, of objects and folders alike; by boto3 as `pages`."""
+    import obstore
+    from obstore.exceptions import InvalidPathError
+
+    library: Any = obstore  # its listing functions are only partly typed
+    with typed_errors(where):
+        try:
+            listed = library.list_with_delimiter(client, prefix or None)
+            paths = [*listed["common_prefixes"], *(meta["path"] for meta in listed["objects"])]
+        except InvalidPathError:
+            paths = children_with_boto3(bucket, prefix, options)
+        for path in paths:
+            yield path.removeprefix(prefix).removesuffix("/")
 
 
 def names(

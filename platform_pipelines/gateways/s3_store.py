@@ -6,15 +6,15 @@ import io
 import tempfile
 import unicodedata
 from collections.abc import Generator, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from platform_pipelines.core.documents import SourceObject
-from platform_pipelines.errors import ConfigurationError, SourceNotFoundError
+from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.gateways.concurrent_reads import read_many
 from platform_pipelines.gateways.object_store import Fetched, Skipped, StoreOptions
 from platform_pipelines.gateways.obstore_errors import typed_errors
 from platform_pipelines.gateways.s3_client import obstore_client
-from platform_pipelines.gateways.s3_listing import names, pages
+from platform_pipelines.gateways.s3_listing import children, names, pages
 from platform_pipelines.gateways.s3_reader import S3File
 from platform_pipelines.gateways.store_keys import (
     Listing,
@@ -188,17 +188,8 @@ class S3ObjectStore:
         return [f"{self._root}{name}/" for name in raw]
 
     def _children(self, folder: str) -> Iterator[str]:
-        import obstore
-
-        library: Any = obstore  # its listing functions are only partly typed
         below = f"{self._root}{folder}/" if folder else self._root
-        try:
-            with typed_errors(self.url):
-                listed = library.list_with_delimiter(self._client, below or None)
-        except ConfigurationError:
-            return  # a name beside it that obstore cannot say
-        for path in [*listed["common_prefixes"], *(meta["path"] for meta in listed["objects"])]:
-            yield path.removeprefix(below)
+        return children(self._client, self._bucket, below, self._options, where=self.url)
 
 
 def _version(etag: str | None) -> str:

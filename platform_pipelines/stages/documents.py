@@ -28,6 +28,7 @@ from platform_pipelines.core.snapshot import (
 )
 from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
+from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages import connect
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.pace import Pace
@@ -165,7 +166,7 @@ def _readable_again(
     """
     if previous is None:
         return {}
-    refused = {q["key"] for q in previous.details["quarantine"] if q["reason"] == Reason.FORBIDDEN}
+    refused = _refused(workspace, previous)
     if not refused:
         return {}
     source = connect.open_source(workspace.settings, workspace.spec.source.url)
@@ -173,6 +174,15 @@ def _readable_again(
     readable = {found.key for found in source.get_many(here) if found.error is None}
     shards = {n: frozenset(o.key for o in listed[n]) & readable for n in listed}
     return {n: keys for n, keys in shards.items() if keys}
+
+
+def _refused(workspace: Workspace, previous: Snapshot) -> frozenset[str]:
+    if "forbidden" in previous.details:
+        return frozenset(previous.details["forbidden"])
+    # Older heads say it only in the quarantine for people, which is cut.
+    tables = (read_table(workspace.store, s.path, ("key", "reason")) for s in previous.shards)
+    rows = (row for table in tables for row in table.to_pylist())
+    return frozenset(row["key"] for row in rows if row["reason"] == Reason.FORBIDDEN)
 
 
 def source_fingerprint(workspace: Workspace) -> str:
@@ -186,10 +196,12 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
     spec = workspace.spec.source
     source = connect.open_source(workspace.settings, spec.url)
     shards: dict[int, list[SourceObject]] = defaultdict(list)
+    # Keys are NFC; a pattern that was pasted from a Mac is not.
+    include, exclude = (tuple(map(nfc, globs)) for globs in (spec.include, spec.exclude))
     for batch in source.list_objects(skipped=skipped):
         workspace.deadline.check("listing the source")
         for item in batch:
-            if _taken(item.key, spec.include, spec.exclude):
+            if _taken(item.key, include, exclude):
                 shards[shard_of(item.key, spec.shards)].append(item)
     if not shards:
         raise EmptyCorpusError(
@@ -365,23 +377,27 @@ def _snapshot(
     workspace: Workspace, records: Mapping[int, ShardRecord], settings: str, skipped: Skipped
 ) -> Snapshot:
     shards = tuple(records[n] for n in sorted(records))
-    quarantine, totals = _totals(workspace, shards)
+    details, totals = _totals(workspace, shards)
     return Snapshot(
         stage=STAGE,
         settings=settings,
         shards=shards,
         counts={**totals, "left_out": skipped.total},
-        details={"quarantine": quarantine, "source": workspace.spec.source.url},
+        details={**details, "source": workspace.spec.source.url},
     )
 
 
 def _totals(
     workspace: Workspace, shards: Sequence[ShardRecord]
-) -> tuple[list[Row], dict[str, int]]:
-    """The quarantine for people, and how many documents of each state, type and language."""
+) -> tuple[dict[str, Any], dict[str, int]]:
+    """The quarantine, and how many documents of each state, type and language.
+
+    The list for people is cut; of the documents that may not be read all keys are kept.
+    """
     columns = ["key", "state", "type", "language", "reason", "detail", "size_bytes"]
     totals: Counter[str] = Counter(parsed=0, quarantined=0)
     quarantine: list[Row] = []
+    forbidden: list[str] = []
     for shard in shards:
         for row in read_table(workspace.store, shard.path, columns).to_pylist():
             totals[row["state"]] += 1
@@ -389,6 +405,9 @@ def _totals(
             if row["state"] == "parsed":
                 totals[f"type:{row['type']}"] += 1
                 totals[f"language:{row['language']}"] += 1
-            elif len(quarantine) < MAX_LISTED_QUARANTINE:
+                continue
+            if row["reason"] == Reason.FORBIDDEN:
+                forbidden.append(row["key"])
+            if len(quarantine) < MAX_LISTED_QUARANTINE:
                 quarantine.append({k: row[k] for k in ("key", "reason", "detail")})
-    return quarantine, dict(totals)
+    return {"quarantine": quarantine, "forbidden": forbidden}, dict(totals)

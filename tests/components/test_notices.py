@@ -1,4 +1,4 @@
-"""What a run says at a terminal beside its progress: why a gate failed, what is held, what is left."""
+"""What a run says at a terminal: why its gate failed, what is held, what was left out."""
 
 import pytest
 

@@ -2,6 +2,7 @@
 
 import http.server
 import threading
+import unicodedata
 from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,8 +28,9 @@ QUICK = StoreOptions(
 )
 
 
-def keys_of(store: ObjectStore, skipped: Skipped | None = None) -> list[str]:
-    return [found.key for batch in store.list_objects(skipped=skipped) for found in batch]
+def keys_of(store: ObjectStore, skipped: Skipped | None = None, *, prefix: str = "") -> list[str]:
+    batches = store.list_objects(prefix, skipped=skipped)
+    return [found.key for batch in batches for found in batch]
 
 
 @contextmanager
@@ -124,6 +126,24 @@ def test_folder_markers_and_odd_names_do_not_hide_the_rest() -> None:
     assert (skipped.markers, skipped.hidden) == (1, 1)
     assert len(skipped.unreadable) == len(names) - 6
     assert store.get("zz.md")[0] == b"x"
+
+
+@pytest.mark.parametrize("odd", ["tab\there.md", "폴더/tab\there.md"])
+def test_an_odd_name_hides_no_name_of_another_normal_form(odd: str) -> None:
+    """One key with a tab beside it, and a listed Korean document was said to be gone."""
+    server = s3_server()
+    bucket = server.make_bucket()
+    stored = f"폴더/{unicodedata.normalize('NFD', '파일')}.md"  # neither NFC nor NFD as a whole
+    client = server.client()
+    for name in (stored, odd):
+        client.put_object(Bucket=bucket, Key=f"kb/{name}", Body=b"x")
+    client.close()
+    store = open_store(f"s3://{bucket}/kb", options=server.options)
+    assert keys_of(store) == keys_of(store, prefix="폴더") == ["폴더/파일.md"]
+    assert store.get("폴더/파일.md")[0] == b"x"
+    assert store.head("폴더/파일.md") is not None
+    with pytest.raises(SourceNotFoundError):
+        store.get("폴더/없음.md")
 
 
 def test_versioned_buckets_behave_alike() -> None:

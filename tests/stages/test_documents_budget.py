@@ -1,6 +1,7 @@
 """What one document may cost, and that a budget that changed is a reason to try it again."""
 
-from typing import Any
+import unicodedata
+from typing import Any, Literal
 
 import pytest
 
@@ -42,10 +43,20 @@ def test_documents_left_out_by_their_name_are_counted(knowledge: Knowledge) -> N
     assert outcome.snapshot.counts["left_out"] >= 1
 
 
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_korean_patterns_choose_in_either_normal_form(
+    knowledge: Knowledge, form: Literal["NFC", "NFD"]
+) -> None:
+    """A decomposed pattern matched nothing: the secret folder that it leaves out was indexed."""
+    for name in ("운영 안내.md", "운영 초안.md"):
+        (knowledge.documents / name).write_text("# 안내\n\n연락망\n", encoding="utf-8")
+    include, exclude = (unicodedata.normalize(form, glob) for glob in ("운영*", "*초안*"))
+    source = {"url": "documents", "shards": 2, "include": [include], "exclude": [exclude]}
+    assert knowledge.declared(source=source).run("documents").snapshot.counts["parsed"] == 1
+
+
 def test_korean_names_in_either_normal_form_are_one_document(knowledge: Knowledge) -> None:
     """A Mac stores names decomposed: the same corpus from a Mac is the same corpus."""
-    import unicodedata
-
     composed = "운영 안내서.md"
     text = "# 안내\n\n비상 연락망은 분기마다 갱신합니다.\n"
     (knowledge.documents / composed).write_text(text, encoding="utf-8")

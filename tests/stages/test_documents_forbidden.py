@@ -2,9 +2,11 @@
 
 from dataclasses import replace
 
+import pytest
+
 from platform_pipelines.core.documents import Reason
 from platform_pipelines.core.snapshot import Snapshot, source_digest
-from platform_pipelines.stages.documents import _Digests
+from platform_pipelines.stages.documents import MAX_LISTED_QUARANTINE, _Digests, _totals
 from platform_pipelines.stages.tables import documents_schema, read_table, table_of, write_table
 from platform_pipelines.stages.workspace import Workspace
 from tests.knowledge import Knowledge, changed_stages
@@ -26,8 +28,8 @@ def as_if_refused(workspace: Workspace) -> Snapshot:
         write_table(workspace.store, shard.path, table_of(rows, documents_schema()))
         parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
         shards[number] = replace(shard, digest=source_digest(parsed))
-    listed = [{"key": REFUSED, "reason": str(Reason.FORBIDDEN), "detail": "permission denied"}]
-    refused = replace(head, shards=tuple(shards), details={**head.details, "quarantine": listed})
+    details, _ = _totals(workspace, shards)
+    refused = replace(head, shards=tuple(shards), details={**head.details, **details})
     workspace.move_head(refused, version)
     return refused
 
@@ -41,6 +43,25 @@ def test_a_permission_that_is_given_later_is_noticed(knowledge: Knowledge) -> No
     assert outcome.snapshot.details["quarantine"] == []
     assert outcome.snapshot.counts["parsed"] == 6
     assert outcome.snapshot.digest != refused.digest
+    assert not knowledge.run("documents").is_changed
+
+
+@pytest.mark.parametrize("is_old", [False, True])
+def test_a_permission_is_noticed_beside_any_number_of_quarantined_documents(
+    knowledge: Knowledge, is_old: bool
+) -> None:
+    """The list for people ends at 200: what was beyond it was never tried again."""
+    knowledge = knowledge.declared(source={"url": "documents", "shards": 1})
+    for number in range(MAX_LISTED_QUARANTINE):
+        (knowledge.documents / f"a{number:03}.md").write_bytes(b" ")
+    knowledge.run("documents")
+    workspace = knowledge.workspace()
+    head = as_if_refused(workspace)
+    assert REFUSED not in [one["key"] for one in head.details["quarantine"]]
+    if is_old:  # written before the keys were kept apart
+        details = {k: v for k, v in head.details.items() if k != "forbidden"}
+        workspace.move_head(replace(head, details=details), workspace.head("documents")[1])
+    assert knowledge.run("documents").changes["read_again"] == 1
     assert not knowledge.run("documents").is_changed
 
 
@@ -60,8 +81,8 @@ def test_what_is_still_refused_is_no_change(knowledge: Knowledge) -> None:
     workspace = knowledge.workspace()
     head, version = workspace.head("documents")
     assert head is not None
-    listed = [{"key": REFUSED, "reason": str(Reason.FORBIDDEN), "detail": "permission denied"}]
-    workspace.move_head(replace(head, details={**head.details, "quarantine": listed}), version)
+    details = {**head.details, "forbidden": [REFUSED]}
+    workspace.move_head(replace(head, details=details), version)
     before = knowledge.stored()
     assert not knowledge.run("documents").is_changed
     assert knowledge.stored() == before

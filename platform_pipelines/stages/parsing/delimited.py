@@ -16,16 +16,18 @@ _SAMPLE_ROWS: Final = 100
 _SAMPLE_CHARACTERS: Final = 65_536
 
 
-def read_delimited(text: str, *, key: str, max_cells: int) -> Draft:
+def read_delimited(text: str, *, key: str, max_cells: int, max_cell_characters: int) -> Draft:
     """Blocks of a delimited file: one record per line, each cell with its column's header.
 
     Raises:
-        DocumentError: TOO_LARGE beyond `max_cells`; CORRUPT when quoting never ends.
+        DocumentError: TOO_LARGE beyond `max_cells`; CORRUPT when quoting never ends, or a cell is
+            longer than `max_cell_characters`.
     """
     delimiter = find_delimiter(text) or ","
     draft = Draft()
     try:
-        RecordWriter(draft, Place(), key, max_cells).write(_rows(text, delimiter))
+        writer = RecordWriter(draft, Place(), key, max_cells, padded=True)
+        writer.write(_rows(text, delimiter, max_cell_characters))
     except csv.Error as error:
         raise DocumentError(
             f"the table cannot be read: {error}", reason=Reason.CORRUPT, where=key
@@ -77,7 +79,10 @@ def _regularity(rows: list[list[str]]) -> tuple[int, float]:
     return columns, count / len(rows)
 
 
-def _rows(text: str, delimiter: str) -> Iterator[Row]:
+def _rows(text: str, delimiter: str, max_cell_characters: int) -> Iterator[Row]:
+    # The module's limit (131,072 at first) holds for every reader in this process: it is only ever
+    # raised, and to what a document may have anyway.
+    csv.field_size_limit(max(csv.field_size_limit(), max_cell_characters))
     reader = csv.reader(text.splitlines(keepends=True), delimiter=delimiter)
     before = 0
     for row in reader:

@@ -42,29 +42,32 @@ _WESTERN: Final = frozenset(
     "àâäãåáæçéèêëíîïñóôöõøœùûúüßÀÂÄÁÅÆÇÉÈÊËÍÎÑÓÖÔØÚÜ’‘“”–—…•°§«»€£¥©®×·\u00a0"
 )
 _SAMPLE_BYTES: Final = 65_536
+_FOREIGN: Final = bytes(range(0x80, 0x100))
+_BROKEN_SHARE: Final = 0.25  # a character that lost one of its three bytes leaves two broken ones
 
 
 def find_encoding(data: bytes, *, hint: str | None = None, where: str = "") -> str:
     """The codec under which `data` decodes strictly and reads as text.
 
-    A byte order mark decides; then strict UTF-8; then UTF-16 without a mark; then `hint` (a charset
-    that the document itself declares); then CP949 where the result reads as Korean; then
-    charset-normalizer.
+    A byte order mark decides; then strict UTF-8; then UTF-16 without a mark (with NULs, or where
+    CP949 does not read as Korean); then `hint` (a charset that the document itself declares); then
+    CP949 where the result reads as Korean; then charset-normalizer.
 
     Raises:
-        DocumentError: UNDECODABLE, no encoding fits.
+        DocumentError: UNDECODABLE, no encoding fits, or the bytes are UTF-8 with a few broken.
     """
     for mark, encoding in _MARKS:
         if data.startswith(mark) and _decodes(data, encoding):
             return encoding
-    found = _by_rules(data, hint) or _guessed(data)
+    if b"\0" not in data and _decodes(data, "utf-8"):
+        return "utf-8"
+    korean = b"\0" not in data and _decodes(data, "cp949")
+    korean = korean and reads_as_korean(_sample(data, "cp949"))
+    if not korean and _is_broken_utf8(data):
+        raise _undecodable("these bytes are UTF-8, but some of them are broken", where)
+    found = _by_rules(data, hint, korean=korean) or _guessed(data)
     if found is None:
-        raise DocumentError(
-            "no text encoding fits these bytes",
-            reason=Reason.UNDECODABLE,
-            where=where,
-            remedy="save the document as UTF-8",
-        )
+        raise _undecodable("no text encoding fits these bytes", where)
     return found
 
 
@@ -92,18 +95,36 @@ def reads_as_korean(text: str) -> bool:
     return everyday >= 0.5 and (common >= 0.15 or (enough_hangul and hanja <= 0.1))
 
 
-def _by_rules(data: bytes, hint: str | None) -> str | None:
-    if b"\0" not in data and _decodes(data, "utf-8"):
-        return "utf-8"
-    wide = _wide(data)
+def _undecodable(what: str, where: str) -> DocumentError:
+    return DocumentError(
+        what, reason=Reason.UNDECODABLE, where=where, remedy="save the document as UTF-8"
+    )
+
+
+def _by_rules(data: bytes, hint: str | None, *, korean: bool) -> str | None:
+    # A few EUC-KR syllables are legal UTF-16 Hangul as well, and files without a mark are EUC-KR.
+    wide = None if korean else _wide(data)
     if wide is not None and _decodes(data, wide):
         return wide
     declared = _LABELS.get((hint or "").strip().lower(), (hint or "").strip().lower())
     if declared and _decodes(data, declared):
         return declared
-    if b"\0" not in data and _decodes(data, "cp949"):
-        return "cp949" if reads_as_korean(_sample(data, "cp949")) else None
-    return None
+    return "cp949" if korean else None
+
+
+def _is_broken_utf8(data: bytes) -> bool:
+    """UTF-8 but for a few bytes: each other codec that fits would make mojibake of all the rest.
+
+    In other encodings most bytes beyond ASCII are no UTF-8: of Chinese, Japanese or Thai two
+    thirds, of Western or Cyrillic letters nearly all. Short EUC-KR may be, and is judged before.
+    """
+    if b"\0" in data:
+        return False
+    if data.startswith(codecs.BOM_UTF8):
+        return True
+    foreign = len(data) - len(data.translate(None, _FOREIGN))
+    broken = len(data) - len(data.decode("utf-8", "ignore").encode())
+    return broken <= _BROKEN_SHARE * foreign
 
 
 def _wide(data: bytes) -> str | None:

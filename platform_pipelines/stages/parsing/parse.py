@@ -24,7 +24,7 @@ from platform_pipelines.stages.parsing.markdown import read_markdown
 from platform_pipelines.stages.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "1"
+PARSER_VERSION: Final = "2"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
@@ -144,7 +144,11 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
         case DocumentType.CSV:
             from platform_pipelines.stages.parsing.delimited import read_delimited
 
-            return read_delimited(text, key=key, max_cells=limits.max_cells)
+            # No cell has more characters than the document has bytes.
+            cell = limits.max_bytes
+            return read_delimited(
+                text, key=key, max_cells=limits.max_cells, max_cell_characters=cell
+            )
         case _:
             return read_plain(text)
 

@@ -44,6 +44,20 @@ def test_utf8_is_always_read_as_utf8(text: str) -> None:
     assert find_encoding(text.encode("utf-8")) in ("utf-8", "utf-8-sig")
 
 
+@given(SENTENCES, st.data(), st.sampled_from([b"", b"\xff", b" "]))
+def test_utf8_with_one_broken_byte_is_never_guessed(
+    text: str, data: st.DataObject, instead: bytes
+) -> None:
+    """It was indexed as Kazakh, Czech or UTF-16, and nobody was told that the file is broken."""
+    whole = text.encode()
+    foreign = [place for place, byte in enumerate(whole) if byte >= 0x80]
+    assume(len(foreign) >= 12)
+    place = data.draw(st.sampled_from(foreign))
+    with pytest.raises(DocumentError) as caught:
+        find_encoding(whole[:place] + instead + whole[place + 1 :])
+    assert caught.value.reason == Reason.UNDECODABLE
+
+
 @given(st.binary(max_size=300))
 def test_no_bytes_raise_anything_but_a_document_error(data: bytes) -> None:
     """Whatever comes is text or a typed reason."""
@@ -62,6 +76,34 @@ def test_euc_kr_is_not_read_as_latin_1() -> None:
 def test_a_short_korean_note_is_read_as_korean() -> None:
     """Statistics need length; two words must do."""
     assert decode_text("확인 바랍니다".encode("cp949")) == "확인 바랍니다"
+
+
+@pytest.mark.parametrize("note", ["가격표", "가격안내"])
+def test_a_korean_word_is_not_read_as_utf16(note: str) -> None:
+    """Its bytes are Hangul in UTF-16 as well, of other syllables."""
+    assert decode_text(note.encode("euc-kr")) == note
+
+
+@given(st.lists(WORDS.filter(lambda word: not word.isascii()), min_size=1, max_size=3))
+def test_korean_words_survive_cp949_at_any_length(words: list[str]) -> None:
+    """What else these bytes may be is asked after Korean."""
+    assert decode_text(" ".join(words).encode("cp949")) == " ".join(words)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        "# 제목\n".encode() + b"\xb0\xa1 broken\n",
+        "\ufeffplain text, ".encode() + b"caf\xe9\n",
+        "“quoted” text and a cut “".encode()[:-1],
+        (KOREAN * 2000).encode()[:-3],  # beyond every sample
+    ],
+)
+def test_mostly_utf8_is_undecodable_and_says_so(broken: bytes) -> None:
+    """One line of another encoding, a mark above Latin-1, a cut end: each was read as mojibake."""
+    with pytest.raises(DocumentError, match="UTF-8, but some of them are broken") as caught:
+        find_encoding(broken, hint="euc-kr")
+    assert caught.value.reason == Reason.UNDECODABLE
 
 
 def test_chinese_bytes_are_not_read_as_korean() -> None:

@@ -176,6 +176,21 @@ def test_euc_kr_html_is_korean() -> None:
     assert parsed.blocks[0].text == "당직은 두 명이 선다."
 
 
+def test_a_long_cell_is_no_corrupt_table() -> None:
+    """One log or policy text of 131,073 characters in a cell, and the whole file was refused."""
+    text = "word " * 100_000
+    parsed = parse_document(f'name,text\na,"{text}"\nb,short\n'.encode(), key="a.csv")
+    assert parsed.blocks[0].text == f"name: a | text: {text.strip()}\nname: b | text: short"
+
+
+def test_a_cell_longer_than_a_document_may_be_is_too_large() -> None:
+    """The limits that are declared hold, and not the one that the csv module has."""
+    limits = ParseLimits(max_characters=200_000)
+    with pytest.raises(DocumentError) as caught:
+        parse_document(f"name,text\na,{'x' * 200_001}\n".encode(), key="a.csv", limits=limits)
+    assert caught.value.reason == Reason.TOO_LARGE
+
+
 def test_parsing_is_deterministic(make_pdf: Callable[..., bytes]) -> None:
     """Equal bytes, equal blocks: the digest of the text names the chunk."""
     data = make_pdf([[(50, 700, 12, "x y z")]])

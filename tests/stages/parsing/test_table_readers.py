@@ -2,7 +2,7 @@
 
 import datetime
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import pytest
@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from platform_pipelines.core.documents import Block, Reason
+from platform_pipelines.core.documents import Block, BlockKind, Reason
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.parsing.delimited import find_delimiter, read_delimited
 from platform_pipelines.stages.parsing.records import ROWS_PER_BLOCK, is_header, record_line
@@ -20,7 +20,16 @@ Saved = Callable[[Any], bytes]
 
 
 def _rows(text: str) -> list[Block]:
-    return read_delimited(text, key="a.csv", max_cells=100_000).blocks
+    return read_delimited(
+        text, key="a.csv", max_cells=100_000, max_cell_characters=1_000_000
+    ).blocks
+
+
+def _sheet(saved: Saved, rows: Iterable[Sequence[object]]) -> list[Block]:
+    book = Workbook()
+    for row in rows:
+        book.active.append(row)
+    return read_xlsx(saved(book), key="a.xlsx", max_cells=1000).blocks
 
 
 def _price_book() -> Workbook:
@@ -152,6 +161,63 @@ def test_a_blank_row_in_a_table_of_words_does_not_make_a_new_header() -> None:
         _rows("용어,뜻\n파드,단위\n\n노드,기계\n")[0].text
         == "용어: 파드 | 뜻: 단위\n용어: 노드 | 뜻: 기계"
     )
+
+
+HOSTS = [["host", "ip", "owner"], ["web1", "10.0.0.1", "kim"]]
+LAST = ["db1", "10.0.0.3", "lee"]
+NAMED = ["host: web1 | ip: 10.0.0.1 | owner: kim", "host: db1 | ip: 10.0.0.3 | owner: lee"]
+
+
+@pytest.mark.parametrize("sparse", ["web3,,", "web3,backup,", "web3", ",,park"])
+def test_a_sparse_row_below_a_blank_one_is_a_row_of_its_csv(sparse: str) -> None:
+    """`web3,,` became a heading, and every row below it lost its column names."""
+    head, first = (",".join(row) for row in HOSTS)
+    blocks = _rows(f"{head}\n{first}\n\n{sparse}\n{','.join(LAST)}\n")
+    lines = [line for block in blocks for line in block.text.splitlines()]
+    assert lines[0] == NAMED[0]
+    assert lines[2] == NAMED[1]
+    assert {block.kind for block in blocks} == {BlockKind.TABLE}
+
+
+@given(st.lists(st.lists(st.sampled_from(["", "web", "3", "lee"]), min_size=3, max_size=3)))
+def test_every_row_of_a_padded_csv_keeps_its_column_names(rows: list[list[str]]) -> None:
+    """Whatever is empty, and wherever blank rows are."""
+    blocks = _rows("\n".join(",".join(row) for row in [HOSTS[0], *rows]))
+    filled = [record_line(HOSTS[0], row) for row in rows if any(row)]
+    expected = filled or ["host | ip | owner"]
+    assert [line for b in blocks for line in b.text.splitlines()] == expected
+
+
+@pytest.mark.parametrize("sparse", [["web3"], ["web3", "backup"], [None, "10.0.0.9"]])
+def test_a_sparse_row_below_a_blank_one_is_a_row_of_its_sheet(
+    saved: Saved, sparse: list[str | None]
+) -> None:
+    """A row as wide as the table comes right after it: no new table has begun."""
+    blocks = _sheet(saved, [*HOSTS, [], sparse, LAST])
+    row = record_line(HOSTS[0], [cell or "" for cell in sparse])
+    assert [block.text for block in blocks] == ["\n".join([NAMED[0], row, NAMED[1]])]
+
+
+def test_rows_below_a_note_in_a_sheet_keep_their_column_names(saved: Saved) -> None:
+    """A lone cell between blank rows is read as a heading, and may be a row."""
+    blocks = _sheet(saved, [*HOSTS, [], ["web3"], [], LAST])
+    assert [block.text for block in blocks] == [NAMED[0], "web3", NAMED[1]]
+
+
+@pytest.mark.parametrize("header", [HOSTS[0], ["name", "port", "team"], ["name", "port"]])
+def test_a_captioned_table_in_a_sheet_has_its_own_header(saved: Saved, header: list[str]) -> None:
+    """As wide as the table above or not, and when it repeats that table's names."""
+    blocks = _sheet(saved, [*HOSTS, [], ["Second"], header, ["a", 1]])
+    assert [block.text for block in blocks] == [
+        NAMED[0], "Second", record_line(header, ["a", "1"])
+    ]  # fmt: skip
+    assert blocks[-1].place.heading == ("Second",)
+
+
+def test_a_second_table_in_a_csv_has_its_own_header() -> None:
+    """Reports of monitoring tools put their tables into one file, each of another width."""
+    blocks = _rows("host,ip,owner\nweb1,10.0.0.1,kim\n\nSecond\nname,total\nx,1\n")
+    assert [block.text for block in blocks] == [NAMED[0], "Second", "name: x | total: 1"]
 
 
 def test_a_table_without_a_header_keeps_its_rows() -> None:
