@@ -31,8 +31,12 @@ POLICIES = (
     policy.ChatPolicy, policy.SemanticPolicy,
 )  # fmt: skip
 RULES = (
-    "`embed.provider: openai` needs `url`, `dimension` and `window_tokens`; `url` goes with no "
-    "other provider.",
+    "`embed.provider: openai` needs `url`, `dimension` and `window_tokens`; what is for `openai` "
+    "only goes with no other provider.",
+    "The shipped embedders read 512 tokens, and the vectors of `local` have 384 dimensions: "
+    "another `window_tokens` or `dimension` is refused.",
+    "`embed.url` holds no user and no password: `PLATFORM_EMBEDDER_API_KEY` takes the key.",
+    "`index.dense_weight`, or `index.keyword_weight` with `index.keyword`, is over 0.",
     "`embed.provider: local` has the model `multilingual-e5-small` alone; serve any other model "
     "with `openai`.",
     "Paths in `source.url` and `gate.golden_set` are relative to the folder of the declaration.",

@@ -28,7 +28,27 @@
 
 A message says what happened, where, what was stored and what expected, and what to do. The same
 facts are attributes (`where`, `stored`, `expected`, `remedy`), so that no caller parses text.
+Messages are logged: an address goes into one through `hide_user`.
 """
+
+import re
+
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
+# A host, and a port in digits: an `@` after that belongs to the path.
+_HOST = re.compile(r"(?:\[[^\]/@]*\]|[^/@:?#]*)(?::[0-9]+)?[/?#]")
+
+
+def hide_user(address: str) -> str:
+    """An address with `***` for its user and password; one that holds neither is as it was.
+
+    What has no clear host before its last `@` is hidden: a password may hold any character.
+    """
+    scheme = _SCHEME.match(address)
+    start = scheme.end() if scheme else 0
+    _, at, host = address[start:].rpartition("@")
+    if not at or _HOST.match(address, start):
+        return address
+    return f"{address[:start]}***@{host}"
 
 
 class PlatformError(Exception):

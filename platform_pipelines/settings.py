@@ -1,7 +1,7 @@
 """The configuration of one process, read once from the environment: the only reader of it.
 
 Every variable has a default that works on a laptop. Secrets are held in `Secret`, which never shows
-itself; they are read here and nowhere written.
+itself; they are read here and nowhere written. Addresses are shown, so none may hold a secret.
 """
 
 import getpass
@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.errors import ConfigurationError, hide_user
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
+_S3_KEYS = "PLATFORM_S3_ACCESS_KEY and PLATFORM_S3_SECRET_KEY"
 
 # What a worker's interpreter, its libraries and its connections read of this environment. Nothing
 # else is passed on: a worker reads documents that strangers wrote. What it needs of the settings
@@ -118,7 +119,8 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
         home=home,
-        store_url=env.get("PLATFORM_STORE_URL") or (home / "store").as_uri(),
+        store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
+        or (home / "store").as_uri(),
         model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
@@ -150,7 +152,7 @@ def _project_folder() -> Path:
 
 
 def _milvus_uri(env: Mapping[str, str]) -> str | None:
-    uri = env.get("PLATFORM_MILVUS_URI") or None
+    uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
         raise ConfigurationError(
             f"PLATFORM_MILVUS_URI is {uri!r}",
@@ -162,7 +164,8 @@ def _milvus_uri(env: Mapping[str, str]) -> str | None:
 
 def _s3(env: Mapping[str, str]) -> S3Settings:
     return S3Settings(
-        endpoint=env.get("PLATFORM_S3_ENDPOINT") or env.get("AWS_ENDPOINT_URL") or None,
+        endpoint=_address(env, "PLATFORM_S3_ENDPOINT", instead=_S3_KEYS)
+        or _address(env, "AWS_ENDPOINT_URL", instead=_S3_KEYS),
         region=env.get("PLATFORM_S3_REGION") or env.get("AWS_REGION") or None,
         path_style=_flag(env, "PLATFORM_S3_PATH_STYLE", default=True),
         access_key=_secret(env, "PLATFORM_S3_ACCESS_KEY"),
@@ -172,7 +175,9 @@ def _s3(env: Mapping[str, str]) -> S3Settings:
 
 
 def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
-    url, model = env.get("PLATFORM_LANGUAGE_MODEL_URL"), env.get("PLATFORM_LANGUAGE_MODEL")
+    key = "PLATFORM_LANGUAGE_MODEL_API_KEY"
+    url = _address(env, "PLATFORM_LANGUAGE_MODEL_URL", instead=key)
+    model = env.get("PLATFORM_LANGUAGE_MODEL")
     if bool(url) != bool(model):
         raise ConfigurationError(
             "PLATFORM_LANGUAGE_MODEL_URL and PLATFORM_LANGUAGE_MODEL go together",
@@ -180,9 +185,20 @@ def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
         )
     if not url or not model:
         return None
-    return LanguageModelSettings(
-        url=url, model=model, api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY")
-    )
+    return LanguageModelSettings(url=url, model=model, api_key=_secret(env, key))
+
+
+def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
+    """An address without user and password; `instead` names what takes those."""
+    url = env.get(name) or None
+    if url is not None and hide_user(url) != url:
+        raise ConfigurationError(
+            f"{name} holds a user or a password, and addresses are shown",
+            stored=hide_user(url),
+            expected="an address without user and password",
+            remedy=f"take them out of {name}, and set {instead}",
+        )
+    return url
 
 
 def _secret(env: Mapping[str, str], name: str) -> Secret | None:

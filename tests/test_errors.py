@@ -16,6 +16,7 @@ from platform_pipelines.errors import (
     RateLimitedError,
     TerminalError,
     TransientError,
+    hide_user,
 )
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -101,6 +102,38 @@ def test_a_rate_limit_carries_the_wish_of_the_server(seconds: float | None) -> N
     assert not error.terminal
     assert "lower the concurrency" in error.remedy
     assert "where: http://e" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("address", "shown"),
+    [
+        ("http://u:secret@host:8000/v1", "http://***@host:8000/v1"),
+        ("https://secret@host", "https://***@host"),
+        ("u:secret@host", "***@host"),
+        (" http://u:secret@host", "***@host"),
+        ("http:/u:secret@host", "***@host"),
+        ("s3://AKIA:secret/with+slash@bucket/x", "s3://***@bucket/x"),
+        ("http://u:secret@more@host", "http://***@host"),
+        ("http://u:se#secret?@host", "http://***@host"),
+        ("http://u:secret@[::1]:8000/v1", "http://***@[::1]:8000/v1"),
+    ],
+)
+def test_a_user_in_an_address_is_hidden(address: str, shown: str) -> None:
+    """Also one that no parser takes for an address: its password is a password."""
+    assert hide_user(address) == shown
+    assert hide_user(shown) == shown
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "", "http://host:8000/v1", "http://host:8000/@me/v1", "http://[::1]:8000/a@b", "s3://b/k@1",
+        "file:///data/docs@v2", "documents/a@b", "http://host?to=a@b", "tcp://host:19530",
+    ],
+)  # fmt: skip
+def test_an_address_without_a_user_is_shown_as_it_is(address: str) -> None:
+    """An `@` of a path is part of the name that a person must find again."""
+    assert hide_user(address) == address
 
 
 def test_no_other_module_makes_a_public_error() -> None:

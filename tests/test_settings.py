@@ -177,6 +177,28 @@ def test_a_milvus_file_is_refused(uri: str) -> None:
     assert "unset it" in caught.value.remedy
 
 
+@pytest.mark.parametrize(
+    ("name", "holder"),
+    [
+        ("PLATFORM_MILVUS_URI", "PLATFORM_MILVUS_TOKEN"),
+        ("PLATFORM_LANGUAGE_MODEL_URL", "PLATFORM_LANGUAGE_MODEL_API_KEY"),
+        ("PLATFORM_S3_ENDPOINT", "PLATFORM_S3_ACCESS_KEY and PLATFORM_S3_SECRET_KEY"),
+        ("AWS_ENDPOINT_URL", "PLATFORM_S3_ACCESS_KEY and PLATFORM_S3_SECRET_KEY"),
+        ("PLATFORM_STORE_URL", "PLATFORM_S3_ACCESS_KEY and PLATFORM_S3_SECRET_KEY"),
+    ],
+)
+@pytest.mark.parametrize("form", ["http://user:{}@host:9/v1", "user:{}@host", "s3://{}@bucket"])
+def test_an_address_with_a_password_is_refused_and_not_shown(
+    name: str, holder: str, form: str
+) -> None:
+    """`doctor` showed it, and so did the very message that refused it."""
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        load_settings({**MODEL, name: form.format("sesame")})
+    assert "sesame" not in str(caught.value)
+    assert "***@" in str(caught.value)
+    assert holder in caught.value.remedy
+
+
 @pytest.mark.parametrize("present", MODEL)
 def test_half_a_language_model_is_refused(present: str) -> None:
     """A url without a model's name would be told by the server, at the first question."""

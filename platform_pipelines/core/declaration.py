@@ -5,11 +5,20 @@ value is a `ConfigurationError` that names the field, the value and what is allo
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from platform_pipelines.core.chunking.policy import policies_from_mapping
+from platform_pipelines.core.declared_values import server_problem, shown, text_problem
 from platform_pipelines.core.identity import digest_json
 from platform_pipelines.core.metrics import METRICS
 from platform_pipelines.core.refreshing import cron_problem, owner_problem, timezone_problem
@@ -18,11 +27,24 @@ from platform_pipelines.errors import ConfigurationError
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
 
+_Text = TypeVar("_Text", str, str | None)
+
 SHIPPED_WINDOW_TOKENS = 512  # of multilingual-e5-small, and of the hash embedder
+_FIXED = {  # by the embedders that come with this package
+    ("local", "dimension"): 384,
+    ("local", "window_tokens"): SHIPPED_WINDOW_TOKENS,
+    ("hash", "window_tokens"): SHIPPED_WINDOW_TOKENS,
+}
+_ONLY_SERVED = (
+    "url", "revision", "query_prefix", "passage_prefix", "tokenizer", "batch", "concurrency",
+)  # fmt: skip
 
 
 class _Spec(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # The schema's own error stands under ours in a traceback: it must not show a password either.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
 
 
 class SourceSpec(_Spec):
@@ -42,6 +64,11 @@ class SourceSpec(_Spec):
         le=4096,
         description="parts the work is cut into; fixed per corpus",
     )
+
+    @field_validator("url")
+    @classmethod
+    def _says_where(cls, url: str) -> str:
+        return _refuse(url, text_problem(url))
 
 
 class ParseSpec(_Spec):
@@ -64,15 +91,19 @@ class EmbedSpec(_Spec):
     url: str | None = Field(default=None, description="`openai` only: the server, up to `/v1`")
     dimension: int | None = Field(default=None, ge=1, le=32768, description="of the vectors")
     window_tokens: int | None = Field(default=None, ge=16, description="longest text it reads")
-    revision: str = Field(default="", description="of the model's weights, part of the identity")
+    revision: str = Field(
+        default="", description="`openai` only: of the model's weights, part of the identity"
+    )
     query_prefix: str = Field(default="", description="`openai` only: put before every query")
     passage_prefix: str = Field(default="", description="`openai` only: put before every chunk")
     tokenizer: str = Field(
         default="server",
         description="`openai` only: `server` (its /tokenize) or the path of a tokenizer.json",
     )
-    batch: int = Field(default=32, ge=1, le=2048, description="texts in one request")
-    concurrency: int = Field(default=4, ge=1, le=256, description="requests at a time")
+    batch: int = Field(default=32, ge=1, le=2048, description="`openai` only: texts in one request")
+    concurrency: int = Field(
+        default=4, ge=1, le=256, description="`openai` only: requests at a time"
+    )
     profile: Literal["cpu", "gpu-inference", "gpu-training", "gpu-spot"] = Field(
         default="cpu", description="the compute profile; on one machine all are a process"
     )
@@ -82,14 +113,34 @@ class EmbedSpec(_Spec):
         """The longest text that the embedder reads, in tokens."""
         return self.window_tokens or SHIPPED_WINDOW_TOKENS
 
+    @field_validator(*_ONLY_SERVED)
+    @classmethod
+    def _used(cls, value: object, info: ValidationInfo) -> object:
+        name, provider = str(info.field_name), info.data.get("provider", "openai")
+        if provider == "openai" or value == cls.model_fields[name].default:
+            return value
+        raise ValueError(f"`{name}` goes with provider `openai`, not `{provider}`")
+
+    @field_validator("dimension", "window_tokens")
+    @classmethod
+    def _of_the_model(cls, value: int | None, info: ValidationInfo) -> int | None:
+        provider = info.data.get("provider", "openai")
+        fixed = _FIXED.get((provider, str(info.field_name)))
+        if fixed is None or value in (None, fixed):
+            return value
+        raise ValueError(f"provider `{provider}` has {fixed}; serve other models with `openai`")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_server(cls, url: str | None) -> str | None:
+        return _refuse(url, server_problem(url))
+
     @model_validator(mode="after")
     def _complete(self) -> "EmbedSpec":
         if self.provider == "openai":
             absent = [n for n in ("url", "dimension", "window_tokens") if getattr(self, n) is None]
             if absent:
                 raise ValueError(f"provider `openai` needs {', '.join(absent)}")
-        elif self.url is not None:
-            raise ValueError(f"`url` goes with provider `openai`, not `{self.provider}`")
         if self.provider == "local" and self.model != "multilingual-e5-small":
             raise ValueError(
                 f"model {self.model!r} is not shipped: provider `local` has multilingual-e5-small, "
@@ -122,6 +173,16 @@ class IndexSpec(_Spec):
         description="in reciprocal rank fusion: smaller trusts the first places more",
     )
 
+    @model_validator(mode="after")
+    def _searches(self) -> "IndexSpec":
+        if self.dense_weight or (self.keyword and self.keyword_weight):
+            return self
+        without = "keyword_weight is 0" if self.keyword else "keyword is false"
+        raise ValueError(
+            f"nothing would be searched: dense_weight is 0 and {without}; "
+            "dense_weight, or keyword_weight with keyword, is over 0"
+        )
+
 
 class GateSpec(_Spec):
     """What evidence must say before a revision is released."""
@@ -144,6 +205,11 @@ class GateSpec(_Spec):
         le=1,
         description="without a golden set: share of sampled sentences that find their document",
     )
+
+    @field_validator("golden_set")
+    @classmethod
+    def _says_where(cls, golden_set: str | None) -> str | None:
+        return _refuse(golden_set, text_problem(golden_set))
 
     @field_validator("floors")
     @classmethod
@@ -208,13 +274,18 @@ class KnowledgeBaseSpec(_Spec):
     def _reachable(cls, owner: str) -> str:
         return _refuse(owner, owner_problem(owner))
 
+    @field_validator("tenant")
+    @classmethod
+    def _is_somebody(cls, tenant: str) -> str:
+        return _refuse(tenant, text_problem(tenant))
+
     @property
     def digest(self) -> str:
         """Of the whole declaration: two equal declarations have one."""
         return digest_json(self.model_dump(mode="json"))
 
 
-def _refuse(value: str, problem: str) -> str:
+def _refuse(value: _Text, problem: str) -> _Text:
     if problem:
         raise ValueError(problem)
     return value
@@ -260,8 +331,9 @@ def _problem(details: dict[str, Any]) -> str:
     if details["type"] == "missing":
         return f"{path}: is missing; allowed: {_allowed(details['loc'])}"
     if details["type"] == "extra_forbidden":
-        return f"{path} = {details['input']!r}: no such field; allowed: {_allowed(details['loc'])}"
-    return f"{path} = {details['input']!r}: {message}; allowed: {_allowed(details['loc'])}"
+        message = "no such field"
+    given = shown(details["input"], name=(details["loc"] or ("",))[-1])
+    return f"{path} = {given}: {message}; allowed: {_allowed(details['loc'])}"
 
 
 def _allowed(location: tuple[int | str, ...]) -> str:

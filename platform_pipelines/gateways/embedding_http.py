@@ -24,6 +24,7 @@ from platform_pipelines.errors import (
     RateLimitedError,
     TransientError,
     UnavailableError,
+    hide_user,
 )
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Endpoint:
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ConfigurationError(
                 "the model server's url is not an http:// or https:// URL",
-                stored=self.url,
+                stored=hide_user(self.url),
                 expected="for example http://embedder.example:8000/v1",
             )
         if parts.username or parts.password or parts.query or parts.fragment:

@@ -4,7 +4,7 @@ import os
 import re
 from urllib.parse import unquote
 
-from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.errors import ConfigurationError, hide_user
 from platform_pipelines.gateways.local_store import LocalObjectStore
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 
@@ -75,7 +75,7 @@ def _check_options(url: str, options: StoreOptions) -> None:
         raise ConfigurationError(
             "the endpoint is not a web address",
             where=url,
-            stored=endpoint,
+            stored=hide_user(endpoint),
             expected="http://host:port or https://host",
         )
     if (options.access_key is None) != (options.secret_key is None):
@@ -89,5 +89,4 @@ def _check_options(url: str, options: StoreOptions) -> None:
 
 
 def _wrong(url: str, what: str) -> ConfigurationError:
-    shown = re.sub(r"//[^/@]*@", "//***@", url)
-    return ConfigurationError(what, where="url", stored=shown, expected=_ALLOWED)
+    return ConfigurationError(what, where="url", stored=hide_user(url), expected=_ALLOWED)

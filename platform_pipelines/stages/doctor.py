@@ -15,7 +15,7 @@ from platform_pipelines.compute.limits import memory_is_bounded
 from platform_pipelines.core.declaration import EmbedSpec
 from platform_pipelines.core.releases import ReleaseEntry
 from platform_pipelines.core.revision import Revision, alias_name
-from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError
+from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError, hide_user
 from platform_pipelines.gateways.language_model import Message
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
@@ -84,9 +84,9 @@ def provision(settings: Settings, progress: connect.Progress) -> None:
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
     """What is in force; a setting that is wrong has stopped the program before."""
-    milvus = settings.milvus_uri or "embedded"
+    milvus = hide_user(settings.milvus_uri or "embedded")
     seen = (
-        f"home {settings.home}, store {settings.store_url}, Milvus {milvus}, "
+        f"home {settings.home}, store {hide_user(settings.store_url)}, Milvus {milvus}, "
         f"{settings.workers} workers, actor {settings.actor}"
     )
     yield Finding("configuration", Health.OK, seen)
@@ -146,15 +146,16 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
+    url = hide_user(settings.store_url)
     try:
         store = connect.open_platform_store(settings)
         count = sum(len(batch) for batch in store.list_objects("knowledge"))
         _try_writing(store)
     except PlatformError as error:
         remedy = error.remedy or "give this user, or this key, the right to write and delete there"
-        yield Finding("store", Health.BROKEN, f"{settings.store_url}: {error.what}", remedy)
+        yield Finding("store", Health.BROKEN, f"{url}: {error.what}", remedy)
         return
-    seen = f"{settings.store_url}: {count:,} objects; readable, writable, compares and swaps"
+    seen = f"{url}: {count:,} objects; readable, writable, compares and swaps"
     yield Finding("store", Health.OK, seen)
 
 
@@ -209,7 +210,8 @@ def _model(settings: Settings) -> Iterator[Finding]:
 def _milvus(settings: Settings) -> Iterator[Finding]:
     with connect.vectors_of(settings) as store:
         can = store.capabilities()
-    where = settings.milvus_uri or f"embedded in {settings.milvus_dir}"
+    uri = settings.milvus_uri
+    where = hide_user(uri) if uri else f"embedded in {settings.milvus_dir}"
     seen = f"{can.product} {can.version} ({where}): {', '.join(can.index_kinds)}"
     if can.keyword_search:
         yield Finding("milvus", Health.OK, f"{seen}; BM25")
@@ -223,7 +225,7 @@ def _language_model(settings: Settings) -> Iterator[Finding]:
     if model is None:
         yield Finding("language model", Health.OK, "none: answers are quoted from the documents")
         return
-    seen = f"{model.model} at {model.url}"
+    seen = f"{model.model} at {hide_user(model.url)}"
     opened = connect.open_language_model(settings)
     assert opened is not None
     try:
@@ -263,7 +265,8 @@ def _embedding_server(name: str, settings: Settings, embed: EmbedSpec) -> Iterat
         vectors = embedder.embed_queries(["무엇을 검색합니까?"])
     finally:
         embedder.close()
-    seen = f"its embedder {embed.model} at {embed.url} answers, {vectors.shape[1]} dimensions"
+    server = f"{embed.model} at {hide_user(embed.url or '')}"
+    seen = f"its embedder {server} answers, {vectors.shape[1]} dimensions"
     yield Finding(name, Health.OK, seen)
 
 

@@ -95,14 +95,19 @@ def test_every_declared_word_reaches_the_definitions() -> None:
         ({"source": {"url": "x", "globs": ["*"]}}, ["source.globs", "include", "exclude"]),
         ({"owner": "somebody"}, ["owner = 'somebody'", "neither", "team:"]),
         ({"tenant": ""}, ["tenant"]),
+        ({"tenant": "  "}, ["tenant = '  '", "blank"]),
         ({"chunk": {"markdown": {"kind": "clever"}}}, ["chunk.markdown.kind", "clever", "tokens"]),
         ({"chunk": {"word": {"kind": "tokens"}}}, ["chunk.word", "markdown"]),
         ({"chunk": {"default": {"kind": "tokens", "size": "big"}}}, ["chunk.default.size", "big"]),
         ({"chunk": {"pdf": {"kind": "tokens", "size": 4000}}}, ["chunk.pdf.size", "512"]),
         ({"embed": {"provider": "openai"}}, ["url", "dimension", "window_tokens"]),
+        ({"embed": {"provider": "hash", "window_tokens": 8192}}, ["embed.window_tokens", "512"]),
+        ({"embed": {"query_prefix": "query: "}}, ["embed.query_prefix", "query: ", "openai"]),
         ({"embed": {"model": "bge-m3"}}, ["bge-m3", "multilingual-e5-small"]),
         ({"index": {"kind": "HNSX"}}, ["index.kind", "HNSX", "HNSW"]),
         ({"index": {"metric": "cosine"}}, ["index.metric", "cosine", "COSINE"]),
+        ({"index": {"keyword": False, "dense_weight": 0}}, ["index = ", "nothing", "over 0"]),
+        ({"gate": {"golden_set": ""}}, ["gate.golden_set = ''", "blank"]),
         ({"gate": {"floors": {"hit": 0.5}}}, ["gate.floors", "hit_at_k"]),
         ({"gate": {"floors": {"mrr": 1.5}}}, ["gate.floors", "1.5"]),
         ({"gate": {"floors": {"mrr": float("nan")}}}, ["gate.floors", "nan"]),
@@ -121,6 +126,22 @@ def test_a_wrong_attribute_fails_at_load(attributes: dict[str, Any], words: list
     assert "ConfigurationError" in said
     missing = [word for word in words if word not in said]
     assert missing == [], said
+
+
+@pytest.mark.parametrize(
+    "attributes",
+    [
+        {"embed": {"provider": "openai", "url": "http://user:sesame@e/v1"}},
+        {"embd": {"provider": "openai", "url": "http://user:sesame@e/v1"}},
+        {"source": {"url": "s3://AKIA:sesame/x@bucket/docs"}},
+        {"gate": {"golden_set": "s3://AKIA:sesame@bucket/golden.jsonl"}},
+    ],
+)
+def test_a_password_in_an_address_is_not_shown(attributes: dict[str, Any]) -> None:
+    """The message is in the log of the code location, and on the page of every user."""
+    said = refusal(attributes)
+    assert "sesame" not in said
+    assert "***@" in said
 
 
 def test_an_unknown_attribute_fails_at_load() -> None:

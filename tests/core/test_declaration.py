@@ -1,6 +1,7 @@
 """A wrong declaration is answered with the field, its value and what is allowed."""
 
 import json
+import traceback
 from collections import UserDict
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
@@ -17,9 +18,17 @@ from platform_pipelines.core.declaration import (
 )
 from platform_pipelines.core.metrics import METRICS
 from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.gateways.e5.embedder import E5Embedder
+from platform_pipelines.gateways.hash_embedder import HashEmbedder
 
 SHORTEST: dict[str, Any] = {"name": "handbook", "source": {"url": "docs"}}
 OPENAI = {"provider": "openai", "url": "http://e:8000/v1", "dimension": 384, "window_tokens": 512}
+# What each embedder that is shipped has, whatever is declared.
+SIZES = [
+    ("local", "dimension", E5Embedder.dimension),
+    ("local", "window_tokens", E5Embedder.window_tokens),
+    ("hash", "window_tokens", HashEmbedder().window_tokens),
+]
 NAN = float("nan")
 INFINITY = float("inf")
 
@@ -73,6 +82,13 @@ ALSO_WRONG: list[tuple[str, Any, str]] = [
     ("owner", "platform", "neither a team (`team:name`) nor an e-mail address; allowed: `team:na"),
     ("owner", "team:", "neither a team"),
     ("owner", "ann@host", "`team:name` or an e-mail address"),
+    ("source.url", "  ", "is blank"),
+    ("source.url", "a\0b", "NUL"),
+    ("tenant", "  ", "is blank"),
+    ("tenant", "a\0b", "NUL"),
+    ("gate.golden_set", "", "is blank; allowed: URL of a golden set"),
+    ("gate.golden_set", "\t", "is blank"),
+    ("gate.golden_set", "g\0", "NUL"),
     ("refresh.cron", "hourly", "has 1 fields, not five; allowed: five fields"),
     ("refresh.cron", "0 24 * * *", "the hour '24' is not among 0 to 23"),
     ("refresh.timezone", "Mars/Base", "no time zone has this name; allowed: IANA name"),
@@ -111,6 +127,12 @@ def declared(path: str = "", value: Any = None) -> dict[str, Any]:
         inner = inner.setdefault(name, {})
     inner[last] = value
     return values
+
+
+def served(path: str, value: Any) -> dict[str, Any]:
+    """A declaration with a served model, which takes every attribute of `embed`."""
+    values = declared(path, value)
+    return {**values, "embed": {**OPENAI, **values.get("embed", {})}}
 
 
 def parsed(values: Mapping[str, Any]) -> KnowledgeBaseSpec:
@@ -180,9 +202,9 @@ def test_each_wrong_field_is_named_with_its_value_and_what_is_allowed(
 def test_bounds_are_where_they_say(path: str, low: Any, high: Any, below: Any, above: Any) -> None:
     """Both ends are allowed, and nothing outside."""
     for value in (low, high):
-        assert value is None or parsed(declared(path, value))
+        assert value is None or parsed(served(path, value))
     for value in (below, above):
-        assert value is None or path.removesuffix(".mrr") in refusal(declared(path, value))
+        assert value is None or path.removesuffix(".mrr") in refusal(served(path, value))
 
 
 @pytest.mark.parametrize("number", [NAN, INFINITY, -INFINITY])
@@ -332,10 +354,122 @@ def test_a_served_model_needs_its_server_and_its_sizes(absent: str) -> None:
 
 
 @pytest.mark.parametrize("provider", ["local", "hash"])
-def test_a_url_without_a_server_is_a_contradiction(provider: str) -> None:
-    """A forgotten `provider: openai` would embed on this machine's CPU for a day."""
-    what = refusal(declared("embed", {"provider": provider, "url": "http://e:8000"}))
-    assert f"`url` goes with provider `openai`, not `{provider}`" in what
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("url", "http://e:8000"), ("revision", "r"), ("query_prefix", "query: "),
+        ("passage_prefix", "passage: "), ("tokenizer", "tokenizer.json"), ("batch", 8),
+        ("concurrency", 2),
+    ],
+)  # fmt: skip
+def test_what_only_a_served_model_uses_goes_with_no_other(
+    provider: str, name: str, value: Any
+) -> None:
+    """A forgotten `provider: openai` embedded on this machine's CPU for a day, without prefixes."""
+    what = refusal(declared("embed", {"provider": provider, name: value}))
+    assert f"    embed.{name} = {value!r}: `{name}` goes with provider `openai`, not" in what
+    assert f"not `{provider}`; allowed: `openai` only" in what
+    assert parsed(served(f"embed.{name}", value)).embed.model_dump()[name] == value
+
+
+def test_without_a_provider_it_is_the_local_one() -> None:
+    """The default of `provider` decides as a declared one does."""
+    assert "goes with provider `openai`, not `local`" in refusal(declared("embed.revision", "r"))
+    assert "provider `local` has 512" in refusal(declared("embed.window_tokens", 8192))
+
+
+@pytest.mark.parametrize(("provider", "name", "size"), SIZES)
+def test_a_shipped_embedder_has_its_own_sizes(provider: str, name: str, size: int) -> None:
+    """Another was accepted and ignored; chunks longer than the window failed in the run."""
+    for other in (size - 1, size + 1):
+        what = refusal(declared("embed", {"provider": provider, name: other}))
+        assert f"    embed.{name} = {other}: provider `{provider}` has {size}" in what
+    for allowed in (size, None):
+        assert parsed(declared("embed", {"provider": provider, name: allowed}))
+
+
+def test_the_hash_embedder_has_any_dimension() -> None:
+    """Load tests choose it."""
+    embed = {"provider": "hash", "dimension": 32}
+    assert parsed(declared("embed", embed)).embed.dimension == 32
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["http://e", "https://e.example:8000/v1", "http://127.0.0.1:1/v1/", "HTTP://[::1]:8000/a@b"],
+)
+def test_a_server_is_a_web_address(url: str) -> None:
+    """All that the client of model servers takes."""
+    assert parsed(served("embed.url", url)).embed.url == url
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "not a url", "embedder:8000", "http://", "http:///v1", "http:/e/v1", "grpc://e:8000",
+        "http://e:port/v1", "http://e:65536/v1", "http://e/v1?key=1", "http://e/v1#a", " http://e",
+        "http://e\n",
+    ],
+)  # fmt: skip
+def test_what_is_no_web_address_is_refused(url: str) -> None:
+    """It was told by the first batch of chunks, after all documents were parsed."""
+    what = refusal(served("embed.url", url))
+    assert f"    embed.url = {url!r}: is no address of a server, such as http://" in what
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        served("embed.url", "http://user:sesame@e/v1"),
+        served("embed.url", "user:sesame@e"),
+        served("embed.uri", "http://user:sesame@e/v1"),
+        served("embed.batch", {"url": ["user:sesame@e"]}),
+        declared("embed", {"url": "http://user:sesame@e/v1"}),
+        declared("embed", {"provider": "openai", "urls": ["http://user:sesame@e/v1"]}),
+        {"source": {"url": "s3://AKIA:sesame/x@bucket", "shards": 0}, "embed": "http://sesame@e"},
+    ],
+)
+def test_a_password_in_an_address_is_never_shown(values: dict[str, Any]) -> None:
+    """The message showed it, and so did the schema's own error below it in the log."""
+    with pytest.raises(ConfigurationError) as caught:
+        parsed(values)
+    said = "".join(traceback.format_exception(caught.value))
+    assert "sesame" not in said
+    assert "embed" in said
+
+
+def test_a_key_is_sent_to_its_own_place() -> None:
+    """Who puts it into the address is told where it goes."""
+    what = refusal(served("embed.url", "http://user:sesame@e/v1"))
+    assert "    embed.url = 'http://***@e/v1': holds a user or a password" in what
+    assert "PLATFORM_EMBEDDER_API_KEY" in what
+
+
+@pytest.mark.parametrize(
+    ("index", "why"),
+    [
+        ({"dense_weight": 0, "keyword_weight": 0}, "dense_weight is 0 and keyword_weight is 0"),
+        ({"dense_weight": 0.0, "keyword": False}, "dense_weight is 0 and keyword is false"),
+    ],
+)
+def test_an_index_that_searches_nothing_is_refused(index: dict[str, Any], why: str) -> None:
+    """It was accepted, and there was nothing left to rank by."""
+    what = refusal(declared("index", index))
+    assert f"    index = {index!r}: nothing would be searched: {why}" in what
+
+
+@pytest.mark.parametrize(
+    "index",
+    [
+        {"dense_weight": 0},
+        {"keyword_weight": 0},
+        {"keyword": False},
+        {"keyword": False, "keyword_weight": 0},
+    ],
+)
+def test_either_search_may_stand_alone(index: dict[str, Any]) -> None:
+    """Vectors alone and keywords alone are both indexes."""
+    assert parsed(declared("index", index))
 
 
 def test_a_model_that_is_not_shipped_is_refused() -> None:

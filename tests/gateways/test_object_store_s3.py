@@ -166,9 +166,10 @@ def test_secrets_are_in_no_text() -> None:
     """Options are logged with a run's configuration."""
     options = StoreOptions(access_key="AKIA-VISIBLE", secret_key="HIDDEN", session_token="TOKEN")
     assert not any(secret in repr(options) for secret in ("AKIA-VISIBLE", "HIDDEN", "TOKEN"))
-    with pytest.raises(ConfigurationError) as caught:
-        open_store("s3://AKIA:HIDDEN@bucket/x")
-    assert "HIDDEN" not in str(caught.value)
+    for url in ("s3://AKIA:HIDDEN@bucket/x", "s3://AKIA:a/HIDDEN@bucket/x", "AKIA:HIDDEN@bucket"):
+        with pytest.raises(ConfigurationError) as caught:
+            open_store(url)
+        assert "HIDDEN" not in str(caught.value)
 
 
 @pytest.mark.parametrize(

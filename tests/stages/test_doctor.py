@@ -133,6 +133,19 @@ def test_a_language_model_that_does_not_answer_is_broken(
     assert "PLATFORM_LANGUAGE_MODEL_URL" in found.remedy
 
 
+def test_a_password_in_an_address_is_not_shown(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says is pasted into tickets."""
+    monkeypatch.setattr(connect, "open_language_model", lambda _: Silent())
+    named = LanguageModelSettings(url="http://u:sesame@127.0.0.1:1/v1", model="m")
+    secret = replace(settings, language_model=named, store_url="s3://u:sesame@bucket")
+    said = [repr(one) for one in examine(secret)]
+    said.append(repr(next(examine(replace(settings, milvus_uri="http://u:sesame@host")))))
+    assert [one for one in said if "sesame" in one] == []
+    assert sum("***@" in one for one in said) >= 3
+
+
 def test_a_home_that_cannot_be_written_is_broken(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

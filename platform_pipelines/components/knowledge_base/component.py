@@ -27,6 +27,7 @@ from platform_pipelines.core.declaration import (
     SourceSpec,
     parse_declaration,
 )
+from platform_pipelines.core.declared_values import shown
 from platform_pipelines.core.documents import DocumentType
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.obstore_store import open_store
@@ -75,14 +76,15 @@ class _KnownAttributes(BaseModel):
         given: dict[str, Any] = values if isinstance(values, dict) else {}
         unknown = [name for name in given if name not in cls.model_fields]
         if unknown:
-            told = ", ".join(f"{name} = {given[name]!r}" for name in unknown)
+            told = ", ".join(f"{name} = {shown(given[name], name=name)}" for name in unknown)
             raise ValueError(f"{told}: no such attribute; allowed: {', '.join(cls.model_fields)}")
         return values
 
 
 @cache
 def _with_known_attributes(derived: type[BaseModel]) -> type[BaseModel]:
-    config = ConfigDict(json_schema_extra=_names(derived.model_fields))
+    extra = _names(derived.model_fields)
+    config = ConfigDict(json_schema_extra=extra, hide_input_in_errors=True)
     members = {"__module__": __name__, "model_config": config}
     return type(derived.__name__, (_KnownAttributes, derived), members)
 

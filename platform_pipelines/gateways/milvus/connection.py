@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from typing import Any
 
-from platform_pipelines.errors import UnavailableError
+from platform_pipelines.errors import UnavailableError, hide_user
 from platform_pipelines.gateways.milvus.failures import translated
 from platform_pipelines.gateways.milvus.library import pymilvus
 
@@ -35,7 +35,7 @@ class Connection:
         connects again by itself, and a local server that came back has another address.
         """
         client = self._connected()
-        with translated(doing, where=self._uri):
+        with translated(doing, where=hide_user(self._uri)):
             yield client
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Connection:
     def _open(self, uri: str) -> Any:
         # Every error is translated and raised; pymilvus also logs each with its stack.
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
-        with translated("connect", where=uri):
+        with translated("connect", where=hide_user(uri)):
             return pymilvus().MilvusClient(
                 uri=uri, token=self._token or "", timeout=self.timeout_seconds, dedicated=True
             )
