@@ -78,6 +78,24 @@ class _Line:
         return unicodedata.normalize("NFC", value).strip()
 
 
+def of_tenant(golden: GoldenSet, tenant: str, *, where: str) -> GoldenSet:
+    """The golden set, whose questions are all of one tenant; one that names none is everybody's.
+
+    Raises:
+        ConfigurationError: a question is of another tenant, whose chunks this one never sees.
+    """
+    others = [q for q in golden.questions if q.tenant not in (None, tenant)]
+    if others:
+        raise ConfigurationError(
+            "a golden question is of another tenant than the knowledge base",
+            where=f"{where}, question {others[0].id}",
+            stored=f"tenant = {others[0].tenant!r} ({len(others)} questions)",
+            expected=f"{tenant!r}, or no tenant",
+            remedy="move these questions into the golden set of their tenant's knowledge base",
+        )
+    return golden
+
+
 def parse_golden_set(text: str, *, where: str) -> GoldenSet:
     """Read a golden set, one JSON object a line; blank lines are allowed. `where` names the file.
 

@@ -17,7 +17,7 @@ from platform_pipelines.core.evidence import (
     make_evidence,
 )
 from platform_pipelines.core.gate import GatePolicy, Verdict, decide
-from platform_pipelines.core.golden import GoldenSet, parse_golden_set
+from platform_pipelines.core.golden import GoldenSet, of_tenant, parse_golden_set
 from platform_pipelines.core.identity import digest_parts
 from platform_pipelines.core.revision import Revision
 from platform_pipelines.core.snapshot import Snapshot
@@ -159,7 +159,7 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
             expected="JSON Lines in UTF-8",
             remedy="save the file as UTF-8",
         ) from error
-    return parse_golden_set(text, where=url)
+    return of_tenant(parse_golden_set(text, where=url), workspace.spec.tenant, where=url)
 
 
 def live_revision(workspace: Workspace) -> Revision | None:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.golden import Reference, parse_golden_set
+from platform_pipelines.core.golden import Reference, of_tenant, parse_golden_set
 from platform_pipelines.errors import ConfigurationError
 
 GOOD = {
@@ -148,3 +148,13 @@ def test_the_shipped_golden_set_parses() -> None:
         for language in ("ko", "en"):
             assert sum(q.language == language for q in golden.answerable) >= 40
         assert len(golden.unanswerable) >= 8
+
+
+def test_a_question_of_another_tenant_is_refused() -> None:
+    """It was asked of the wrong tenant's chunks, and counted."""
+    golden = parse_golden_set(lines(GOOD, {**UNANSWERABLE, "tenant": "blue"}), where="golden.jsonl")
+    assert of_tenant(golden, "blue", where="golden.jsonl") is golden
+    with pytest.raises(ConfigurationError) as caught:
+        of_tenant(golden, "default", where="golden.jsonl")
+    assert "question n1" in str(caught.value)
+    assert "'blue'" in str(caught.value)
