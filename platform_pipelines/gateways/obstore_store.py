@@ -2,6 +2,7 @@
 
 import os
 import re
+from dataclasses import dataclass
 from urllib.parse import unquote
 
 from platform_pipelines.errors import ConfigurationError, hide_user
@@ -12,8 +13,20 @@ _ALLOWED = "file:///absolute/folder or s3://bucket/prefix"
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]")
 
 
+@dataclass(frozen=True, slots=True)
+class _Given:
+    """A URL and where it was written."""
+
+    url: str
+    named: str
+
+    def wrong(self, what: str) -> ConfigurationError:
+        shown = hide_user(self.url)
+        return ConfigurationError(what, where=self.named, stored=shown, expected=_ALLOWED)
+
+
 def open_store(
-    url: str, *, options: StoreOptions | None = None, create: bool = False
+    url: str, *, options: StoreOptions | None = None, create: bool = False, named: str = "url"
 ) -> ObjectStore:
     """The store of a URL. Touches nothing: a missing folder or bucket shows at its first use.
 
@@ -23,47 +36,48 @@ def open_store(
         options: how to reach S3, and how many reads at a time.
         create: for the product's own stores: a missing folder is an empty store and is made by the
             first write. Never for a source of documents. Nothing to `s3://`.
+        named: where the URL was written, for the message that refuses it.
 
     Raises:
         ConfigurationError: names what is wrong with the URL and what is allowed.
     """
-    chosen = options or StoreOptions()
+    chosen, given = options or StoreOptions(), _Given(url, named)
     scheme, separator, rest = url.partition("://")
     if not separator:
-        raise _wrong(url, "a store is named by a URL")
+        raise given.wrong("a store is named by a URL")
     match scheme.lower():
         case "file":
             return LocalObjectStore(
-                _folder(url, rest), create=create, concurrency=chosen.concurrency
+                _folder(given, rest), create=create, concurrency=chosen.concurrency
             )
         case "s3":
-            return _s3(url, rest, chosen)
+            return _s3(given, rest, chosen)
         case _:
-            raise _wrong(url, f"`{scheme}` is not a kind of store")
+            raise given.wrong(f"`{scheme}` is not a kind of store")
 
 
-def _folder(url: str, rest: str) -> str:
+def _folder(given: _Given, rest: str) -> str:
     path = rest.removeprefix("localhost") if rest.startswith("localhost/") else rest
     if not path.startswith("/"):
-        raise _wrong(url, "a file URL has three slashes and an absolute path, without a host")
+        raise given.wrong("a file URL has three slashes and an absolute path, without a host")
     folder = unquote(path)
     if "\0" in folder or ".." in folder.split("/"):
-        raise _wrong(url, "the path has a `..` or a NUL in it")
+        raise given.wrong("the path has a `..` or a NUL in it")
     return os.path.normpath("/" + folder.lstrip("/"))
 
 
-def _s3(url: str, rest: str, options: StoreOptions) -> ObjectStore:
+def _s3(given: _Given, rest: str, options: StoreOptions) -> ObjectStore:
     bucket, _, path = rest.partition("/")
     if not bucket:
-        raise _wrong(url, "the bucket is missing")
+        raise given.wrong("the bucket is missing")
     if "@" in bucket or not _BUCKET.fullmatch(bucket):
-        raise _wrong(
-            url, "a bucket's name is 3 to 63 lower-case letters, digits, `-` and `.`, without keys"
+        raise given.wrong(
+            "a bucket's name is 3 to 63 lower-case letters, digits, `-` and `.`, without keys"
         )
     prefix = path.rstrip("/")
     if prefix and any(part in {"", ".", ".."} for part in prefix.split("/")):
-        raise _wrong(url, "the prefix has an empty part, `.` or `..`")
-    _check_options(url, options)
+        raise given.wrong("the prefix has an empty part, `.` or `..`")
+    _check_options(given.url, options)
     from platform_pipelines.gateways.s3_store import S3ObjectStore
 
     return S3ObjectStore(bucket, prefix, options)
@@ -86,7 +100,3 @@ def _check_options(url: str, options: StoreOptions) -> None:
             stored=f"no {missing}",
             expected="both, or none for the machine's own credentials",
         )
-
-
-def _wrong(url: str, what: str) -> ConfigurationError:
-    return ConfigurationError(what, where="url", stored=hide_user(url), expected=_ALLOWED)

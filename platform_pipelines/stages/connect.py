@@ -42,12 +42,12 @@ def open_source(settings: "Settings", url: str) -> ObjectStore:
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
     """Where a knowledge base keeps what it made."""
-    return open_store(_knowledge_url(settings, name), options=_options(settings), create=True)
+    return _open_own(settings, _knowledge_url(settings, name))
 
 
 def open_platform_store(settings: "Settings") -> ObjectStore:
     """The root under which all knowledge bases are."""
-    return open_store(settings.store_url, options=_options(settings), create=True)
+    return _open_own(settings, settings.store_url)
 
 
 def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
@@ -206,6 +206,10 @@ def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
         tokenizer="server" if embed.tokenizer == "server" else Path(embed.tokenizer),
         revision=embed.revision,
     )
+
+
+def _open_own(settings: "Settings", url: str) -> ObjectStore:
+    return open_store(url, options=_options(settings), create=True, named="PLATFORM_STORE_URL")
 
 
 def _knowledge_url(settings: "Settings", name: str) -> str:

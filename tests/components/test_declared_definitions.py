@@ -9,6 +9,7 @@ from dagster.components.testing import create_defs_folder_sandbox
 from jsonschema import Draft202012Validator
 
 from platform_pipelines.components import KnowledgeBase
+from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.workspace import STAGES
@@ -172,12 +173,23 @@ def test_scaffolding_writes_a_declaration_that_loads() -> None:
 def test_a_relative_url_is_relative_to_its_declaration(tmp_path: Path) -> None:
     """Whoever clones the project elsewhere gets the same documents."""
     write_guides(tmp_path / "나의 문서", [1])
-    from platform_pipelines.components.knowledge_base.component import declared_spec
-
     spec = declared_spec({"name": "kb", "source": {"url": "나의 문서"}}, tmp_path)
     assert spec.source.url == (tmp_path / "나의 문서").as_uri()
     with pytest.raises(ConfigurationError, match="relative"):
         declared_spec({"name": "kb", "source": {"url": "$HOME/documents"}}, tmp_path)
+
+
+@pytest.mark.parametrize(
+    "url", ["https://host/x", "s3://UPPER/x", "file://relative/x", "~/documents", "$HOME/documents"]
+)
+@pytest.mark.parametrize("field", ["source.url", "gate.golden_set"])
+def test_a_wrong_url_is_told_with_its_field(url: str, field: str, tmp_path: Path) -> None:
+    """A declaration has three URLs, and the message said `where: url` of each."""
+    group, _, name = field.partition(".")
+    with pytest.raises(ConfigurationError) as caught:
+        declared_spec({**SHORTEST, group: {name: url}}, tmp_path)
+    assert caught.value.where == f"{field} in {tmp_path / 'defs.yaml'}"
+    assert url in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from platform_pipelines import cli
-from platform_pipelines.errors import SourceForbiddenError, UnavailableError
+from platform_pipelines.errors import ConfigurationError, SourceForbiddenError, UnavailableError
 from platform_pipelines.gateways.e5.model_files import ENCODER, version_folder
 from platform_pipelines.gateways.language_model import LanguageModel, Message
 from platform_pipelines.gateways.object_store import ObjectStore
@@ -107,6 +107,18 @@ def test_a_store_that_does_not_compare_and_swap_is_broken(
     assert "does not compare and swap" in store.seen
     assert "If-None-Match" in store.remedy
     assert stored(settings) == []
+
+
+def test_a_store_that_is_no_url_is_told_by_its_variable(settings: Settings) -> None:
+    """`where: url` says nothing to whoever set PLATFORM_STORE_URL."""
+    for url in ("store", "gs://bucket"):
+        wrong = replace(settings, store_url=url)
+        with pytest.raises(ConfigurationError) as caught:
+            connect.open_platform_store(wrong)
+        assert caught.value.where == "PLATFORM_STORE_URL"
+        with pytest.raises(ConfigurationError) as caught:
+            connect.open_knowledge_store(wrong, "handbook")
+        assert caught.value.where == "PLATFORM_STORE_URL"
 
 
 def test_a_system_without_memory_budgets_is_told(

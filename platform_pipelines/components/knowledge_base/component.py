@@ -190,23 +190,25 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
         ConfigurationError: names the field, its value and what is allowed.
     """
     folder = path if path.is_dir() else path.parent
-    where = str(folder / "defs.yaml")
-    spec = parse_declaration(attributes, where=where)
-    source = spec.source.model_copy(update={"url": _absolute_url(spec.source.url, folder)})
+    spec = parse_declaration(attributes, where=str(folder / "defs.yaml"))
+    url = _absolute_url(spec.source.url, folder, field="source.url")
+    source = spec.source.model_copy(update={"url": url})
     gate = spec.gate
     if gate.golden_set is not None:
-        gate = gate.model_copy(update={"golden_set": _absolute_url(gate.golden_set, folder)})
+        url = _absolute_url(gate.golden_set, folder, field="gate.golden_set")
+        gate = gate.model_copy(update={"golden_set": url})
     return spec.model_copy(update={"source": source, "gate": gate})
 
 
-def _absolute_url(value: str, folder: Path) -> str:
+def _absolute_url(value: str, folder: Path, *, field: str) -> str:
+    where = f"{field} in {folder / 'defs.yaml'}"
     if "://" in value:
-        open_store(value)  # touches nothing; refuses what is no URL of a store
+        open_store(value, named=where)  # touches nothing; refuses what is no URL of a store
         return value
     if value.startswith(("~", "$")):
         raise ConfigurationError(
             f"{value!r} is not expanded here",
-            where=str(folder),
+            where=where,
             expected="a URL, or a path relative to the declaration",
             remedy='use "{{ env.NAME }}" for a value of the environment',
         )
