@@ -84,7 +84,8 @@ def of_tenant(golden: GoldenSet, tenant: str, *, where: str) -> GoldenSet:
     Raises:
         ConfigurationError: a question is of another tenant, whose chunks this one never sees.
     """
-    others = [q for q in golden.questions if q.tenant not in (None, tenant)]
+    own = unicodedata.normalize("NFC", tenant).strip()  # as the questions' tenants are read
+    others = [q for q in golden.questions if q.tenant not in (None, own)]
     if others:
         raise ConfigurationError(
             "a golden question is of another tenant than the knowledge base",

@@ -1,6 +1,7 @@
 """Golden sets: every mistake of a person who writes one is answered with the line and the field."""
 
 import json
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -148,6 +149,13 @@ def test_the_shipped_golden_set_parses() -> None:
         for language in ("ko", "en"):
             assert sum(q.language == language for q in golden.answerable) >= 40
         assert len(golden.unanswerable) >= 8
+
+
+@pytest.mark.parametrize("tenant", [unicodedata.normalize("NFD", "재무"), " 재무 "])
+def test_a_tenant_is_compared_as_the_golden_set_holds_it(tenant: str) -> None:
+    """A declaration written on macOS was told that 재무 is another tenant than 재무."""
+    golden = parse_golden_set(lines({**GOOD, "tenant": tenant}), where="g")
+    assert of_tenant(golden, tenant, where="g") is golden
 
 
 def test_a_question_of_another_tenant_is_refused() -> None:
