@@ -5,11 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.object_store import Skipped, StoreOptions
 from platform_pipelines.gateways.obstore_errors import typed_errors
-from platform_pipelines.gateways.s3_client import (
-    Found,
-    children_with_boto3,
-    list_with_boto3,
-)
+from platform_pipelines.gateways.s3_client import Found, children_with_boto3, list_with_boto3
 from platform_pipelines.gateways.store_keys import BATCH_OBJECTS, is_hidden
 
 if TYPE_CHECKING:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
+from platform_pipelines.stages.index import candidate
 from platform_pipelines.stages.outcome import StageOutcome
 from platform_pipelines.stages.workspace import Workspace
 
@@ -14,12 +15,11 @@ def notices(workspace: Workspace, stage: str, outcome: StageOutcome) -> list[str
 
 def _documents(workspace: Workspace, outcome: StageOutcome) -> list[str]:
     del workspace
-    quarantine = outcome.snapshot.details.get("quarantine", [])
-    number = outcome.snapshot.counts.get("quarantined", 0)
-    if not number:
-        return []
-    first = f"{quarantine[0]['key']} ({quarantine[0]['reason']})" if quarantine else "see the page"
-    return [f"{number:,} not parsed, the first: {first}"]
+    snapshot = outcome.snapshot
+    return [
+        f"{snapshot.counts['quarantined']:,} not parsed, the first: {one['key']} ({one['reason']})"
+        for one in snapshot.details["quarantine"][:1]
+    ]
 
 
 def _evidence(workspace: Workspace, outcome: StageOutcome) -> list[str]:
@@ -27,16 +27,14 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> list[str]:
     details = outcome.snapshot.details
     if details["verdict"] == "pass":
         return [] if details["proven"] else ["pass, but answers are unproven: no golden set"]
-    reasons = [f"the gate answers {details['verdict']}: {reason}" for reason in details["reasons"]]
-    return reasons or [f"the gate answers {details['verdict']}"]
+    return [f"the gate answers {details['verdict']}: {reason}" for reason in details["reasons"]]
 
 
 def _release(workspace: Workspace, outcome: StageOutcome) -> list[str]:
     details = outcome.snapshot.details
     if not details["status"].startswith("held"):
         return []
-    index, _ = workspace.head("index")
-    held = index.details["revision"][:12] if index else "the candidate"
+    held = candidate(workspace).digest[:12]
     return [
         f"{held} is held: it was rolled back from. Readers stay on {details['revision'][:12]}. "
         f"To release it all the same, run {workspace.name}_refresh with `allow_rolled_back: true` "

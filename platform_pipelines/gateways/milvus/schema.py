@@ -35,7 +35,7 @@ BYTE_LIMITS: dict[str, int] = {
     "chunk_id": 64,
     "document_key": 4_096,
     "tenant": 256,
-    "text": TEXT_MAX_BYTES,
+    "text": VARCHAR_MAX_BYTES,
     "title": VARCHAR_MAX_BYTES,
     "place": VARCHAR_MAX_BYTES,
     "language": 64,
