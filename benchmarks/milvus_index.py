@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from benchmarks.contestant import BATCH_ROWS, DIMENSION
-from platform_pipelines.core.keywords import keyword_text
+from platform_pipelines.core.knowledge_base.keywords import keyword_text
 from platform_pipelines.gateways.milvus.schema import keyword_words
 from platform_pipelines.gateways.milvus.store import MilvusStore
 from platform_pipelines.gateways.vector_store import CollectionSpec

@@ -5,15 +5,15 @@ from pathlib import Path
 
 from benchmarks.contestant import CHUNK_CHARACTERS, CHUNK_OVERLAP, DIMENSION
 from benchmarks.milvus_index import KIND
-from platform_pipelines.core.declaration import KnowledgeBaseSpec, parse_declaration
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.settings import Settings, load_settings
-from platform_pipelines.stages.chunks import refresh_chunks
-from platform_pipelines.stages.documents import refresh_documents
-from platform_pipelines.stages.evidence import refresh_evidence
-from platform_pipelines.stages.index import refresh_index
-from platform_pipelines.stages.release import refresh_release
-from platform_pipelines.stages.vectors import refresh_vectors
-from platform_pipelines.stages.workspace import open_workspace
+from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
+from platform_pipelines.stages.knowledge_base.documents import refresh_documents
+from platform_pipelines.stages.knowledge_base.evidence import refresh_evidence
+from platform_pipelines.stages.knowledge_base.index import refresh_index
+from platform_pipelines.stages.knowledge_base.release import refresh_release
+from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
+from platform_pipelines.stages.knowledge_base.workspace import open_workspace
 
 REFRESHES = (
     refresh_documents, refresh_chunks, refresh_vectors, refresh_index, refresh_evidence,

@@ -14,11 +14,11 @@ from benchmarks.contestant import cpu_seconds, local_server
 from benchmarks.corpus import write_corpus
 from benchmarks.ours import REFRESHES, settings_under
 from benchmarks.report import Figure, Progress
-from platform_pipelines.core.declaration import KnowledgeBaseSpec, parse_declaration
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.settings import Settings, load_settings
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.tables import read_table
-from platform_pipelines.stages.workspace import Workspace, open_workspace
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
 
 TARGET = 1.10
 DOCUMENTS = 1_000

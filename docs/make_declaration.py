@@ -19,9 +19,9 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # run as a program, from anywhere
 
-from platform_pipelines.core.chunking import policy  # noqa: E402
-from platform_pipelines.core.declaration import KnowledgeBaseSpec  # noqa: E402
-from platform_pipelines.core.documents import DocumentType  # noqa: E402
+from platform_pipelines.core.knowledge_base.chunking import policy  # noqa: E402
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec  # noqa: E402
+from platform_pipelines.core.knowledge_base.documents import DocumentType  # noqa: E402
 
 KOREAN = FOLDER / "declaration_korean.json"
 PAGES = {"en": FOLDER / "declaration.md", "ko": FOLDER / "declaration.ko.md"}

@@ -16,7 +16,7 @@ from platform_pipelines.errors import ConfigurationError, PlatformError
 from platform_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
-    from platform_pipelines.stages.retrieve import Found
+    from platform_pipelines.stages.knowledge_base.retrieve import Found
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
 
@@ -59,7 +59,7 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find chunks in what is released: document, page or heading, score, revision."""
-    from platform_pipelines.stages.live import open_live
+    from platform_pipelines.stages.knowledge_base.live import open_live
 
     with open_live(load_settings(), name, _say) as live:
         hits = live.retriever.search([text], k=k, tenant=tenant)[0]
@@ -86,9 +86,9 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer from the released documents only, with citations, or say that it is not known."""
-    from platform_pipelines.stages.answering import answer_question
-    from platform_pipelines.stages.connect import open_language_model
-    from platform_pipelines.stages.live import open_live
+    from platform_pipelines.stages.knowledge_base.answering import answer_question
+    from platform_pipelines.stages.knowledge_base.connect import open_language_model
+    from platform_pipelines.stages.knowledge_base.live import open_live
 
     settings = load_settings()
     with open_live(settings, name, _say) as live:
@@ -118,9 +118,9 @@ def releases(
     as_json: AsJson = False,
 ) -> None:
     """The release log, newest first: what is live, what was before, and why."""
-    from platform_pipelines.core.releases import entry_record
-    from platform_pipelines.stages.connect import release_log
-    from platform_pipelines.stages.live import live_entry
+    from platform_pipelines.core.road.releases import entry_record
+    from platform_pipelines.stages.knowledge_base.connect import release_log
+    from platform_pipelines.stages.knowledge_base.live import live_entry
 
     store, _ = live_entry(load_settings(), name)
     entries = list(reversed(release_log(store, name).entries(limit=limit)))
@@ -148,7 +148,7 @@ def doctor(
     as_json: AsJson = False,
 ) -> None:
     """Look at configuration, store, Milvus, models, disk and versions; name each remedy."""
-    from platform_pipelines.stages import doctor as stage
+    from platform_pipelines.stages.knowledge_base import doctor as stage
 
     settings = load_settings()
     if provision:

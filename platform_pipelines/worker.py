@@ -30,9 +30,9 @@ from platform_pipelines.compute.serve import serve
 from platform_pipelines.errors import ConfigurationError, PlatformError
 
 OPERATIONS = {
-    "chunks.shard": "platform_pipelines.stages.chunks_worker:chunk_shards",
-    "documents.parse": "platform_pipelines.stages.documents_worker:parse_items",
-    "evidence.ragas": "platform_pipelines.stages.evidence_worker:ragas_items",
+    "chunks.shard": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
+    "documents.parse": "platform_pipelines.stages.knowledge_base.documents_worker:parse_items",
+    "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2
 EXIT_TERMINAL = 65  # EX_DATAERR: on this code a Kubernetes podFailurePolicy can fail an index

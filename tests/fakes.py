@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import PlatformError, UnavailableError
 from platform_pipelines.gateways.object_store import Fetched, ObjectStore, Skipped
 

@@ -8,23 +8,23 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.components.knowledge_base.component import declared_spec
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
-from platform_pipelines.core.releases import ReleaseEntry
-from platform_pipelines.core.revision import collection_prefix
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.revision import collection_prefix
+from platform_pipelines.core.road.releases import ReleaseEntry
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.chunks import refresh_chunks
-from platform_pipelines.stages.documents import refresh_documents
-from platform_pipelines.stages.evidence import refresh_evidence
-from platform_pipelines.stages.index import refresh_index
-from platform_pipelines.stages.live import open_live
-from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.release import refresh_release, roll_back
-from platform_pipelines.stages.retrieve import Found
-from platform_pipelines.stages.vectors import refresh_vectors
-from platform_pipelines.stages.workspace import STAGES, Workspace, open_workspace
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
+from platform_pipelines.stages.knowledge_base.documents import refresh_documents
+from platform_pipelines.stages.knowledge_base.evidence import refresh_evidence
+from platform_pipelines.stages.knowledge_base.index import refresh_index
+from platform_pipelines.stages.knowledge_base.live import open_live
+from platform_pipelines.stages.knowledge_base.release import refresh_release, roll_back
+from platform_pipelines.stages.knowledge_base.retrieve import Found
+from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
+from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient

@@ -11,7 +11,7 @@ import pytest
 from platform_pipelines import cli
 from platform_pipelines.gateways.e5.model_files import version_folder
 from platform_pipelines.settings import S3Settings, Secret, Settings
-from platform_pipelines.stages import connect
+from platform_pipelines.stages.knowledge_base import connect
 from tests.declared import use_settings
 from tests.disks import remount, small_disk
 from tests.knowledge import Knowledge, new_knowledge

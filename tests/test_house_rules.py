@@ -17,7 +17,7 @@ import pytest
 from tests.house import PACKAGE, ROOT, Module, Place, imports, modules, own_imports, texts
 
 # From the bottom to the top; a module may import from its own layer and from those before it.
-LAYERS = ("errors", "settings", "core", "gateways", "compute", "stages", "policy", "components")
+LAYERS = ("errors", "settings", "core", "gateways", "compute", "stages", "serving", "components")
 CORE_MAY_IMPORT = {
     "bisect", "collections", "dataclasses", "datetime", "decimal", "email", "enum", "functools",
     "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics",
@@ -44,6 +44,9 @@ REGISTRIES = [
 HOMES = re.compile(r"(?<![\w.])(?:/(?:home|Users)/\w|/roo[t]/|[A-Za-z]:\\+User[s]\\)")
 LATEST = re.compile(r"\w:late[s]t\b|\btag:\s*[\"']?late[s]t\b")
 ELSEWHERE = re.compile(r"://|^\s*(?:-[ifer]\b|--(?:extra-)?index|--find)")
+
+CAPABILITY_LAYERS = ("core", "stages", "components")
+SHARED = ("road", "shared", "")  # what all capabilities use
 
 Rule: TypeAlias = Callable[[Module], Iterable[Place]]
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -130,7 +133,7 @@ def knows_settings(module: Module) -> Iterator[Place]:
 
 def knows_dagster(module: Module) -> Iterator[Place]:
     """A worker pays for each import, and a stage runs without an orchestrator."""
-    if _layer(module.name) not in ("components", "policy", "definitions"):
+    if _layer(module.name) not in ("components", "definitions"):
         for one in imports(module):
             if one.name.startswith("dagster"):
                 yield one.line, one.name
@@ -155,6 +158,17 @@ def imports_relatively(module: Module) -> Iterator[Place]:
     for node in ast.walk(module.tree):
         if isinstance(node, ast.ImportFrom) and node.level:
             yield node.lineno, "." * node.level
+
+
+def road_knows_a_capability(module: Module) -> Iterator[Place]:
+    """The road is shared by every component; one that knows a component is shared by none."""
+    layer, _, rest = module.name.removeprefix(f"{PACKAGE}.").partition(".")
+    if not (layer in CAPABILITY_LAYERS and rest.split(".")[0] in SHARED):
+        return
+    for line, name in own_imports(module):
+        other = f"{name}.".removeprefix(f"{PACKAGE}.").split(".")
+        if other[0] in CAPABILITY_LAYERS and other[1] not in SHARED:
+            yield line, name
 
 
 # Each rule beside sources that break it, as a module of the layer named.
@@ -188,7 +202,7 @@ FORBIDDEN: dict[Rule, dict[str, str]] = {
         f"from {PACKAGE}.gateways.clock import Clock": "core",
         f"from {PACKAGE}.compute import pool": "gateways",
         f"def f():\n    import {PACKAGE}.stages.live": "compute",
-        f"if TYPE_CHECKING:\n    from {PACKAGE}.policy import RETRIES": "stages",
+        f"if TYPE_CHECKING:\n    from {PACKAGE}.components.shared.policy import RETRIES": "stages",
         f"from {PACKAGE}.worker import main": "components",
         f"from {PACKAGE} import cli": "components",
     },
@@ -198,6 +212,10 @@ FORBIDDEN: dict[Rule, dict[str, str]] = {
         "import os": "core", "from pathlib import Path": "core", "import time": "core",
         "datetime.now(UTC)": "core", "random.random()": "core", "random.Random()": "core",
         "open('x')": "core",
+    },
+    road_knows_a_capability: {
+        f"from {PACKAGE}.core.knowledge_base.golden import Question": "core.road",
+        f"def f():\n    import {PACKAGE}.stages.knowledge_base.index": "stages.road",
     },
     imports_relatively: {"from . import x": "core", "from ..errors import y": "stages"},
 }  # fmt: skip
@@ -299,7 +317,7 @@ def test_no_imports_go_in_a_circle() -> None:
         order = list(TopologicalSorter(graph).static_order())
     except CycleError as error:
         pytest.fail(" -> ".join(error.args[1]))
-    assert order.index(f"{PACKAGE}.errors") < order.index(f"{PACKAGE}.policy")
+    assert order.index(f"{PACKAGE}.errors") < order.index(f"{PACKAGE}.components.shared.policy")
 
 
 def test_init_files_are_empty() -> None:

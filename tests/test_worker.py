@@ -114,5 +114,5 @@ def test_a_worker_imports_nothing_heavy(operation: str) -> None:
         env={"PYTHONPATH": path},
     )
     heavy = {"dagster", "numpy", "pydantic", "pyarrow", "yaml", "multiprocessing", "asyncio"}
-    unused = {"ssl", "http.client", "lxml", "platform_pipelines.stages.parsing.pdf"}
+    unused = {"ssl", "http.client", "lxml", "platform_pipelines.stages.knowledge_base.parsing.pdf"}
     assert (heavy | unused).isdisjoint(done.stdout.split())

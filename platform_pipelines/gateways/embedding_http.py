@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
-from platform_pipelines.core.backoff import Backoff, parse_http_date, parse_retry_after
+from platform_pipelines.core.road.backoff import Backoff, parse_http_date, parse_retry_after
 from platform_pipelines.errors import (
     ConfigurationError,
     RateLimitedError,

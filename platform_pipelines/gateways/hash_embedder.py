@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, TypeAlias
 
-from platform_pipelines.core.identity import digest_json
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.errors import ConfigurationError, IntegrityError
 
 if TYPE_CHECKING:

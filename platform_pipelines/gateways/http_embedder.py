@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, TypeVar
 
-from platform_pipelines.core.identity import digest_json
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.embedder import TokenCounter
 from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient

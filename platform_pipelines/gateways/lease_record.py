@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from platform_pipelines.core.identity import canonical_json
+from platform_pipelines.core.road.identity import canonical_json
 from platform_pipelines.errors import IntegrityError
 
 

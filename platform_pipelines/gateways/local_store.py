@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import ConflictError, SourceNotFoundError
 from platform_pipelines.gateways.concurrent_reads import read_many_files
 from platform_pipelines.gateways.local_files import settle, stat_or_none, typed_errors, version_of

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import BinaryIO, Protocol
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import PlatformError
 
 

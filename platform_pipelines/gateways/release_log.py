@@ -8,8 +8,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
-from platform_pipelines.core.identity import canonical_json
-from platform_pipelines.core.releases import (
+from platform_pipelines.core.road.identity import canonical_json
+from platform_pipelines.core.road.releases import (
     ReleaseEntry,
     entry_from_record,
     entry_record,

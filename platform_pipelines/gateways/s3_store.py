@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, BinaryIO, cast
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.gateways.concurrent_reads import read_many
 from platform_pipelines.gateways.object_store import Fetched, Skipped, StoreOptions

@@ -4,7 +4,7 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import Skipped
 

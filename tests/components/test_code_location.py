@@ -10,7 +10,7 @@ import dagster as dg
 import pytest
 
 from platform_pipelines.definitions import defs
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
 HEAVY = (

@@ -6,7 +6,7 @@ import re
 import pytest
 
 from docs.make_declaration import KOREAN, OTHER, PAGES, main, page, render
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 
 
 @pytest.mark.parametrize("language", ["en", "ko"])

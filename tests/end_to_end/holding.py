@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages import connect
+from platform_pipelines.stages.knowledge_base import connect
 from tests.end_to_end.killing import FORKS, SECONDS, Ending, ending_of, refresh_and_report
 from tests.knowledge import Knowledge
 

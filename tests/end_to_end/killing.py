@@ -19,8 +19,8 @@ from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from tests.knowledge import RUN, Knowledge
 
 Result = TypeVar("Result")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.components.knowledge_base import pages
-from platform_pipelines.core.evidence import SentenceSample, evidence_to_json
+from platform_pipelines.core.road.evidence import SentenceSample, evidence_to_json
 from platform_pipelines.errors import (
     ConfigurationError,
     EvidenceError,
@@ -20,8 +20,8 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
 )
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.evidence import evidence_key, read_evidence
-from platform_pipelines.stages.workspace import head_key
+from platform_pipelines.stages.knowledge_base.evidence import evidence_key, read_evidence
+from platform_pipelines.stages.knowledge_base.workspace import head_key
 from tests.knowledge import (
     Knowledge,
     copied,

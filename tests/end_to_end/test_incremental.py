@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from platform_pipelines.stages.outcome import StageOutcome
+from platform_pipelines.stages.road.outcome import StageOutcome
 from tests.knowledge import Knowledge, changed_stages, guide
 
 pytestmark = pytest.mark.end_to_end

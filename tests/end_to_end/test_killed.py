@@ -9,11 +9,11 @@ from typing import TypeVar
 
 import pytest
 
-from platform_pipelines.core.revision import alias_name
+from platform_pipelines.core.knowledge_base.revision import alias_name
 from platform_pipelines.errors import TransientError, UnavailableError
 from platform_pipelines.gateways.vector_store import CollectionSpec
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 from tests.end_to_end.killing import AFTER, HALFWAY, Fuse, fused, fused_vectors, killed_at
 from tests.knowledge import (
     RUN,

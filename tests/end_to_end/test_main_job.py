@@ -7,7 +7,7 @@ import dagster as dg
 import pytest
 
 from platform_pipelines.settings import S3Settings, Secret, Settings
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 from tests.declared import definitions_of, use_settings
 from tests.end_to_end.killing import HALFWAY, killed_at
 from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from platform_pipelines.core.releases import Action
-from platform_pipelines.core.revision import alias_name
+from platform_pipelines.core.knowledge_base.revision import alias_name
+from platform_pipelines.core.road.releases import Action
 from platform_pipelines.errors import ConflictError, UnknownNameError
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.doctor import Health, examine
-from platform_pipelines.stages.revisions import revision_key
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.doctor import Health, examine
+from platform_pipelines.stages.knowledge_base.revisions import revision_key
 from tests.knowledge import Knowledge, changed_stages, guide
 
 pytestmark = pytest.mark.end_to_end

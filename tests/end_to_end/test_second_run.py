@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 from tests.fakes import FaultyObjectStore
 from tests.knowledge import RUN, Knowledge, changed_stages
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.documents import SourceObject
+from platform_pipelines.core.knowledge_base.documents import SourceObject
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import Skipped
 from platform_pipelines.gateways.store_keys import (

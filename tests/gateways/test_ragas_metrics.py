@@ -17,7 +17,7 @@ def refused(*_, **__):
     raise AssertionError("a socket was opened")
 socket.socket.connect = refused
 socket.create_connection = refused
-from platform_pipelines.core.metrics import precision_at_k, recall_at_k
+from platform_pipelines.core.knowledge_base.metrics import precision_at_k, recall_at_k
 from platform_pipelines.gateways.ragas_metrics import id_based_context_metrics
 draw = random.Random(5)
 ids = [f"c{i}" for i in range(12)]

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from platform_pipelines.core.releases import (
+from platform_pipelines.core.road.releases import (
     AlreadyLive,
     Append,
     Candidate,

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines import samples
-from platform_pipelines.core.golden import parse_golden_set
+from platform_pipelines.core.knowledge_base.golden import parse_golden_set
 
 FOLDER = Path(samples.__file__).parent
 CORPUS = FOLDER / "handbook"

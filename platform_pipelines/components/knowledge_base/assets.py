@@ -8,17 +8,17 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.notices import notices
-from platform_pipelines.components.knowledge_base.running import run_stage
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
-from platform_pipelines.policy import stage_policy
-from platform_pipelines.stages.chunks import refresh_chunks
-from platform_pipelines.stages.documents import refresh_documents
-from platform_pipelines.stages.evidence import refresh_evidence
-from platform_pipelines.stages.index import refresh_index
-from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.release import refresh_release
-from platform_pipelines.stages.vectors import refresh_vectors
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.components.shared.policy import stage_policy
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
+from platform_pipelines.stages.knowledge_base.documents import refresh_documents
+from platform_pipelines.stages.knowledge_base.evidence import refresh_evidence
+from platform_pipelines.stages.knowledge_base.index import refresh_index
+from platform_pipelines.stages.knowledge_base.release import refresh_release
+from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
+from platform_pipelines.stages.road.outcome import StageOutcome
 
 
 class ReleaseConfig(dg.Config):

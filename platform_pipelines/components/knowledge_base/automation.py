@@ -4,11 +4,11 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.knowledge_base.running import run_stage
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
-from platform_pipelines.policy import RETRIES, job_tags, pool_name
-from platform_pipelines.stages.release import roll_back
-from platform_pipelines.stages.workspace import STAGES
+from platform_pipelines.components.shared.policy import RETRIES, job_tags, pool_name
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.stages.knowledge_base.release import roll_back
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 
 ROLLBACK_SECONDS = 600
 

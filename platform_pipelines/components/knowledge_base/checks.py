@@ -7,8 +7,8 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base.verdicts import is_by_declared_rules
-from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
 
 
 @dataclass(frozen=True, slots=True)

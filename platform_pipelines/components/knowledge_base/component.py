@@ -16,7 +16,7 @@ from platform_pipelines.components.knowledge_base.automation import (
     build_schedule,
 )
 from platform_pipelines.components.knowledge_base.watching import build_sensor
-from platform_pipelines.core.declaration import (
+from platform_pipelines.core.knowledge_base.declaration import (
     EmbedSpec,
     GateSpec,
     IndexSpec,
@@ -27,8 +27,8 @@ from platform_pipelines.core.declaration import (
     SourceSpec,
     parse_declaration,
 )
-from platform_pipelines.core.declared_values import shown
-from platform_pipelines.core.documents import DocumentType
+from platform_pipelines.core.knowledge_base.documents import DocumentType
+from platform_pipelines.core.road.declared_values import shown
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.obstore_store import open_store
 

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable, Mapping
 
-from platform_pipelines.stages.index import candidate
-from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.stages.knowledge_base.index import candidate
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
 
 
 def notices(workspace: Workspace, stage: str, outcome: StageOutcome) -> list[str]:

@@ -7,12 +7,12 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
-from platform_pipelines.core.evidence import Evidence
-from platform_pipelines.core.statistics import wilson_interval
-from platform_pipelines.stages import connect
-from platform_pipelines.stages.evidence import read_evidence
-from platform_pipelines.stages.outcome import StageOutcome
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.core.road.evidence import Evidence
+from platform_pipelines.core.road.statistics import wilson_interval
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
 
 Page = dict[str, Any]
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from platform_pipelines.core.evidence import Evidence
-from platform_pipelines.core.statistics import bootstrap_interval
+from platform_pipelines.core.road.evidence import Evidence
+from platform_pipelines.core.road.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -3,11 +3,15 @@
 from collections.abc import Mapping
 from typing import Any
 
-from platform_pipelines.core.evidence import Evidence
-from platform_pipelines.core.gate import Verdict, decide
-from platform_pipelines.core.snapshot import Snapshot
-from platform_pipelines.stages.evidence import declared_rules, gate_policy, load_golden_set
-from platform_pipelines.stages.workspace import Workspace
+from platform_pipelines.core.road.evidence import Evidence
+from platform_pipelines.core.road.gate import Verdict, decide
+from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.stages.knowledge_base.evidence import (
+    declared_rules,
+    gate_policy,
+    load_golden_set,
+)
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 
 def is_by_declared_rules(workspace: Workspace, snapshot: Snapshot) -> bool:

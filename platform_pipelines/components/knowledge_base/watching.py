@@ -5,19 +5,19 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.core.declaration import KnowledgeBaseSpec
-from platform_pipelines.errors import PlatformError
-from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.policy import (
+from platform_pipelines.components.shared.policy import (
     ATTEMPT_TAG,
     REFRESH_ATTEMPTS,
     REQUEST_TAG,
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.errors import PlatformError
+from platform_pipelines.gateways.clock import Clock, SystemClock
 from platform_pipelines.settings import load_settings
-from platform_pipelines.stages.documents import source_fingerprint
-from platform_pipelines.stages.workspace import open_workspace
+from platform_pipelines.stages.knowledge_base.documents import source_fingerprint
+from platform_pipelines.stages.knowledge_base.workspace import open_workspace
 
 SENSOR_SECONDS = 60
 _NEWEST = 50  # runs of the job that are looked at

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from platform_pipelines.core.identity import digest_json
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.errors import ModelFileError
 
 MODEL_NAME = "multilingual-e5-small"

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from platform_pipelines.core.chunks import TEXT_MAX_BYTES
+from platform_pipelines.core.knowledge_base.chunks import TEXT_MAX_BYTES
 from platform_pipelines.errors import (
     CapabilityError,
     ConfigurationError,

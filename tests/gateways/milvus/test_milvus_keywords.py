@@ -2,7 +2,7 @@
 
 import pytest
 
-from platform_pipelines.core.keywords import keyword_text
+from platform_pipelines.core.knowledge_base.keywords import keyword_text
 from platform_pipelines.errors import CapabilityError, MissingTenantError
 from platform_pipelines.gateways.milvus.store import MilvusStore
 from platform_pipelines.gateways.vector_store import CollectionSpec

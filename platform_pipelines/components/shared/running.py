@@ -1,0 +1,76 @@
+"""Running a stage inside a Dagster step: settings, the log, errors as Dagster should see them."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import dagster as dg
+from dagster._core.errors import DagsterExecutionInterruptedError
+
+from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.errors import PlatformError
+from platform_pipelines.gateways.clock import Clock, SystemClock
+from platform_pipelines.settings import load_settings
+from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
+
+Result = TypeVar("Result")
+
+SECONDS_BETWEEN = 1.0
+
+
+class Progress:
+    """Says what a stage says, at most once a second; the last word is never lost."""
+
+    def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
+        self._say = say
+        self._clock = clock
+        self._next = clock.monotonic()
+        self._kept: str | None = None
+
+    def __call__(self, message: str) -> None:
+        """Say it now, or keep it until something newer or the end replaces it."""
+        if self._clock.monotonic() < self._next:
+            self._kept = message
+            return
+        self._kept = None
+        self._next = self._clock.monotonic() + SECONDS_BETWEEN
+        self._say(message)
+
+    def flush(self) -> None:
+        """Say what was kept."""
+        if self._kept is not None:
+            self._say(self._kept)
+            self._kept = None
+
+
+def run_stage(
+    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    spec: KnowledgeBaseSpec,
+    work: Callable[[Workspace], Result],
+    *,
+    timeout_seconds: float,
+) -> tuple[Workspace, Result]:
+    """Do the work of a stage or of a rollback.
+
+    Raises:
+        dg.Failure: a terminal error, not to be tried again; a transient one is raised as it is.
+    """
+    progress = Progress(context.log.info, SystemClock())
+    try:
+        workspace = open_workspace(
+            spec,
+            load_settings(),
+            run_id=context.run.run_id,
+            progress=progress,
+            timeout_seconds=timeout_seconds,
+        )
+        result = work(workspace)
+    except PlatformError as error:
+        raise as_failure(error) from error
+    except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
+        raise RunInterruptedError(
+            f"{spec.name}: interrupted; what was finished is kept, and the next run goes on there"
+        ) from interrupt
+    finally:
+        progress.flush()
+    return workspace, result

@@ -1,0 +1,360 @@
+"""What a person declares of a knowledge base: every attribute, its default and what is allowed.
+
+The one schema: the component, the record of a revision and the command line all read this. A wrong
+value is a `ConfigurationError` that names the field, the value and what is allowed.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar
+
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
+from platform_pipelines.core.knowledge_base.metrics import METRICS
+from platform_pipelines.core.road.declared_values import server_problem, shown, text_problem
+from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
+from platform_pipelines.errors import ConfigurationError
+
+NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
+NAME_MAX_CHARACTERS = 40
+
+_Text = TypeVar("_Text", str, str | None)
+
+SHIPPED_WINDOW_TOKENS = 512  # of multilingual-e5-small, and of the hash embedder
+_FIXED = {  # by the embedders that come with this package
+    ("local", "dimension"): 384,
+    ("local", "window_tokens"): SHIPPED_WINDOW_TOKENS,
+    ("hash", "window_tokens"): SHIPPED_WINDOW_TOKENS,
+}
+_ONLY_SERVED = (
+    "url", "revision", "query_prefix", "passage_prefix", "tokenizer", "batch", "concurrency",
+)  # fmt: skip
+
+
+class _Spec(BaseModel):
+    # The schema's own error stands under ours in a traceback: it must not show a password either.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class SourceSpec(_Spec):
+    """Where the documents are."""
+
+    url: str = Field(
+        min_length=1,
+        description="`s3://bucket/prefix`, `file:///folder`, or a path relative to the YAML",
+    )
+    include: tuple[str, ...] = Field(
+        default=(), description="globs of keys to take, e.g. `docs/*`; empty takes all"
+    )
+    exclude: tuple[str, ...] = Field(default=(), description="glob patterns of keys to leave out")
+    shards: int = Field(
+        default=16,
+        ge=1,
+        le=4096,
+        description="parts the work is cut into; fixed per corpus",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _says_where(cls, url: str) -> str:
+        return _refuse(url, text_problem(url))
+
+
+class ParseSpec(_Spec):
+    """What one document may cost to parse."""
+
+    seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
+    memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
+    max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
+
+
+class EmbedSpec(_Spec):
+    """What turns texts into vectors."""
+
+    provider: Literal["local", "openai", "hash"] = Field(
+        default="local",
+        description="`local`: on this machine's CPU; `openai`: any OpenAI-compatible server "
+        "(vLLM, TEI, NIM); `hash`: free and meaningless, for load tests",
+    )
+    model: str = Field(default="multilingual-e5-small", description="the model's name")
+    url: str | None = Field(default=None, description="`openai` only: the server, up to `/v1`")
+    dimension: int | None = Field(default=None, ge=1, le=32768, description="of the vectors")
+    window_tokens: int | None = Field(default=None, ge=16, description="longest text it reads")
+    revision: str = Field(
+        default="", description="`openai` only: of the model's weights, part of the identity"
+    )
+    query_prefix: str = Field(default="", description="`openai` only: put before every query")
+    passage_prefix: str = Field(default="", description="`openai` only: put before every chunk")
+    tokenizer: str = Field(
+        default="server",
+        description="`openai` only: `server` (its /tokenize) or the path of a tokenizer.json",
+    )
+    batch: int = Field(default=32, ge=1, le=2048, description="`openai` only: texts in one request")
+    concurrency: int = Field(
+        default=4, ge=1, le=256, description="`openai` only: requests at a time"
+    )
+    profile: Literal["cpu", "gpu-inference", "gpu-training", "gpu-spot"] = Field(
+        default="cpu", description="the compute profile; on one machine all are a process"
+    )
+
+    @property
+    def window(self) -> int:
+        """The longest text that the embedder reads, in tokens."""
+        return self.window_tokens or SHIPPED_WINDOW_TOKENS
+
+    @field_validator(*_ONLY_SERVED)
+    @classmethod
+    def _used(cls, value: object, info: ValidationInfo) -> object:
+        name, provider = str(info.field_name), info.data.get("provider", "openai")
+        if provider == "openai" or value == cls.model_fields[name].default:
+            return value
+        raise ValueError(f"`{name}` goes with provider `openai`, not `{provider}`")
+
+    @field_validator("dimension", "window_tokens")
+    @classmethod
+    def _of_the_model(cls, value: int | None, info: ValidationInfo) -> int | None:
+        provider = info.data.get("provider", "openai")
+        fixed = _FIXED.get((provider, str(info.field_name)))
+        if fixed is None or value in (None, fixed):
+            return value
+        raise ValueError(f"provider `{provider}` has {fixed}; serve other models with `openai`")
+
+    @field_validator("url")
+    @classmethod
+    def _is_a_server(cls, url: str | None) -> str | None:
+        return _refuse(url, server_problem(url))
+
+    @model_validator(mode="after")
+    def _complete(self) -> "EmbedSpec":
+        if self.provider == "openai":
+            absent = [n for n in ("url", "dimension", "window_tokens") if getattr(self, n) is None]
+            if absent:
+                raise ValueError(f"provider `openai` needs {', '.join(absent)}")
+        if self.provider == "local" and self.model != "multilingual-e5-small":
+            raise ValueError(
+                f"model {self.model!r} is not shipped: provider `local` has multilingual-e5-small, "
+                "any other model is served by provider `openai`"
+            )
+        return self
+
+
+class IndexSpec(_Spec):
+    """How vectors and keywords are stored and searched."""
+
+    kind: Literal[
+        "auto", "FLAT", "IVF_FLAT", "IVF_SQ8", "IVF_PQ", "HNSW", "SCANN", "DISKANN",
+        "GPU_BRUTE_FORCE", "GPU_IVF_FLAT", "GPU_IVF_PQ", "GPU_CAGRA",
+    ] = Field(default="auto", description="`auto` chooses by capability and size, and says why"
+    )  # fmt: skip
+    fallback: bool = Field(
+        default=False, description="take what `auto` would when the server cannot do `kind`"
+    )
+    metric: Literal["COSINE", "IP", "L2"] = Field(default="COSINE", description="of the vectors")
+    keyword: bool = Field(
+        default=True, description="BM25 beside the vectors where the server can; it says when not"
+    )
+    dense_weight: float = Field(default=1.0, ge=0, description="in reciprocal rank fusion")
+    keyword_weight: float = Field(default=1.0, ge=0, description="in reciprocal rank fusion")
+    rank_constant: int = Field(
+        default=10,
+        ge=1,
+        le=1000,
+        description="in reciprocal rank fusion: smaller trusts the first places more",
+    )
+
+    @model_validator(mode="after")
+    def _searches(self) -> "IndexSpec":
+        if self.dense_weight or (self.keyword and self.keyword_weight):
+            return self
+        without = "keyword_weight is 0" if self.keyword else "keyword is false"
+        raise ValueError(
+            f"nothing would be searched: dense_weight is 0 and {without}; "
+            "dense_weight, or keyword_weight with keyword, is over 0"
+        )
+
+
+class GateSpec(_Spec):
+    """What evidence must say before a revision is released."""
+
+    golden_set: str | None = Field(
+        default=None,
+        description="URL of a golden set (JSON Lines), or a path relative to the declaration",
+    )
+    k: int = Field(default=10, ge=1, le=100, description="chunks that an answer may use")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description=f"lowest allowed value of {', '.join(METRICS)}"
+    )
+    minimum_effect: float = Field(
+        default=0.02, ge=0, le=1, description="a loss against live that does not matter"
+    )
+    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    own_document_floor: float = Field(
+        default=0.9,
+        ge=0,
+        le=1,
+        description="without a golden set: share of sampled sentences that find their document",
+    )
+
+    @field_validator("golden_set")
+    @classmethod
+    def _says_where(cls, golden_set: str | None) -> str | None:
+        return _refuse(golden_set, text_problem(golden_set))
+
+    @field_validator("floors")
+    @classmethod
+    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
+        for metric, floor in floors.items():
+            if metric not in METRICS:
+                raise ValueError(f"unknown metric {metric!r}; allowed: {', '.join(METRICS)}")
+            if not 0 <= floor <= 1:
+                raise ValueError(f"the floor of {metric} is {floor}; allowed: 0 to 1")
+        return floors
+
+
+class ReleaseSpec(_Spec):
+    """What happens to revisions once they are released."""
+
+    keep: int = Field(default=3, ge=2, le=20, description="released revisions kept for rollback")
+
+
+class RefreshSpec(_Spec):
+    """When a refresh starts by itself; schedule and sensor are off until switched on."""
+
+    cron: str = Field(default="0 * * * *", description="five fields: when the schedule refreshes")
+    timezone: str = Field(default="UTC", description="IANA name, e.g. `Asia/Seoul`")
+    watch: bool = Field(default=True, description="a sensor that notices changed documents")
+    timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
+
+    @field_validator("cron")
+    @classmethod
+    def _fires(cls, cron: str) -> str:
+        return _refuse(cron, cron_problem(cron))
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, timezone: str) -> str:
+        return _refuse(timezone, timezone_problem(timezone))
+
+
+class KnowledgeBaseSpec(_Spec):
+    """One knowledge base. The shortest declaration is a name and a source URL."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        max_length=NAME_MAX_CHARACTERS,
+        description="lower-case letters, digits and single underscores",
+    )
+    source: SourceSpec
+    description: str = Field(default="", description="one sentence for the asset pages")
+    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    tenant: str = Field(default="default", min_length=1, max_length=64, description="whose chunks")
+    parse: ParseSpec = ParseSpec()
+    chunk: dict[str, dict[str, Any]] = Field(
+        default_factory=dict, description="document type -> chunk policy; `default` for the others"
+    )
+    embed: EmbedSpec = EmbedSpec()
+    index: IndexSpec = IndexSpec()
+    gate: GateSpec = GateSpec()
+    release: ReleaseSpec = ReleaseSpec()
+    refresh: RefreshSpec = RefreshSpec()
+
+    @field_validator("owner")
+    @classmethod
+    def _reachable(cls, owner: str) -> str:
+        return _refuse(owner, owner_problem(owner))
+
+    @field_validator("tenant")
+    @classmethod
+    def _is_somebody(cls, tenant: str) -> str:
+        return _refuse(tenant, text_problem(tenant))
+
+    @property
+    def digest(self) -> str:
+        """Of the whole declaration: two equal declarations have one."""
+        return digest_json(self.model_dump(mode="json"))
+
+
+def _refuse(value: _Text, problem: str) -> _Text:
+    if problem:
+        raise ValueError(problem)
+    return value
+
+
+def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBaseSpec:
+    """A checked declaration.
+
+    Raises:
+        ConfigurationError: lists every wrong field with its value and what is allowed.
+    """
+    try:
+        spec = KnowledgeBaseSpec.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(dict(details)) for details in error.errors(include_url=False)]
+        raise ConfigurationError(
+            "the declaration of a knowledge base is wrong:\n"
+            + "\n".join(f"    {p}" for p in problems),
+            where=where,
+            remedy="correct the fields above; `dg list components` and README.md show all of them",
+        ) from error
+    _check_chunk(spec, where)
+    return spec
+
+
+def _check_chunk(spec: KnowledgeBaseSpec, where: str) -> None:
+    try:
+        policies_from_mapping(spec.chunk).check_window(spec.embed.window)
+    except ConfigurationError as error:
+        raise ConfigurationError(
+            error.what,
+            where=where,
+            stored=error.stored,
+            expected=error.expected,
+            remedy=f"correct `chunk`; sizes are at most {spec.embed.window} tokens, and a declared "
+            "`default` stands for every type that is not named",
+        ) from error
+
+
+def _problem(details: dict[str, Any]) -> str:
+    path = ".".join(str(part) for part in details["loc"]) or "(whole declaration)"
+    message = str(details["msg"]).removeprefix("Value error, ")
+    if details["type"] == "missing":
+        return f"{path}: is missing; allowed: {_allowed(details['loc'])}"
+    if details["type"] == "extra_forbidden":
+        message = "no such field"
+    given = shown(details["input"], name=(details["loc"] or ("",))[-1])
+    return f"{path} = {given}: {message}; allowed: {_allowed(details['loc'])}"
+
+
+def _allowed(location: tuple[int | str, ...]) -> str:
+    """What the schema says of a field; of an unknown one, its siblings' names."""
+    model: type[BaseModel] = KnowledgeBaseSpec
+    for index, part in enumerate(location):
+        field = model.model_fields.get(str(part))
+        if field is None:
+            return ", ".join(sorted(model.model_fields))
+        nested = _model_of(field.annotation)
+        if nested is None or index == len(location) - 1:
+            return field.description or _fields(nested)
+        model = nested
+    return ", ".join(sorted(model.model_fields))
+
+
+def _model_of(annotation: Any) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return None
+
+
+def _fields(model: type[BaseModel] | None) -> str:
+    return f"a mapping of {', '.join(sorted(model.model_fields))}" if model else "see README.md"

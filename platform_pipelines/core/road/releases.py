@@ -1,0 +1,328 @@
+"""The release state machine: what is live, what may follow, where a rollback goes, what is kept.
+
+The append-only log is the truth and the alias is its projection: append first, then point the
+alias; every later run points it again where it differs (`drift`). An increment changes the live
+collection in place and is a new revision of it: only the last revision of a collection is intact.
+
+`entries` is the whole log, oldest first, everywhere here.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.errors import (
+    ConfigurationError,
+    EvidenceError,
+    IntegrityError,
+    UnknownNameError,
+)
+
+_SHOWN_CHOICES = 10
+
+
+class Action(StrEnum):
+    """What an entry did."""
+
+    RELEASE = "release"
+    ROLLBACK = "rollback"
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseEntry:
+    """One line of the log: after it, `collection` at `revision` is live."""
+
+    sequence: int  # from 1, without gaps
+    action: Action
+    name: str  # of the knowledge base
+    revision: str
+    collection: str
+    evidence_digest: str | None
+    previous_revision: str | None
+    previous_collection: str | None
+    previous_digest: str | None  # of the entry before; None for the first
+    run_id: str
+    actor: str
+    at: str  # ISO 8601, UTC
+    reason: str
+
+    @property
+    def digest(self) -> str:
+        """Covers every field, and through `previous_digest` the whole history."""
+        return digest_json(entry_record(self))
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """A revision that passed its gate, with the digest of the evidence that says so."""
+
+    name: str
+    revision: str
+    collection: str
+    evidence_digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who changes what is live, when (ISO 8601, UTC) and why."""
+
+    run_id: str
+    actor: str
+    at: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlreadyLive:
+    """Nothing to append; the alias may still have to be pointed."""
+
+    entry: ReleaseEntry
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """The entry to append."""
+
+    entry: ReleaseEntry
+
+
+Plan: TypeAlias = AlreadyLive | Append
+
+
+@dataclass(frozen=True, slots=True)
+class Retained:
+    """A released revision whose collection is kept for rollback."""
+
+    revision: str
+    collection: str
+
+
+def current(entries: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
+    """What is live, or None before the first release."""
+    return entries[-1] if entries else None
+
+
+def drift(live: ReleaseEntry | None, aliased: str | None) -> str | None:
+    """The collection to point the alias to; None when it is right, or nothing is live."""
+    return None if live is None or live.collection == aliased else live.collection
+
+
+def plan_release(entries: Sequence[ReleaseEntry], candidate: Candidate, stamp: Stamp) -> Plan:
+    """Make a candidate live.
+
+    Raises:
+        EvidenceError: the candidate names no evidence.
+    """
+    if not candidate.evidence_digest:
+        raise EvidenceError(
+            "a release needs the digest of its evidence",
+            where=f"{candidate.name} {candidate.revision}",
+            remedy="evaluate the revision first",
+        )
+    live = current(entries)
+    if live is not None and _is(live, candidate.revision, candidate.collection):
+        return AlreadyLive(live)
+    return Append(_next(entries, Action.RELEASE, candidate, stamp))
+
+
+def plan_rollback(
+    entries: Sequence[ReleaseEntry],
+    stamp: Stamp,
+    *,
+    to: str | None = None,
+    existing: Collection[str],
+) -> Plan:
+    """Make an earlier revision live again.
+
+    Args:
+        entries: the log.
+        stamp: who, when, why.
+        to: a revision or an unambiguous beginning of one; None is the one released before the live
+            one. Rolling back again goes further back; what was rolled away from is no default.
+        existing: the collections that the vector store still has.
+
+    Raises:
+        UnknownNameError: there is nothing to go back to, or `to` names none or several; lists the
+            choices.
+    """
+    live = current(entries)
+    if live is None:
+        raise UnknownNameError("nothing was released yet", remedy="release a revision first")
+    if to is not None and to == live.revision:
+        return AlreadyLive(live)
+    choices = [e for e in _intact(entries) if e.collection in existing]
+    target = _default_target(entries, choices) if to is None else _named(to, choices)
+    if target is None:
+        raise _no_target(live, to, choices)
+    if _is(live, target.revision, target.collection):
+        return AlreadyLive(live)
+    candidate = Candidate(
+        live.name, target.revision, target.collection, target.evidence_digest or ""
+    )
+    return Append(_next(entries, Action.ROLLBACK, candidate, stamp))
+
+
+def retained(
+    entries: Sequence[ReleaseEntry], keep: int, *, existing: Collection[str]
+) -> tuple[Retained, ...]:
+    """The `keep` revisions whose collections stay, one a collection (its last).
+
+    The live one, then those before it, newest first, then those that were rolled away from. One
+    whose collection is gone is no way back, and keeps nobody's place; the live one is built again.
+
+    Raises:
+        ConfigurationError: `keep` is less than 1.
+    """
+    if keep < 1:
+        raise ConfigurationError(
+            "the live revision is always kept", where="keep", stored=keep, expected="1 or more"
+        )
+    live = current(entries)
+    stays = {*existing, *([live.collection] if live else [])}
+    intact = [e for e in _intact(entries) if e.collection in stays]
+    road = [e for e in reversed(_road(entries)) if e in intact]
+    ordered = dict.fromkeys([*road, *intact])
+    return tuple(Retained(e.revision, e.collection) for e in list(ordered)[:keep])
+
+
+def collectable(
+    existing: Collection[str],
+    entries: Sequence[ReleaseEntry],
+    *,
+    keep: int,
+    protected: Collection[str] = (),
+) -> list[str]:
+    """Collections to drop, sorted: all that are neither retained nor `protected` (being built)."""
+    kept = {one.collection for one in retained(entries, keep, existing=existing)} | set(protected)
+    return sorted(set(existing) - kept)
+
+
+def entry_record(entry: ReleaseEntry) -> dict[str, Any]:
+    """An entry as a JSON object."""
+    return {**asdict(entry), "action": str(entry.action)}
+
+
+def entry_from_record(record: Mapping[str, Any], *, where: str) -> ReleaseEntry:
+    """The inverse of `entry_record`.
+
+    Raises:
+        IntegrityError: a field is missing or unknown, or the action is.
+    """
+    expected = sorted(f.name for f in fields(ReleaseEntry))
+    if sorted(record) != expected or record["action"] not in list(Action):
+        raise IntegrityError(
+            "not an entry of a release log", where=where, stored=sorted(record), expected=expected
+        )
+    values: dict[str, Any] = {**record, "action": Action(record["action"])}
+    return ReleaseEntry(**values)
+
+
+def verify_chain(entries: Sequence[ReleaseEntry], *, name: str) -> None:
+    """Each entry follows the one before it; a log that starts at 1 starts with no past.
+
+    Raises:
+        IntegrityError: a gap, a foreign entry, or a past that is not the recorded one.
+    """
+    for index, entry in enumerate(entries):
+        where = f"release {entry.sequence} of {name}"
+        _must_equal("the release belongs to another name", entry.name, name, where)
+        if index > 0:
+            before = entries[index - 1]
+            _must_equal("a release is missing", entry.sequence, before.sequence + 1, where)
+            _must_equal("the history was changed", entry.previous_digest, before.digest, where)
+        elif entry.sequence <= 1:
+            _must_equal("the first release has a past", entry.previous_digest, None, where)
+
+
+def _must_equal(what: str, stored: object, expected: object, where: str) -> None:
+    if stored != expected:
+        raise IntegrityError(
+            what,
+            where=where,
+            stored=repr(stored),
+            expected=repr(expected),
+            remedy="restore the release log from a backup; do not edit it",
+        )
+
+
+def _next(
+    entries: Sequence[ReleaseEntry], action: Action, candidate: Candidate, stamp: Stamp
+) -> ReleaseEntry:
+    live = current(entries)
+    return ReleaseEntry(
+        sequence=1 if live is None else live.sequence + 1,
+        action=action,
+        name=candidate.name,
+        revision=candidate.revision,
+        collection=candidate.collection,
+        evidence_digest=candidate.evidence_digest or None,
+        previous_revision=None if live is None else live.revision,
+        previous_collection=None if live is None else live.collection,
+        previous_digest=None if live is None else live.digest,
+        run_id=stamp.run_id,
+        actor=stamp.actor,
+        at=stamp.at,
+        reason=stamp.reason,
+    )
+
+
+def _is(entry: ReleaseEntry, revision: str, collection: str) -> bool:
+    return entry.revision == revision and entry.collection == collection
+
+
+def _intact(entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
+    """The last release of every collection, newest first."""
+    last: dict[str, ReleaseEntry] = {}
+    for entry in reversed(entries):
+        if entry.action is Action.RELEASE:
+            last.setdefault(entry.collection, entry)
+    return list(last.values())
+
+
+def _road(entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
+    """The releases that led to the live one, oldest first, the live one last.
+
+    A release goes on top; a rollback takes everything above its target away. That is why rolling
+    back twice goes further back and never returns to what was rolled away from.
+    """
+    road: list[ReleaseEntry] = []
+    released: dict[tuple[str, str], ReleaseEntry] = {}
+    for entry in entries:
+        name = (entry.revision, entry.collection)
+        if entry.action is Action.RELEASE:
+            released[name] = entry
+            road = [e for e in road if (e.revision, e.collection) != name]
+        target = released.get(name, entry)
+        road = road[: road.index(target)] if target in road else road
+        road.append(target)
+    return road
+
+
+def _default_target(
+    entries: Sequence[ReleaseEntry], choices: Sequence[ReleaseEntry]
+) -> ReleaseEntry | None:
+    before = [e for e in _road(entries)[:-1] if e in choices]
+    return before[-1] if before else None
+
+
+def _named(to: str, choices: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
+    exact = [e for e in choices if e.revision == to]
+    found = exact or [e for e in choices if to and e.revision.startswith(to)]
+    revisions = {e.revision for e in found}
+    return found[0] if len(revisions) == 1 else None
+
+
+def _no_target(
+    live: ReleaseEntry, to: str | None, choices: Sequence[ReleaseEntry]
+) -> UnknownNameError:
+    others = [e.revision for e in choices if e.revision != live.revision][:_SHOWN_CHOICES]
+    asked = "an earlier revision on the road to the live one" if to is None else repr(to)
+    return UnknownNameError(
+        "there is no such revision to roll back to",
+        where=f"{live.name}, live: {live.revision}",
+        stored=f"revisions that still have their collection: {', '.join(others) or 'none'}",
+        expected=asked,
+        remedy="name one of them" if others else "keep more revisions (`keep`)",
+    )

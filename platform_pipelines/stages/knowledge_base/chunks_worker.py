@@ -1,0 +1,241 @@
+"""Inside a worker process: cut one shard's documents into chunks, keeping those that stand."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from platform_pipelines.core.knowledge_base.chunking.policy import (
+    ChunkPolicies,
+    policies_from_mapping,
+    policy_digest,
+)
+from platform_pipelines.core.knowledge_base.chunking.split import chunk_document
+from platform_pipelines.core.knowledge_base.chunks import Chunk
+from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+from platform_pipelines.core.knowledge_base.documents import (
+    DocumentType,
+    ParsedDocument,
+    Place,
+    blocks_from_json,
+    place_record,
+)
+from platform_pipelines.core.road.identity import canonical_json, digest_parts, digest_text
+from platform_pipelines.gateways.embedder import Embedder, TokenCounter
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.tables import (
+    chunks_schema,
+    read_batches,
+    read_table,
+    table_of,
+    table_writer,
+)
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+BATCH_DOCUMENTS = 64  # in memory with their text
+SHEET_ROWS = 1024  # made before they are written
+
+Row = dict[str, Any]
+
+
+def splitter_version() -> str:
+    """The splitting library's version: part of every policy digest."""
+    from importlib.metadata import version
+
+    return version("langchain-text-splitters")
+
+
+def chunk_shards(
+    shared: Mapping[str, Any], items: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any]]:
+    """Operation `chunks.shard`: one shard an item.
+
+    Items are `{documents, previous, path}`, keys in the knowledge base's store. Results are
+    `{rows, documents, kept, made}`.
+    """
+    tools = _tools(canonical_json(dict(shared)))
+    for item in items:
+        with table_writer(tools.store, item["path"], chunks_schema()) as write:
+            result = cut_shard(tools, item, write)
+        yield result
+
+
+class Tools:
+    """What all shards of a run need, opened once a worker."""
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        policies: ChunkPolicies,
+        counter: TokenCounter,
+        embedder: Callable[[], Embedder],
+        tokenizer: str,
+    ) -> None:
+        self.store = store
+        self.policies = policies
+        self.counter = counter
+        self._embedder = embedder
+        version = splitter_version()
+        self.policy_digests = {
+            kind: digest_parts(policy_digest(policies.for_type(kind), version), tokenizer)
+            for kind in DocumentType
+        }
+
+    def embed(self, sentences: Sequence[str]) -> Any:
+        """Sentence vectors for the semantic policy; loads the model when first asked."""
+        return self._embedder().embed_passages(list(sentences))
+
+
+def open_tools(shared: Mapping[str, Any]) -> Tools:
+    """The tools of one run: its store, its policies and its embedder's token counter."""
+    spec = EmbedSpec.model_validate(shared["embed"])
+    opened = lru_cache(maxsize=1)(lambda: connect.embedder_from_record(shared["model"], spec))
+    return Tools(
+        connect.open_from_record(canonical_json(shared["store"])),
+        policies_from_mapping(shared["chunk"]),
+        connect.counter_from_record(shared["model"], spec),
+        opened,
+        shared["tokenizer"],
+    )
+
+
+@lru_cache(maxsize=1)
+def _tools(shared_json: str) -> Tools:
+    import json
+
+    return open_tools(json.loads(shared_json))
+
+
+def cut_shard(
+    tools: Tools, item: Mapping[str, Any], write: "Callable[[pa.Table], None]"
+) -> Mapping[str, Any]:
+    """Give one shard's chunks to `write`, some rows at a time. See `chunk_shards`."""
+    standing = _Standing(tools.store, item.get("previous"))
+    counts: Counter[str] = Counter(documents=0, kept=0, made=0)
+    sheet = _Sheet(write)
+    for document in _documents(tools.store, item["documents"]):
+        policy_name = tools.policy_digests[DocumentType(document["type"])]
+        counts["documents"] += 1
+        kept = standing.find(document["document_digest"], policy_name)
+        if kept is not None:
+            sheet.add_table(kept)
+            counts["kept"] += kept.num_rows
+            continue
+        made = _chunk(tools, document, policy_name)
+        sheet.add_rows(made)
+        counts["made"] += len(made)
+    sheet.flush()
+    return {**counts, "rows": counts["kept"] + counts["made"]}
+
+
+class _Standing:
+    """The last chunks by document and policy digest: what is equal is not made again."""
+
+    def __init__(self, store: ObjectStore, previous: str | None) -> None:
+        self._table: pa.Table | None = None
+        self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # first row, rows
+        if previous is None or not store.exists(previous):
+            return
+        table = read_table(store, previous).combine_chunks()
+        names = (table.column(n).to_pylist() for n in ("document_digest", "policy_digest"))
+        for row, name in enumerate(zip(*names, strict=True)):
+            first, rows = self._runs.get(name, (row, 0))
+            self._runs[name] = (first, rows + 1)
+        self._table = table
+
+    def find(self, document_digest: str, policy_name: str) -> "pa.Table | None":
+        """A document's chunks, which stand together; None when it has none that stand."""
+        run = self._runs.get((document_digest, policy_name))
+        return None if run is None or self._table is None else self._table.slice(*run)
+
+
+class _Sheet:
+    """Chunks on their way into the file: rows that were made and runs that stand, in order."""
+
+    def __init__(self, write: Callable[["pa.Table"], None]) -> None:
+        self._write = write
+        self._rows: list[Row] = []
+        self._parts: list[pa.Table] = []
+        self._waiting = 0
+
+    def add_rows(self, rows: Sequence[Row]) -> None:
+        self._rows.extend(rows)
+        self._grown(len(rows))
+
+    def add_table(self, table: "pa.Table") -> None:
+        self._settle()
+        self._parts.append(table)
+        self._grown(table.num_rows)
+
+    def flush(self) -> None:
+        """Write what waits."""
+        import pyarrow as pa
+
+        self._settle()
+        if self._parts:
+            self._write(pa.concat_tables(self._parts))
+        self._parts, self._waiting = [], 0
+
+    def _grown(self, rows: int) -> None:
+        self._waiting += rows
+        if self._waiting >= SHEET_ROWS:
+            self.flush()
+
+    def _settle(self) -> None:
+        if self._rows:
+            self._parts.append(table_of(self._rows, chunks_schema()))
+            self._rows = []
+
+
+def _documents(store: ObjectStore, path: str) -> Iterator[Row]:
+    """The parsed documents of a shard, some at a time."""
+    columns = [
+        "key", "state", "document_digest", "type", "code_language", "title", "language", "blocks",
+    ]  # fmt: skip
+    for batch in read_batches(store, path, columns, rows=BATCH_DOCUMENTS):
+        yield from (row for row in batch.to_pylist() if row["state"] == "parsed")
+
+
+def _chunk(tools: Tools, row: Row, policy_name: str) -> list[Row]:
+    document = ParsedDocument(
+        type=DocumentType(row["type"]),
+        title=row["title"],
+        language=row["language"],
+        blocks=blocks_from_json(row["blocks"]),
+        code_language=row["code_language"] or None,
+    )
+    chunks = chunk_document(
+        document,
+        key=row["key"],
+        policy=tools.policies.for_type(document.type),
+        count_tokens=tools.counter.count,
+        window_tokens=tools.counter.window_tokens,
+        embed_sentences=tools.embed,
+    )
+    return [_row(chunk, row, policy_name) for chunk in chunks]
+
+
+@lru_cache(maxsize=4096)
+def _place_json(place: Place) -> str:
+    return canonical_json(place_record(place))
+
+
+def _row(chunk: Chunk, document: Row, policy_name: str) -> Row:
+    return {
+        "chunk_id": chunk.chunk_id,
+        "document_key": chunk.document_key,
+        "document_digest": document["document_digest"],
+        "policy_digest": policy_name,
+        "ordinal": chunk.ordinal,
+        "text": chunk.text,
+        "search_text": chunk.search_text,
+        "text_digest": digest_text(chunk.search_text),
+        "tokens": chunk.tokens,
+        "place": _place_json(chunk.place),
+        "title": document["title"],
+        "language": document["language"],
+        "type": document["type"],
+    }

@@ -1,0 +1,236 @@
+"""Opening gateways from settings and declarations: the one place that knows which adapter is which.
+
+Records are the same as JSON, for worker processes: they travel over an inherited pipe, never on a
+command line, and are not logged.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from platform_pipelines.core.road.identity import digest_parts
+from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
+from platform_pipelines.gateways.obstore_store import open_store
+
+if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
+    from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+    from platform_pipelines.gateways.clock import Clock
+    from platform_pipelines.gateways.embedder import Embedder, TokenCounter
+    from platform_pipelines.gateways.language_model import LanguageModel
+    from platform_pipelines.gateways.lease import Lease
+    from platform_pipelines.gateways.release_log import ReleaseLog
+    from platform_pipelines.gateways.vector_store import VectorStore
+    from platform_pipelines.settings import Secret, Settings
+
+MILVUS_SECONDS = 60.0
+LOCAL_MILVUS_IDLE_SECONDS = 60.0
+EMBEDDER_SECONDS = 120.0
+EMBEDDER_ATTEMPTS = 6
+LEASE_SECONDS = 60.0
+LANGUAGE_MODEL_SECONDS = 120.0
+LANGUAGE_MODEL_ATTEMPTS = 4
+
+Progress = Callable[[str], None]
+
+
+def open_source(settings: "Settings", url: str) -> ObjectStore:
+    """A source of documents: a missing folder is an error, not an empty corpus."""
+    return open_store(url, options=_options(settings))
+
+
+def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
+    """Where a knowledge base keeps what it made."""
+    return _open_own(settings, _knowledge_url(settings, name))
+
+
+def open_platform_store(settings: "Settings") -> ObjectStore:
+    """The root under which all knowledge bases are."""
+    return _open_own(settings, settings.store_url)
+
+
+def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
+    """A source, for a worker."""
+    return {"url": url, "create": False, "options": _options_record(settings)}
+
+
+def knowledge_record(settings: "Settings", name: str) -> Mapping[str, object]:
+    """A knowledge base's store, for a worker."""
+    url = _knowledge_url(settings, name)
+    return {"url": url, "create": True, "options": _options_record(settings)}
+
+
+def open_from_record(record: str) -> ObjectStore:
+    """The store of a record, in a worker."""
+    values = json.loads(record)
+    options = StoreOptions(**values["options"])
+    return open_store(values["url"], options=options, create=values["create"])
+
+
+def release_log(store: ObjectStore, name: str) -> "ReleaseLog":
+    """The append-only log of a knowledge base."""
+    from platform_pipelines.gateways.release_log import ReleaseLog
+
+    return ReleaseLog(store, name)
+
+
+def open_lease(
+    settings: "Settings", store: ObjectStore, name: str, clock: "Clock", progress: Progress
+) -> "Lease":
+    """The right to write to a knowledge base's store."""
+    from platform_pipelines.gateways.lease import Lease, LeaseOptions
+
+    options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
+    return Lease(
+        store, name, holder=settings.actor, clock=clock, options=options, progress=progress
+    )
+
+
+@contextmanager
+def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
+    """The vector store: the server of the settings, or the embedded one, started when needed."""
+    from platform_pipelines.gateways.milvus.local_server import LocalMilvus
+    from platform_pipelines.gateways.milvus.store import MilvusStore
+
+    local = LocalMilvus(settings.milvus_dir, idle_seconds=LOCAL_MILVUS_IDLE_SECONDS)
+    embedded = settings.milvus_uri is None
+    store = MilvusStore(
+        uri=local.uri if settings.milvus_uri is None else settings.milvus_uri,
+        token=_plain(settings.milvus_token),
+        timeout_seconds=MILVUS_SECONDS,
+        gpu=settings.milvus_gpu,
+        on_close=local.close if embedded else None,
+    )
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def model_record(settings: "Settings", embed: "EmbedSpec") -> Mapping[str, object]:
+    """What a worker needs beside the declaration to count tokens and to embed."""
+    key = _plain(settings.embedder_api_key) if embed.provider == "openai" else None
+    return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
+
+
+def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> "Embedder":
+    """The declared embedder, its files made when they are not there yet.
+
+    Raises:
+        ModelFileError, StorageFullError: the model's files cannot be made.
+        ConfigurationError: the server refuses the key or does not know the model.
+    """
+    ensure_model(settings, embed, progress)
+    record = {**model_record(settings, embed), "threads": settings.workers}
+    return embedder_from_record(record, embed)
+
+
+def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> None:
+    """Make the local model's files once; a verified set is left as it is."""
+    if embed.provider == "local":
+        from platform_pipelines.gateways.e5.provisioning import provision
+
+        provision(settings.model_dir, progress=progress)
+
+
+def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+    """The declared embedder in a worker; its model files are there already."""
+    if embed.provider == "local":
+        from platform_pipelines.gateways.e5.embedder import E5Embedder
+
+        return E5Embedder(Path(record["model_dir"]), threads=record["threads"], batch=2)
+    if embed.provider == "hash":
+        from platform_pipelines.gateways.hash_embedder import HashEmbedder
+
+        return HashEmbedder(dimension=embed.dimension or 384)
+    return _http_embedder(record, embed)
+
+
+def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "TokenCounter":
+    """The declared embedder's token counter, without the model where that is possible."""
+    if embed.provider == "local":
+        from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
+
+        return E5TokenCounter(Path(record["model_dir"]))
+    return embedder_from_record(record, embed).token_counter()
+
+
+def embedder_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+    """Digest of everything that decides the vectors; the model is not loaded for it."""
+    return embedder_from_record(model_record(settings, embed), embed).digest
+
+
+def tokenizer_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+    """Digest of everything that decides how tokens are counted."""
+    embedder = embedder_from_record(model_record(settings, embed), embed)
+    return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
+
+
+def open_language_model(settings: "Settings") -> "LanguageModel | None":
+    """The configured language model, or None: answers are quoted then."""
+    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
+    from platform_pipelines.gateways.language_model import HttpLanguageModel
+
+    configured = settings.language_model
+    if configured is None:
+        return None
+    endpoint = Endpoint(
+        url=configured.url,
+        api_key=_plain(configured.api_key),
+        timeout_seconds=LANGUAGE_MODEL_SECONDS,
+        max_attempts=LANGUAGE_MODEL_ATTEMPTS,
+        connections=1,
+    )
+    return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
+
+
+def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+    from platform_pipelines.gateways.http_embedder import HttpEmbedder
+
+    assert embed.url is not None
+    assert embed.dimension is not None
+    assert embed.window_tokens is not None
+    return HttpEmbedder(
+        url=embed.url,
+        model=embed.model,
+        dimension=embed.dimension,
+        window_tokens=embed.window_tokens,
+        api_key=record["api_key"],
+        batch=embed.batch,
+        concurrency=embed.concurrency,
+        timeout_seconds=EMBEDDER_SECONDS,
+        max_attempts=EMBEDDER_ATTEMPTS,
+        query_prefix=embed.query_prefix,
+        passage_prefix=embed.passage_prefix,
+        tokenizer="server" if embed.tokenizer == "server" else Path(embed.tokenizer),
+        revision=embed.revision,
+    )
+
+
+def _open_own(settings: "Settings", url: str) -> ObjectStore:
+    return open_store(url, options=_options(settings), create=True, named="PLATFORM_STORE_URL")
+
+
+def _knowledge_url(settings: "Settings", name: str) -> str:
+    return f"{settings.store_url.rstrip('/')}/knowledge/{name}"
+
+
+def _options(settings: "Settings") -> StoreOptions:
+    return StoreOptions(**_options_record(settings))
+
+
+def _options_record(settings: "Settings") -> dict[str, Any]:
+    s3 = settings.s3
+    return {
+        "endpoint": s3.endpoint,
+        "region": s3.region,
+        "path_style": s3.path_style,
+        "access_key": _plain(s3.access_key),
+        "secret_key": _plain(s3.secret_key),
+        "session_token": _plain(s3.session_token),
+    }
+
+
+def _plain(secret: "Secret | None") -> str | None:
+    return secret.value if secret else None

@@ -1,0 +1,339 @@
+"""`evidence`: evaluate the candidate against the live revision, on one golden set, once.
+
+Evidence that stands for the same candidate, live revision and golden set is not made again. Without
+a golden set it needs no labels: counts reconcile, and sampled sentences find their own document.
+"""
+
+from typing import Any
+from urllib.parse import unquote
+
+from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
+from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.road.evidence import (
+    Evidence,
+    Outcome,
+    QuestionRow,
+    RowCounts,
+    evidence_from_json,
+    evidence_to_json,
+    make_evidence,
+)
+from platform_pipelines.core.road.gate import GatePolicy, Verdict, decide
+from platform_pipelines.core.road.identity import digest_parts
+from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.errors import ConfigurationError, IntegrityError
+from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.evaluation import (
+    ask_questions,
+    calibrate_answers,
+    sample_sentences,
+    with_ragas,
+)
+from platform_pipelines.stages.knowledge_base.index import candidate, ensure_collection
+from platform_pipelines.stages.knowledge_base.retrieve import Retriever
+from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
+
+STAGE = "evidence"
+_NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
+EVALUATION_VERSION = "4"  # raise it when equal input would give other numbers
+
+
+def refresh_evidence(workspace: Workspace) -> StageOutcome:
+    """Evaluate the candidate revision, unless that was done.
+
+    Raises:
+        ConfigurationError: the golden set is wrong.
+        SourceNotFoundError: the golden set is not there.
+        EvidenceError: nothing was indexed yet.
+    """
+    revision = candidate(workspace)
+    golden = load_golden_set(workspace)
+    live = live_revision(workspace)
+    baseline = None if live is None or live.digest == revision.digest else live
+    previous, version = workspace.head(STAGE)
+    asked = digest_parts(
+        revision.digest,
+        baseline.digest if baseline else "",
+        golden.digest if golden else "",
+        str(workspace.spec.gate.k),
+        EVALUATION_VERSION,
+    )
+    if (
+        previous
+        and workspace.store.exists(evidence_key(previous.details["evidence"]))
+        and _stands(previous, _judged(workspace, asked), revision, live, golden)
+    ):
+        return StageOutcome.unchanged(previous)
+    with workspace.writing(STAGE, version) as held:
+        evidence = _known(held, previous, asked)
+        if evidence is None:
+            evidence = _evaluate(held, revision, baseline, golden)
+        verdict = judge(held, evidence, revision, baseline, golden)
+        snapshot = _record(held, evidence, verdict, asked)
+        held.move_head(snapshot, version)
+    return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
+
+
+def _judged(workspace: Workspace, asked: str) -> str:
+    """What was asked, and the rules it is judged by: other rules, another verdict."""
+    return digest_parts(asked, workspace.spec.gate.model_dump_json())
+
+
+def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evidence | None:
+    """The last evidence, when only the gate's rules are others now."""
+    if previous is None or previous.details.get("asked") != asked:
+        return None
+    return read_evidence(workspace.store, previous.details["evidence"])
+
+
+def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: str) -> Snapshot:
+    """Keep the evidence under its own digest; the snapshot that points to it."""
+    workspace.store.put(evidence_key(evidence.digest), evidence_to_json(evidence).encode())
+    return Snapshot(
+        stage=STAGE,
+        settings=_judged(workspace, asked),
+        shards=(),
+        counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
+        details={**_details(evidence, verdict), "asked": asked, "rules": declared_rules(workspace)},
+    )
+
+
+def declared_rules(workspace: Workspace) -> dict[str, Any]:
+    """The gate's rules, by their names in the declaration.
+
+    Kept with each verdict: what is live is not judged again when they change.
+    """
+    return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
+
+
+def evidence_key(digest: str) -> str:
+    """Where evidence is: named by its own digest."""
+    return f"evidence/{digest}.json"
+
+
+def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
+    """Evidence by its digest, certified; None when there is none.
+
+    Raises:
+        IntegrityError: it is not what its digest says.
+    """
+    key = evidence_key(digest)
+    if not store.exists(key):
+        return None
+    data, _ = store.get(key)
+    where = f"{store.url}/{key}"
+    evidence = evidence_from_json(data.decode(errors="replace"), where=where)
+    if evidence.digest != digest:
+        raise IntegrityError(
+            "other evidence stands under this digest",
+            where=where,
+            stored=evidence.digest,
+            expected=digest,
+            remedy="delete the file and evaluate again",
+        )
+    return evidence
+
+
+def load_golden_set(workspace: Workspace) -> GoldenSet | None:
+    """The declared golden set, or None.
+
+    Raises:
+        ConfigurationError: a line is wrong. SourceNotFoundError: it is not there.
+    """
+    url = workspace.spec.gate.golden_set
+    if url is None:
+        return None
+    folder, _, name = url.rpartition("/")
+    if url.startswith("file://"):
+        name = unquote(name)  # of a bucket, the name is the key to the letter
+    data, _ = connect.open_source(workspace.settings, folder).get(name)
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            f"the golden set is not UTF-8: {error.reason}",
+            where=url,
+            expected="JSON Lines in UTF-8",
+            remedy="save the file as UTF-8",
+        ) from error
+    return of_tenant(parse_golden_set(text, where=url), workspace.spec.tenant, where=url)
+
+
+def live_revision(workspace: Workspace) -> Revision | None:
+    """The revision that the release log says is live."""
+    entry = connect.release_log(workspace.store, workspace.name).head()
+    return None if entry is None else read_revision(workspace.store, entry.revision)
+
+
+def judge(
+    workspace: Workspace,
+    evidence: Evidence | None,
+    revision: Revision,
+    baseline: Revision | None,
+    golden: GoldenSet | None,
+) -> Verdict:
+    """The gate's answer under the declared policy, for exactly this candidate and baseline."""
+    return decide(
+        evidence,
+        gate_policy(workspace),
+        expect_revision=revision.digest,
+        expect_baseline=baseline.digest if baseline else None,
+        expect_golden_digest=golden.digest if golden else None,
+        expect_k=workspace.spec.gate.k,
+    )
+
+
+def gate_policy(workspace: Workspace) -> GatePolicy:
+    """The declaration's gate."""
+    gate = workspace.spec.gate
+    return GatePolicy(
+        floors=gate.floors,
+        minimum_effect=gate.minimum_effect,
+        minimum_questions=gate.minimum_questions,
+        own_document_floor=gate.own_document_floor,
+    )
+
+
+def _stands(
+    previous: Snapshot,
+    judged: str,
+    revision: Revision,
+    live: Revision | None,
+    golden: GoldenSet | None,
+) -> bool:
+    """It stands for the same request, and, once its revision is live, for the golden set."""
+    if previous.settings == judged:
+        return True
+    released = live is not None and live.digest == revision.digest
+    found = previous.details
+    return released and (found["revision"], found["golden_set"], found.get("evaluation")) == (
+        revision.digest,
+        golden.digest if golden else None,
+        EVALUATION_VERSION,
+    )
+
+
+def _evaluate(
+    workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
+) -> Evidence:
+    with connect.vectors_of(workspace.settings) as store:
+        if baseline is not None:
+            ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
+        stored = store.count(revision.collection)
+        counts = RowCounts(expected=revision.rows, stored=stored)
+        embedder = connect.open_embedder(
+            workspace.settings, revision.spec.embed, workspace.progress
+        )
+        try:
+            retriever = Retriever(store, embedder, revision, revision.collection)
+            if golden is None:
+                return _without_labels(workspace, retriever, counts, baseline)
+            rows, calibration = _ask_golden(workspace, retriever, baseline, golden)
+        finally:
+            embedder.close()
+    return make_evidence(
+        Evidence(
+            revision=revision.digest,
+            baseline=baseline.digest if baseline else None,
+            golden_digest=golden.digest,
+            k=workspace.spec.gate.k,
+            questions=len(golden.answerable),
+            rows=tuple(rows),
+            counts=counts,
+            calibration=calibration.calibration,
+            calibration_reason=calibration.reason,
+        )
+    )
+
+
+def _without_labels(
+    workspace: Workspace, retriever: Retriever, counts: RowCounts, baseline: Revision | None
+) -> Evidence:
+    k = workspace.spec.gate.k
+    return make_evidence(
+        Evidence(
+            revision=retriever.revision.digest,
+            baseline=baseline.digest if baseline else None,
+            golden_digest=None,
+            k=k,
+            questions=0,
+            rows=(),
+            counts=counts,
+            sample=sample_sentences(workspace.store, retriever, k=k),
+            calibration_reason="no golden set is declared",
+        )
+    )
+
+
+def _ask_golden(
+    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+) -> tuple[list[QuestionRow], Any]:
+    k = workspace.spec.gate.k
+    workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
+    questions = [*golden.answerable, *golden.unanswerable]
+    known = len(golden.answerable)
+    vectors = retriever.embed([q.question for q in questions])
+    asked = ask_questions(
+        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
+    )
+    outcomes = with_ragas(workspace.settings, asked.outcomes)
+    before = _ask_baseline(workspace, retriever, baseline, golden)
+    unanswerable = retriever.search(
+        [q.question for q in golden.unanswerable],
+        k=k,
+        tenant=workspace.spec.tenant,
+        vectors=vectors[known:],
+        strong=True,
+    )
+    calibration = calibrate_answers(
+        retriever.embedder,
+        questions,
+        [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
+        {i: outcome.relevant for i, outcome in outcomes.items()},
+        vectors=vectors,
+    )
+    rows = [
+        QuestionRow(
+            question_id=q.id,
+            slices={"language": q.language, "document_type": asked.document_types[q.id]},
+            candidate=outcomes[q.id],
+            baseline=before.get(q.id),
+        )
+        for q in golden.answerable
+    ]
+    return rows, calibration
+
+
+def _ask_baseline(
+    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+) -> dict[str, Outcome]:
+    """The same questions on the live revision, with its own embedder, policies and index."""
+    if baseline is None:
+        return {}
+    k = workspace.spec.gate.k
+    if baseline.embedder_digest == retriever.revision.embedder_digest:
+        live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
+        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+    embedder = connect.open_embedder(workspace.settings, baseline.spec.embed, workspace.progress)
+    try:
+        live = Retriever(retriever.store, embedder, baseline, baseline.collection)
+        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+    finally:
+        embedder.close()
+
+
+def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
+    """What the asset's page and the release read without opening the evidence."""
+    return {
+        "evidence": evidence.digest,
+        "revision": evidence.revision,
+        "baseline": evidence.baseline,
+        "golden_set": evidence.golden_digest,
+        "evaluation": EVALUATION_VERSION,
+        "verdict": str(verdict.status),
+        "proven": verdict.proven,
+        "reasons": [f"{r.code}: {r.message}" for r in verdict.reasons],
+    }

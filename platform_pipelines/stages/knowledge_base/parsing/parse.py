@@ -1,0 +1,220 @@
+"""One document's bytes to its text with structure, or a typed reason why not.
+
+The only entry to parsing. A format's reader and its libraries are imported when a document of that
+format arrives, so that a worker that reads Markdown starts at once.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from pathlib import PurePosixPath
+from typing import Final
+
+from platform_pipelines.core.knowledge_base.documents import (
+    Block,
+    DocumentType,
+    ParsedDocument,
+    Reason,
+)
+from platform_pipelines.core.knowledge_base.text import (
+    LANGUAGE_SAMPLE_CHARACTERS,
+    detect_language,
+    one_line,
+    tidy_block,
+)
+from platform_pipelines.core.road.identity import digest_parts
+from platform_pipelines.errors import DocumentError
+from platform_pipelines.stages.knowledge_base.parsing.detect import Detection, detect_and_decode
+from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
+from platform_pipelines.stages.knowledge_base.parsing.markdown import read_markdown
+from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
+
+# Raised whenever the same bytes may give other blocks: documents are then parsed again.
+PARSER_VERSION: Final = "2"
+_LIBRARIES: Final = (
+    "charset-normalizer",
+    "lxml",
+    "openpyxl",
+    "pypdfium2",
+    "python-docx",
+    "python-pptx",
+    "selectolax",
+)
+_OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX)
+_BINARY: Final = (DocumentType.PDF, *_OFFICE)
+_TITLE_CHARACTERS: Final = 200
+
+
+@dataclass(frozen=True, slots=True)
+class ParseLimits:
+    """Bounds of one document, else TOO_LARGE; time and memory are bounded by the worker."""
+
+    max_bytes: int = 64 << 20
+    max_characters: int = 20_000_000  # of extracted text
+    max_expanded_bytes: int = 256 << 20  # of an office file, as its directory claims
+    max_zip_ratio: int = 200  # expanded : packed, judged above 16 MiB only
+    max_members: int = 10_000  # parts of an office file
+    max_cells: int = 2_000_000  # of a workbook or a delimited file
+    max_pages: int = 5_000
+
+
+@cache
+def parser_digest() -> str:
+    """Digest of all code that decides what a document's blocks are: ours and the libraries'."""
+    from importlib.metadata import version  # 60 ms, and a worker does not need it
+
+    return digest_parts(PARSER_VERSION, *(f"{name}=={version(name)}" for name in _LIBRARIES))
+
+
+def parse_document(
+    data: bytes,
+    *,
+    key: str,
+    limits: ParseLimits = ParseLimits(),
+) -> ParsedDocument:
+    """The text of a document with its structure; `key` gives ties and the last resort of a title.
+
+    Raises:
+        DocumentError: with the reason; nothing else, whatever the bytes are.
+    """
+    if len(data) > limits.max_bytes:
+        raise _too_large(f"{len(data):,} bytes are more than {limits.max_bytes:,}", key)
+    try:
+        return _parse(data, key, limits)
+    except DocumentError:
+        raise
+    except MemoryError as error:
+        raise DocumentError(
+            "parsing needed more memory than there is", reason=Reason.MEMORY_BUDGET, where=key
+        ) from error
+    # Third-party parsers of hostile bytes raise whatever they like: all of it means CORRUPT.
+    except Exception as error:
+        raise DocumentError(
+            f"the parser failed with {type(error).__name__}: {one_line(str(error), limit=300)}",
+            reason=Reason.CORRUPT,
+            where=key,
+        ) from error
+
+
+def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
+    detection, text = detect_and_decode(data, key)
+    if detection.type in _OFFICE:
+        from platform_pipelines.stages.knowledge_base.parsing.archive import check_archive
+
+        check_archive(
+            data,
+            key=key,
+            max_expanded_bytes=limits.max_expanded_bytes,
+            max_ratio=limits.max_zip_ratio,
+            max_members=limits.max_members,
+        )
+    if detection.type in _BINARY:
+        draft = _read_binary(detection.type, data, key, limits)
+    else:
+        draft = _read_text(detection, text, key, limits)
+    blocks = _finished(draft.blocks, key, limits)
+    if not blocks:
+        scan = detection.type is DocumentType.PDF
+        raise DocumentError(
+            "the document holds no text",
+            reason=Reason.EMPTY,
+            where=key,
+            remedy="a scanned document needs a text layer (OCR) first" if scan else "",
+        )
+    return ParsedDocument(
+        type=detection.type,
+        title=_title(draft.title, key),
+        language=_language(blocks),
+        blocks=blocks,
+        code_language=detection.code_language,
+    )
+
+
+def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -> Draft:
+    """The blocks of a text, as its format's reader gives them."""
+    match detection.type:
+        case DocumentType.MARKDOWN:
+            return read_markdown(text)
+        case DocumentType.HTML:
+            from platform_pipelines.stages.knowledge_base.parsing.html import read_html
+
+            return read_html(text)
+        case DocumentType.CODE:
+            from platform_pipelines.stages.knowledge_base.parsing.code import read_code
+
+            return read_code(text, detection.code_language)
+        case DocumentType.CHAT:
+            from platform_pipelines.stages.knowledge_base.parsing.chat import read_chat
+
+            return read_chat(text, key=key)
+        case DocumentType.CSV:
+            from platform_pipelines.stages.knowledge_base.parsing.delimited import read_delimited
+
+            # No cell has more characters than the document has bytes.
+            cell = limits.max_bytes
+            return read_delimited(
+                text, key=key, max_cells=limits.max_cells, max_cell_characters=cell
+            )
+        case _:
+            return read_plain(text)
+
+
+def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits) -> Draft:
+    """The blocks of a file that is no text, as its format's reader gives them."""
+    match kind:
+        case DocumentType.PDF:
+            from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
+
+            return read_pdf(data, key=key, max_pages=limits.max_pages)
+        case DocumentType.DOCX:
+            from platform_pipelines.stages.knowledge_base.parsing.docx import read_docx
+
+            return read_docx(data, key=key)
+        case DocumentType.PPTX:
+            from platform_pipelines.stages.knowledge_base.parsing.pptx import read_pptx
+
+            return read_pptx(data, key=key)
+        case _:
+            from platform_pipelines.stages.knowledge_base.parsing.xlsx import read_xlsx
+
+            return read_xlsx(data, key=key, max_cells=limits.max_cells)
+
+
+def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block, ...]:
+    """Blocks as the contract wants them: NFC, no control characters, none blank, not too many."""
+    out: list[Block] = []
+    characters = 0
+    for block in blocks:
+        text = tidy_block(block.text)
+        if not text:
+            continue
+        characters += len(text)
+        out.append(block if text == block.text else Block(text, block.kind, block.place))
+    if characters > limits.max_characters:
+        raise _too_large(f"{characters:,} characters are more than {limits.max_characters:,}", key)
+    return tuple(out)
+
+
+def _language(blocks: tuple[Block, ...]) -> str:
+    """Of prose where there is some: code and its keywords look English in any document."""
+    parts: list[str] = []
+    characters = 0
+    for block in blocks:
+        parts.append(block.text)
+        characters += len(block.text)
+        if characters >= LANGUAGE_SAMPLE_CHARACTERS:
+            break
+    return detect_language("\n".join(parts))
+
+
+def _title(own: str | None, key: str) -> str:
+    title = one_line(own or "", limit=_TITLE_CHARACTERS)
+    return title or one_line(PurePosixPath(key).stem, limit=_TITLE_CHARACTERS) or "document"
+
+
+def _too_large(what: str, key: str) -> DocumentError:
+    return DocumentError(
+        what,
+        reason=Reason.TOO_LARGE,
+        where=key,
+        remedy="split the document, or raise the limit in the declaration",
+    )

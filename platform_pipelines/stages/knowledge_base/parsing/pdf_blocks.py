@@ -1,0 +1,181 @@
+"""Pieces of PDF pages to headings, paragraphs, lists and tables. Pure; lengths are points."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Final
+
+from platform_pipelines.core.knowledge_base.documents import BlockKind, Place
+from platform_pipelines.core.knowledge_base.text import one_line
+from platform_pipelines.stages.knowledge_base.parsing.draft import (
+    Draft,
+    Outline,
+    add_heading,
+    pipe_rows,
+)
+from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Piece, Row, reading_order
+from platform_pipelines.stages.knowledge_base.parsing.pdf_running import (
+    body_size,
+    without_running_lines,
+)
+from platform_pipelines.stages.knowledge_base.parsing.pdf_tables import table_cells, table_end
+
+HEADING_RATIO: Final = 1.15  # to the body's font size
+_HEADING_CHARACTERS: Final = 150
+_LOOSEST_PITCH_EMS: Final = 1.9  # base line to base line within a paragraph, at most
+_FULL_ROW: Final = 0.72  # a row that leaves more room than this ended on purpose
+_BULLET: Final = re.compile(r"(?:[•·‣▪○●■□◦※▶►✓–-]|\(?\d{1,2}[.)]|[가-하]\.|[①-⑳])(?:\s|$)")
+_BULLET_MARK: Final = re.compile(r"[•·‣▪○●■□◦▶►–-]\s*")
+_LEADERS: Final = re.compile(r"(?:\s?[.·…]){4,}\s*[\divxlc]{1,6}$")
+_BROKEN_WORD: Final = re.compile(r"[^\W\d_][-\u00ad]$")
+_HANGUL_END: Final = re.compile(r"[가-힣]$")
+_HANGUL_START: Final = re.compile(r"[가-힣]")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page's pieces in the order of the file; `height` in points."""
+
+    number: int
+    height: float
+    pieces: list[Piece]
+
+
+def page_blocks(pages: Sequence[Page]) -> Draft:
+    """Blocks of a whole document: sizes, pitches and running lines are judged over all pages."""
+    body = body_size([piece for page in pages for piece in page.pieces])
+    kept = without_running_lines(
+        [(page.pieces, page.height) for page in pages], heading_size=body * HEADING_RATIO
+    )
+    # Lines of a table of contents lead to pages, not to answers.
+    ordered = [
+        [row for row in reading_order(pieces) if not _LEADERS.search(row.text)] for pieces in kept
+    ]
+    writer = _Writer(_style([row for rows in ordered for row in rows], body))
+    for page, rows in zip(pages, ordered, strict=True):
+        writer.write(page.number, rows)
+    return writer.draft
+
+
+@dataclass(frozen=True, slots=True)
+class _Style:
+    body: float  # the font size of most characters
+    headings: dict[float, int]  # font size -> level
+    pitch: float  # usual distance of base lines, in font sizes
+    spaces_kept: bool  # the file writes the space at a line's end: without one a word goes on
+
+
+def _style(rows: Sequence[Row], body: float) -> _Style:
+    sizes = Counter(row.size for row in rows if row.size >= body * HEADING_RATIO)
+    pitches = sorted(
+        (a.middle - b.middle) / body
+        for a, b in pairwise(rows)
+        if a.size == b.size == body and a.middle > b.middle
+    )
+    pitch = pitches[len(pitches) // 2] if pitches else 1.2
+    hangul = [row.pieces[-1] for row in rows if _HANGUL_END.search(row.text)]
+    kept = sum(piece.spaced for piece in hangul) >= max(1, 0.2 * len(hangul))
+    levels = {size: level for level, size in enumerate(sorted(sizes, reverse=True), 1)}
+    return _Style(body, levels, min(pitch, _LOOSEST_PITCH_EMS), kept)
+
+
+class _Writer:
+    """Gathers rows into the open block until something ends it."""
+
+    def __init__(self, style: _Style) -> None:
+        self.style = style
+        self.draft = Draft()
+        self.outline = Outline()
+        self.page = 1
+        self.open: list[Row] = []
+        self.kind = BlockKind.PARAGRAPH
+
+    def write(self, number: int, rows: Sequence[Row]) -> None:
+        """All rows of a page; a block never spans two pages, so that its citation is exact."""
+        self.page = number
+        at = 0
+        while at < len(rows):
+            end = at if self._kind(rows[at]) else table_end(rows, at, self.style.body)
+            if end > at:
+                self._close()
+                table = pipe_rows(table_cells(rows[at:end]))
+                self.draft.add(table, BlockKind.TABLE, self._place())
+                at = end
+            else:
+                self._take(rows[at])
+                at += 1
+        self._close()
+
+    def _take(self, row: Row) -> None:
+        kind = self._kind(row)
+        if self.open and not self._goes_on(self.open[-1], row, kind):
+            self._close()
+        if not self.open:
+            self.kind = kind or BlockKind.PARAGRAPH
+        self.open.append(row)
+
+    def _kind(self, row: Row) -> BlockKind | None:
+        """HEADING or LIST where a row starts one; None for a row that may go on with a block."""
+        text = row.text
+        large = row.size in self.style.headings
+        if large and len(text) <= _HEADING_CHARACTERS and sum(map(str.isalpha, text)) >= 2:
+            return BlockKind.HEADING
+        return BlockKind.LIST if _BULLET.match(text) else None
+
+    def _goes_on(self, last: Row, row: Row, kind: BlockKind | None) -> bool:
+        """Whether a row belongs to the open block: same size, near, and the row above is full."""
+        if row.size != last.size or (kind or self.kind) != self.kind or kind is BlockKind.LIST:
+            return False
+        pitch = (last.middle - row.middle) / max(row.size, 1.0)
+        if self.kind is BlockKind.HEADING:
+            return 0 < pitch <= _LOOSEST_PITCH_EMS and len(self.open) < 3
+        if pitch < 0:  # the top of the next column
+            return last.fullness >= _FULL_ROW
+        return pitch <= max(1.35 * self.style.pitch, 1.3) and last.fullness >= _FULL_ROW
+
+    def _close(self) -> None:
+        rows, self.open = self.open, []
+        if not rows:
+            return
+        breaks = [row.pieces[-1].spaced or not self.style.spaces_kept for row in rows]
+        text = join_lines([row.text for row in rows], breaks)
+        if self.kind is BlockKind.HEADING:
+            level = self.style.headings[rows[0].size]
+            add_heading(self.draft, self.outline, level, text, Place(page=self.page))
+            self.draft.title = self.draft.title or one_line(text)
+        elif self.kind is BlockKind.LIST:
+            self._add_item(text)
+        else:
+            self.draft.add(text, BlockKind.PARAGRAPH, self._place())
+
+    def _add_item(self, text: str) -> None:
+        """Items of one list are one block: a bullet alone means little."""
+        found = _BULLET_MARK.match(text)
+        item = f"- {text[found.end() :]}" if found else text
+        blocks = self.draft.blocks
+        last = blocks[-1] if blocks else None
+        if last is not None and last.kind is BlockKind.LIST and last.place == self._place():
+            blocks.pop()
+            item = f"{last.text}\n{item}"
+        self.draft.add(item, BlockKind.LIST, self._place())
+
+    def _place(self) -> Place:
+        return Place(heading=self.outline.path, page=self.page)
+
+
+def join_lines(lines: Sequence[str], breaks: Sequence[bool]) -> str:
+    """Lines of a paragraph as running text: hyphens of broken words go, and so do Hangul breaks.
+
+    `breaks[i]` is False where the file shows that line i ends in the middle of a Korean word.
+    """
+    text = lines[0] if lines else ""
+    for number, line in enumerate(lines[1:]):
+        if _BROKEN_WORD.search(text) and line[:1].islower():
+            text = text[:-1] + line
+        elif not breaks[number] and _HANGUL_END.search(text) and _HANGUL_START.match(line):
+            text += line
+        else:
+            text = f"{text} {line}"
+    return text

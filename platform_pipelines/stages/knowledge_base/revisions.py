@@ -1,0 +1,30 @@
+"""Records of revisions in the store: written once, named by their digest, read by everybody."""
+
+from platform_pipelines.core.knowledge_base.revision import Revision, revision_from_json
+from platform_pipelines.errors import EvidenceError
+from platform_pipelines.gateways.object_store import ObjectStore
+
+REVISIONS = "revisions"
+
+
+def revision_key(digest: str) -> str:
+    """Where the record of a revision is."""
+    return f"{REVISIONS}/{digest}.json"
+
+
+def read_revision(store: ObjectStore, digest: str) -> Revision:
+    """The record of a revision.
+
+    Raises:
+        EvidenceError: there is none.
+        IntegrityError: it is damaged.
+    """
+    key = revision_key(digest)
+    if not store.exists(key):
+        raise EvidenceError(
+            f"there is no record of revision {digest}",
+            where=f"{store.url}/{key}",
+            remedy="restore it from a backup, or delete heads/index.json and run the refresh job",
+        )
+    data, _ = store.get(key)
+    return revision_from_json(data, where=f"{store.url}/{key}")

@@ -1,0 +1,291 @@
+"""Extractive answers: quote what answers, in the question's language, or say that nothing does."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from platform_pipelines.core.knowledge_base.answers import (
+    DEFAULT_THRESHOLD,
+    FEATURE_NAMES,
+    AnswerFeatures,
+    RankedSentence,
+    answer_features,
+    decide_answer,
+    likely_sentences,
+    rank_sentences,
+    term_weights,
+)
+from platform_pipelines.core.knowledge_base.calibration import Calibration
+from platform_pipelines.core.knowledge_base.quotes import (
+    RetrievedChunk,
+    SentenceCandidate,
+    quotable,
+)
+
+
+def words(text: str) -> list[str]:
+    """A tokenizer as keyword_tokens is one: lower-cased words, Hangul as bigrams."""
+    found = []
+    for run in re.findall(r"[가-힣]+|[^\W가-힣]+", text.lower()):
+        hangul = "가" <= run[0] <= "힣" and len(run) > 1
+        found.extend((run[i : i + 2] for i in range(len(run) - 1)) if hangul else [run])
+    return found
+
+
+def sentence(text: str, language: str = "en", rank_score: float = 1.0) -> SentenceCandidate:
+    return SentenceCandidate(
+        chunk_id="c1", sentence=text, context=text, quoted=(text,), head="Pools",
+        language=language, rank_score=rank_score, is_heading=text.startswith("#"),
+    )  # fmt: skip
+
+
+def ranked(
+    question: str,
+    *candidates: SentenceCandidate,
+    near: Sequence[float] = (),
+    language: str = "en",
+    limit: int = 3,
+) -> list[RankedSentence]:
+    similarities = near or [0.8] * len(candidates)
+    return rank_sentences(
+        question, candidates, similarities, language=language, tokens=words, limit=limit
+    )
+
+
+def quoted(question: str, *candidates: SentenceCandidate, **asked) -> list[str]:
+    return [r.quote for r in ranked(question, *candidates, **asked)]
+
+
+BATCH = "The batch pool has 100 GPUs and queues its work."
+SERVE = "The serving pool has 50 GPUs for online models."
+WEATHER = "Lunch in the canteen is served from noon on."
+
+
+def test_the_sentence_with_the_questions_words_comes_first() -> None:
+    """Similarities are nearly equal: `batch` decides, not the order of the document."""
+    found = quoted("How many GPUs has the batch pool?", *map(sentence, (SERVE, WEATHER, BATCH)))
+    assert found[0] == BATCH
+
+
+def test_a_number_of_the_question_must_match_whole() -> None:
+    """`50` is not in `150`: the wrong row of a price list is a wrong answer."""
+    found = quoted(
+        "Which pool has 50 GPUs?",
+        sentence("This first pool has 150 GPUs available."),
+        sentence("That other pool has 50 GPUs available."),
+    )
+    assert found[0].startswith("That other")
+
+
+def test_the_questions_language_is_preferred_and_not_required() -> None:
+    """A Korean question gets the Korean sentence where there is an equal one, else the English."""
+    korean, english = sentence(BATCH, "ko"), sentence(BATCH + " ", "en")
+    question = "배치 풀의 GPU는 몇 개인가요?"
+    assert ranked(question, english, korean, language="ko")[0].candidate == korean
+    assert ranked(question, english, language="ko")[0].candidate == english
+    better = [sentence(WEATHER, "ko"), sentence(BATCH, "en")]
+    assert quoted("batch pool GPUs", *better, language="ko")[0] == BATCH
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "How many GPUs has the batch pool?",
+        "# GPUs of the batch pool",
+        'ask handbook "How many GPUs has the batch pool?" and read the 2 answers',
+    ],
+)
+def test_a_question_a_heading_or_an_example_is_not_an_answer(echo: str) -> None:
+    """The most similar sentence of a FAQ is the question itself."""
+    near = (0.9, 0.88, 0.8)
+    asked = [sentence(echo), sentence(BATCH), sentence(WEATHER)]
+    assert quoted("How many GPUs has the batch pool?", *asked, near=near)[0] == BATCH
+
+
+def test_a_question_for_a_quantity_wants_a_number() -> None:
+    """All else equal, the sentence with the number answers `how many`."""
+    plain = sentence(
+        "The batch pool has a fair number of GPUs and queues all of its work until there is room."
+    )
+    number = sentence(
+        "The batch pool has a hundred, 100, of GPUs and queues all of its work until there is room."
+    )
+    assert quoted("How many GPUs has the batch pool?", plain, number)[0] == number.sentence
+    assert quoted("Why does the batch pool queue its work?", plain, number)[0] == plain.sentence
+
+
+def test_the_chunk_that_was_found_first_is_believed() -> None:
+    """Retrieval read the whole chunk; the sentence is a part of it."""
+    first, last = sentence("It is done at night."), sentence("It is done by day.", rank_score=0.3)
+    assert quoted("backup", last, first)[0] == first.sentence
+
+
+def test_a_statement_comes_before_a_fragment() -> None:
+    """Both hold the word; one says something."""
+    assert quoted("batch", sentence("batch pool"), sentence(BATCH))[0] == BATCH
+
+
+def test_a_sentence_of_two_chunks_is_quoted_once() -> None:
+    """Chunks overlap; and a sentence may already stand in another quote."""
+    assert quoted("batch pool GPUs", sentence(BATCH), sentence(BATCH)) == [BATCH]
+    pair = quotable([RetrievedChunk("c", f"{BATCH} It is full.", "", "", (), "en", 1.0)])
+    assert quoted("batch pool GPUs", *pair) == [f"{BATCH} It is full."]
+
+
+def test_a_sentence_far_below_the_best_is_not_quoted() -> None:
+    """Three sentences of which two are beside the point hide the answer."""
+    asked = [sentence(BATCH), sentence(WEATHER)]
+    assert quoted("How many GPUs has the batch pool?", *asked, near=(0.9, 0.8)) == [BATCH]
+
+
+def test_candidates_without_a_similarity_are_left_out() -> None:
+    """NaN sorts anywhere."""
+    assert quoted("batch pool", sentence(BATCH), sentence(SERVE), near=(math.nan, 0.8)) == [SERVE]
+    assert quoted("batch pool", sentence(BATCH), near=(math.nan,)) == []
+
+
+CANDIDATES = st.lists(
+    st.tuples(
+        st.builds(
+            sentence,
+            st.sampled_from([BATCH, SERVE, WEATHER, "풀은 백 개다.", "Short", "Why?", "", "# H"]),
+            st.sampled_from(["ko", "en"]),
+            st.floats(0, 1),
+        ),
+        st.floats(allow_nan=True, allow_infinity=True, width=32),
+    ),
+    max_size=8,
+)
+
+
+@given(st.text(max_size=30), CANDIDATES, st.integers(1, 4))
+def test_any_candidates_give_a_short_ordered_list(question, pairs, limit: int) -> None:
+    """Whatever was retrieved: at most `limit`, best first, each of them a candidate."""
+    candidates = [c for c, _ in pairs]
+    found = ranked(question, *candidates, near=[s for _, s in pairs], limit=limit)
+    scores = [r.score for r in found]
+    assert len(found) <= limit
+    assert scores == sorted(scores, reverse=True)
+    assert all(r.candidate in candidates for r in found)
+    assert len({r.quote for r in found}) == len(found)
+
+
+@given(st.text(max_size=30), CANDIDATES, st.integers(1, 9))
+def test_likely_sentences_are_some_of_those_given_in_their_order(question, pairs, limit) -> None:
+    """What is compared closely is a part of what was retrieved."""
+    candidates = [c for c, _ in pairs]
+    likely = likely_sentences(question, candidates, tokens=words, limit=limit)
+    assert len(likely) == min(limit, len(candidates))
+    remaining = iter(candidates)
+    assert all(any(c is found for found in remaining) for c in likely)
+
+
+def test_the_answer_is_among_the_likely_sentences() -> None:
+    """The words decide before the model is asked."""
+    many = [sentence(f"Lunch {n} is served in the canteen from noon on.") for n in range(20)]
+    assert sentence(BATCH) in likely_sentences(
+        "GPUs of the batch pool", [*many, sentence(BATCH)], tokens=words, limit=3
+    )
+
+
+def test_rare_terms_weigh_more_and_unknown_ones_most() -> None:
+    """A term that no text holds is the strongest sign that the answer is not there."""
+    weights = term_weights([{"pool", "gpu"}, {"pool"}, {"pool"}])
+    assert weights.weight("pool") < weights.weight("gpu") < weights.weight("mars")
+    assert weights.weight("pool") > 0
+
+
+CHUNKS = [
+    RetrievedChunk(f"c{n}", text, f"Pools\n{text}", "Pools", (), "en", 1.0 / n)
+    for n, text in enumerate((BATCH, SERVE, WEATHER), start=1)
+]
+
+
+def features(question: str, chunks=CHUNKS, near: Sequence[float] = (0.8, 0.9)) -> AnswerFeatures:
+    return answer_features(question, chunks, near, tokens=words)
+
+
+def test_features_of_an_answered_question_are_better_than_of_an_unanswered_one() -> None:
+    """What calibration relies on."""
+    known, unknown = features("GPUs of the batch pool"), features("Capital of Mongolia in 1999")
+    assert known.chunk_coverage == pytest.approx(1.0)
+    assert unknown.chunk_coverage == 0.0
+    assert (known.sharp_missing, unknown.sharp_missing) == (0.0, 1.0)
+    assert known.sentence_similarity == 0.9
+
+
+def test_nothing_retrieved_has_the_worst_features() -> None:
+    """An empty index knows nothing."""
+    assert features("GPUs", []).vector() == (0.0, 0.0, 1.0)
+    assert features("GPUs", near=[math.nan]).sentence_similarity == 0.0
+    assert not decide_answer(features("GPUs", []), None).answer
+
+
+def test_a_question_without_any_word_is_covered_by_nothing() -> None:
+    """0 of 0 words found is not everything found."""
+    assert features("?!").chunk_coverage == 0.0
+
+
+@given(st.text(max_size=60))
+def test_features_are_finite_and_named(question: str) -> None:
+    """Any text is a question that somebody may type."""
+    vector = features(question).vector()
+    assert len(vector) == len(FEATURE_NAMES)
+    assert all(math.isfinite(v) for v in vector)
+
+
+def test_without_a_calibration_the_default_wants_words_and_numbers() -> None:
+    """Conservative: most of the words in one chunk, all of the numbers with them."""
+    known = decide_answer(features("GPUs of the batch pool"), None)
+    assert (known.answer, known.calibrated, known.threshold) == (True, False, DEFAULT_THRESHOLD)
+    assert not decide_answer(features("GPUs of the batch pool in 1999"), None).answer
+    assert not decide_answer(features("Capital of Mongolia"), None).answer
+
+
+def test_a_calibration_of_other_features_is_none() -> None:
+    """A release from before a change of the features: its weights belong to other numbers."""
+    older = replace(calibration(9.0), features=("top", "margin", "coverage"))
+    decision = decide_answer(features("Capital of Mongolia"), older)
+    assert (decision.answer, decision.calibrated) == (False, False)
+
+
+def calibration(bias: float) -> Calibration:
+    size = len(FEATURE_NAMES)
+    return Calibration(
+        features=FEATURE_NAMES,
+        means=(0.0,) * size,
+        scales=(1.0,) * size,
+        weights=(0.0,) * size,
+        intercept=bias,
+        threshold=0.5,
+        false_answer_cost=2.0,
+        answerable=40,
+        unanswerable=8,
+        supported=40,
+        false_answers=0,
+        false_refusals=0,
+        unsupported_answers=0,
+        folds=8,
+    )
+
+
+def test_a_calibration_decides_when_there_is_one() -> None:
+    """`probability >= threshold`, exactly."""
+    asked = features("Capital of Mongolia")
+    assert decide_answer(asked, calibration(0.0)).answer
+    assert decide_answer(asked, calibration(0.0)).calibrated
+    assert not decide_answer(asked, calibration(-0.1)).answer
+
+
+@pytest.mark.parametrize("fitted", [None, calibration(9.0)])
+def test_a_score_that_is_not_finite_never_answers(fitted: Calibration | None) -> None:
+    """NaN compares false with every threshold, but `not score < threshold` would answer."""
+    broken = AnswerFeatures(*[math.nan] * len(FEATURE_NAMES))
+    assert not decide_answer(broken, fitted).answer
+    uncovered = AnswerFeatures(0.9, math.nan, 0.0)
+    assert not decide_answer(uncovered, fitted).answer

@@ -1,0 +1,191 @@
+"""Statistics: intervals that cover as often as they say, and nothing said of no number."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from platform_pipelines.core.road.statistics import (
+    bootstrap_interval,
+    holm,
+    paired_differences,
+    probability_not_below,
+    samples_needed,
+    small_sample_allowance,
+    wilson_interval,
+)
+from platform_pipelines.errors import EvidenceError
+
+SHARES = st.floats(0, 1, allow_nan=False)
+SCORES = st.lists(SHARES, min_size=2, max_size=30)
+
+
+def test_differences_are_candidate_minus_baseline() -> None:
+    """The other way round, every regression is an improvement."""
+    assert paired_differences([1.0, 0.0], [0.0, 0.5]) == [1.0, -0.5]
+
+
+def test_unpaired_samples_are_refused() -> None:
+    """zip() would compare question 7 with question 8 from the first missing one on."""
+    with pytest.raises(EvidenceError, match="not paired"):
+        paired_differences([1.0], [1.0, 0.0])
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_numbers_that_are_not_finite_are_refused(bad: float) -> None:
+    """NaN compares false with everything: a gate that asks `low < margin` would pass."""
+    for call in (
+        lambda: paired_differences([bad], [0.0]),
+        lambda: bootstrap_interval([0.0, bad]),
+        lambda: probability_not_below([0.0, bad], 0.0),
+        lambda: samples_needed([0.0, bad], 0.0),
+        lambda: holm([0.1, bad]),
+    ):
+        with pytest.raises(EvidenceError, match="not finite"):
+            call()
+
+
+def test_nothing_is_said_of_no_values() -> None:
+    """The mean of nothing is no interval."""
+    with pytest.raises(EvidenceError, match="too few"):
+        bootstrap_interval([])
+    with pytest.raises(EvidenceError, match="too few"):
+        samples_needed([0.5], 0.0)
+
+
+def test_equal_values_are_certain() -> None:
+    """Identical runs differ by 0 with an interval of no width, whatever the mean rounds to."""
+    interval = bootstrap_interval([0.1] * 7)
+    assert (interval.low, interval.estimate, interval.high) == (0.1, 0.1, 0.1)
+
+
+def test_a_seed_gives_one_interval() -> None:
+    """A verdict that changes when it is read again is none."""
+    values = [math.sin(i) for i in range(40)]
+    assert bootstrap_interval(values, seed=3) == bootstrap_interval(values, seed=3)
+    assert bootstrap_interval(values, seed=3) != bootstrap_interval(values, seed=4)
+
+
+@settings(deadline=None)
+@given(SCORES)
+def test_the_interval_holds_the_estimate_and_stays_among_the_values(values: list[float]) -> None:
+    """A bound outside the data's range is a defect of the method."""
+    interval = bootstrap_interval(values, resamples=1000)
+    slack = 1e-9
+    assert min(values) - slack <= interval.low <= interval.high <= max(values) + slack
+    assert interval.samples == len(values)
+
+
+@settings(deadline=None)
+@given(SCORES)
+def test_more_confidence_is_a_wider_interval(values: list[float]) -> None:
+    """Holm and Bonferroni rest on it."""
+    narrow, wide = (bootstrap_interval(values, confidence=c, resamples=1000) for c in (0.8, 0.99))
+    assert wide.low <= narrow.low
+    assert wide.high >= narrow.high
+
+
+def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
+    """600 samples of 60 skewed values: 95 % intervals that cover 80 % would be lies."""
+    generator = np.random.default_rng(11)
+    covered = 0
+    for _ in range(600):
+        values = generator.beta(5.0, 1.0, size=60)
+        interval = bootstrap_interval(values.tolist(), resamples=1000)
+        covered += interval.low <= 5.0 / 6.0 <= interval.high
+    assert 0.92 <= covered / 600 <= 0.98
+
+
+def test_many_samples_are_drawn_in_blocks() -> None:
+    """20,000 values times 4,000 draws at once would take 640 MB."""
+    values = [0.0, 1.0] * 10_000
+    interval = bootstrap_interval(values, resamples=1000)
+    assert interval.low == pytest.approx(0.5 - 1.96 * 0.5 / math.sqrt(20_000), abs=1e-3)
+
+
+def test_p_values_are_small_below_the_bound_and_large_above_it() -> None:
+    """One-sided: better than the bound is never significant."""
+    assert probability_not_below([-1.0, -0.9, -0.8, -1.0] * 5, -0.02) < 0.001
+    assert probability_not_below([0.1, 0.2, 0.0, 0.3] * 5, -0.02) > 0.99
+    assert probability_not_below([-1.0] * 8, -0.02) < 0.001
+
+
+def test_samples_needed_follows_the_formula() -> None:
+    """n = (z s / distance)^2."""
+    values = [0.0, 1.0] * 50
+    spread = math.sqrt(0.25 * 100 / 99)
+    assert samples_needed(values, 0.4) == math.ceil((1.959963984540054 * spread / 0.1) ** 2)
+
+
+def test_no_number_of_samples_tells_a_mean_from_itself() -> None:
+    """Advice to write 10 million questions is no advice."""
+    assert samples_needed([0.0, 1.0], 0.5) is None
+    assert samples_needed([0.0, 1.0], 0.5 + 1e-6) is None
+
+
+def test_values_without_spread_need_no_more_samples() -> None:
+    """They are decided already."""
+    assert samples_needed([0.5, 0.5], 0.0) == 2
+    assert samples_needed([0.5, 0.5], 0.5) == 2
+
+
+def test_wilson_agrees_with_published_values() -> None:
+    """8 of 10: 0.490 to 0.943 (Newcombe, Statistics in Medicine 17, 1998, method 3, by hand)."""
+    interval = wilson_interval(8, 10)
+    assert interval.low == pytest.approx(0.4901, abs=1e-3)
+    assert interval.high == pytest.approx(0.9433, abs=1e-3)
+
+
+def test_no_failure_in_few_trials_is_not_certainty() -> None:
+    """0 false answers of 8 may well be 30 %."""
+    assert wilson_interval(0, 8).low == 0.0
+    assert wilson_interval(0, 8).high == pytest.approx(0.324, abs=1e-3)
+    assert wilson_interval(8, 8).high == 1.0
+
+
+@given(st.integers(1, 500), st.data())
+def test_wilson_holds_its_rate_within_bounds(trials: int, data: st.DataObject) -> None:
+    """The normal approximation leaves 0..1; this one must not."""
+    hits = data.draw(st.integers(0, trials))
+    interval = wilson_interval(hits, trials)
+    assert 0.0 <= interval.low <= interval.estimate <= interval.high <= 1.0
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 0), (3, 2), (-1, 2)])
+def test_a_rate_without_trials_is_refused(hits: int, trials: int) -> None:
+    """0 of 0 is not 0 %."""
+    with pytest.raises(EvidenceError, match="trials"):
+        wilson_interval(hits, trials)
+
+
+def test_holm_by_hand() -> None:
+    """Step-down: 3 x 0.01, 2 x 0.02, 1 x 0.03 raised to what came before."""
+    assert holm([0.03, 0.01, 0.02]) == pytest.approx([0.04, 0.03, 0.04])
+    assert holm([]) == []
+
+
+@given(st.lists(SHARES, min_size=1, max_size=10))
+def test_holm_only_raises_and_keeps_the_order(p_values: list[float]) -> None:
+    """Adjusted values are never below the raw ones, nor above Bonferroni's."""
+    adjusted = holm(p_values)
+    for raw, corrected in zip(p_values, adjusted, strict=True):
+        assert raw <= corrected <= min(1.0, raw * len(p_values)) + 1e-12
+    by_raw = [adjusted[i] for i in sorted(range(len(p_values)), key=p_values.__getitem__)]
+    assert by_raw == sorted(by_raw)
+
+
+def test_small_slices_get_a_larger_allowance() -> None:
+    """8 questions may miss a floor that 80 may not; many slices need more slack."""
+    few, many = (small_sample_allowance(0.8, n, confidence=0.95, tests=1) for n in (8, 80))
+    assert few == pytest.approx(1.6449 * math.sqrt(0.16 / 8), abs=1e-4)
+    assert many < few < small_sample_allowance(0.8, 8, confidence=0.95, tests=5)
+    assert small_sample_allowance(1.0, 8, confidence=0.95, tests=1) == 0.0
+
+
+@pytest.mark.parametrize(("floor", "samples"), [(0.5, 0), (1.5, 8), (math.nan, 8)])
+def test_an_allowance_needs_a_floor_and_samples(floor: float, samples: int) -> None:
+    """sqrt of a negative number, or division by none."""
+    with pytest.raises(EvidenceError, match="no allowance"):
+        small_sample_allowance(floor, samples, confidence=0.95, tests=1)
