@@ -11,6 +11,7 @@ from platform_pipelines.components.knowledge_base.policy import (
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.components.knowledge_base.source import source_observation
 from platform_pipelines.components.shared.policy import ATTEMPT_TAG
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
@@ -91,8 +92,11 @@ def build_sensor(
 
 def _ask(spec: KnowledgeBaseSpec, request: Request) -> dg.SensorResult:
     tags = {**job_tags(spec), REQUEST_TAG: str(request), ATTEMPT_TAG: str(request.attempt)}
+    seen = [] if request.attempt > 1 else [source_observation(spec, request.source)]
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=str(request), tags=tags)], cursor=str(request)
+        run_requests=[dg.RunRequest(run_key=str(request), tags=tags)],
+        cursor=str(request),
+        asset_events=seen,
     )
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from platform_pipelines.components.knowledge_base.automation import build_refresh_job
 from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
-from platform_pipelines.components.shared.policy import (
+from platform_pipelines.components.knowledge_base.policy import (
     REFRESH_ATTEMPTS,
     REQUEST_TAG,
     job_tags,
@@ -48,6 +48,18 @@ def test_the_sensor_asks_for_a_run_when_a_document_changed(
         one.run_key for one in first.run_requests
     ]
     assert after.run_requests[0].tags["platform/knowledge_base"] == knowledge.name
+
+
+def test_the_sensor_notes_what_it_saw_of_the_source(
+    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lineage begins at the source, and shows when it changed."""
+    use_settings(monkeypatch, settings)
+    (seen,) = watch(knowledge, None).asset_events
+    assert seen.asset_key == dg.AssetKey([knowledge.name, "source"])
+    assert watch(knowledge, None).asset_events[0].tags == seen.tags
+    (knowledge.documents / "guide0.md").unlink()
+    assert watch(knowledge, None).asset_events[0].tags != seen.tags
 
 
 def test_the_sensor_tells_what_is_wrong_with_the_source(
