@@ -9,13 +9,13 @@ import dagster as dg
 import pytest
 
 from platform_pipelines.components.knowledge_base.automation import build_refresh_job
-from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
 from platform_pipelines.components.knowledge_base.policy import (
     REFRESH_ATTEMPTS,
     REQUEST_TAG,
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
 from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.settings import Settings
 from tests.declared import definitions_of, use_settings

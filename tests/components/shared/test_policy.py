@@ -5,17 +5,19 @@ import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines import errors
-from platform_pipelines.components.shared.policy import (
+from platform_pipelines.components.knowledge_base.policy import (
     CODE_VERSIONS,
-    MAX_RUNTIME_TAG,
-    RETRIES,
     STAGE_SHARE,
-    TIMEOUT_TAG,
-    RunInterruptedError,
-    as_failure,
     job_tags,
     pool_name,
     stage_policy,
+)
+from platform_pipelines.components.shared.policy import (
+    MAX_RUNTIME_TAG,
+    RETRIES,
+    TIMEOUT_TAG,
+    RunInterruptedError,
+    as_failure,
 )
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.errors import (
