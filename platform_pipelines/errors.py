@@ -3,6 +3,7 @@
     PlatformError
     ├── TerminalError              the same input fails the same way: no retry
     │   ├── ConfigurationError     a declaration or a setting is wrong
+    │   │   └── OwnershipError     it belongs to another platform, or to nobody that may write
     │   ├── SourceError            the source of documents cannot be used as it is
     │   │   ├── SourceNotFoundError
     │   │   ├── SourceForbiddenError
@@ -134,6 +135,10 @@ class TransientError(PlatformError):
 
 class ConfigurationError(TerminalError):
     """A declaration or a setting is wrong: names the field, the value and what is allowed."""
+
+
+class OwnershipError(ConfigurationError):
+    """What is there belongs to another platform; names both owners. Nothing of it is touched."""
 
 
 class SourceError(TerminalError):

@@ -90,8 +90,12 @@ class VectorStore(Protocol):
         """Names of collections that start with `prefix`, sorted."""
         ...
 
-    def create(self, spec: CollectionSpec) -> None:
-        """Make an empty collection. It must not exist (ConflictError)."""
+    def create(self, spec: CollectionSpec, *, owner: str = "") -> None:
+        """Make an empty collection, marked with its owner. It must not exist (ConflictError)."""
+        ...
+
+    def owner(self, collection: str) -> str | None:
+        """The owner that a collection was made for; None when it has no mark."""
         ...
 
     def insert(self, collection: str, rows: Sequence[Row]) -> int:

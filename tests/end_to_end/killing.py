@@ -111,8 +111,8 @@ class _HalfFile(_Delegate):
 class DeadlyVectorStore(_Delegate):
     """A real vector store in which one write is the last thing that happens."""
 
-    def create(self, spec: Any) -> None:
-        self._fuse.burn(lambda: self._inner.create(spec))
+    def create(self, spec: Any, **options: Any) -> None:
+        self._fuse.burn(lambda: self._inner.create(spec, **options))
 
     def insert(self, collection: str, rows: Any) -> int:
         some = list(rows)[: max(1, len(rows) // 2)]

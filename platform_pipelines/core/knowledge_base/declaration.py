@@ -26,6 +26,8 @@ from platform_pipelines.errors import ConfigurationError
 
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
+DEFAULT_PREFIX = "kb"
+PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
 
 _Text = TypeVar("_Text", str, str | None)
 
@@ -171,6 +173,13 @@ class IndexSpec(_Spec):
         ge=1,
         le=1000,
         description="in reciprocal rank fusion: smaller trusts the first places more",
+    )
+    prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
+        max_length=20,
+        description="first part of the names of collections and aliases: keeps platforms apart "
+        "that share a vector store",
     )
 
     @model_validator(mode="after")

@@ -31,6 +31,7 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.knowledge_base.chunks import chunk_settings
 from platform_pipelines.stages.knowledge_base.collect import collect
+from platform_pipelines.stages.knowledge_base.owned import refuse_foreign_alias, require_owned
 from platform_pipelines.stages.knowledge_base.pointer import Alias
 from platform_pipelines.stages.knowledge_base.revisions import read_revision, revision_key
 from platform_pipelines.stages.knowledge_base.tables import read_batches
@@ -77,6 +78,7 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
         if previous and previous.settings == request and _stands(workspace, store, previous):
             return StageOutcome.unchanged(previous)
         with workspace.writing(STAGE, version) as held:
+            refuse_foreign_alias(held, store)
             revision = _revision(held, store, chunks, vectors)
             # Before the collection: what a killed run leaves is known to be ours, and collected.
             held.store.put(revision_key(revision.digest), revision.to_json().encode())
@@ -162,7 +164,8 @@ def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> boo
 
 
 def _exists(store: VectorStore, revision: Revision) -> bool:
-    return revision.collection in store.collections(collection_prefix(revision.name))
+    prefix = collection_prefix(revision.name, revision.recipe.prefix)
+    return revision.collection in store.collections(prefix)
 
 
 def _is_whole(store: VectorStore, revision: Revision) -> bool:
@@ -255,14 +258,17 @@ def ensure_collection(workspace: Workspace, store: VectorStore, revision: Revisi
 
     Raises:
         IntegrityError: its files do not agree, or the store does not hold what was inserted.
+        OwnershipError: another platform made a collection of that name.
     """
     spec, expected = collection_spec(revision), revision.rows
     present: set[str] = set()
     if not _exists(store, revision):
-        store.create(spec)
-    elif _is_whole(store, revision):
-        return 0
-    else:  # a killed run left it; what is not loaded cannot be listed
+        store.create(spec, owner=workspace.identity().owner)
+    else:
+        require_owned(workspace, store, revision.collection)
+        if _is_whole(store, revision):
+            return 0
+        # A killed run left it; what is not loaded cannot be listed.
         store.seal(spec, timeout_seconds=SEAL_SECONDS)
         present = set(store.chunk_ids(revision.collection))
     inserted = _fill(workspace, store, revision, present)

@@ -53,7 +53,8 @@ def open_live(settings: Settings, name: str, progress: road.Progress) -> Iterato
     """
     store, newest = live_entry(settings, name)
     with connect.vectors_of(settings) as vectors:
-        entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
+        alias = alias_name(name, read_revision(store, newest.revision).recipe.prefix)
+        entry = _followed(store, name, newest, vectors.alias(alias))
         revision = read_revision(store, entry.revision)
         embedder = connect.open_embedder(settings, revision.recipe.embed, progress)
         try:

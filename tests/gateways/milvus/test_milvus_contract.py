@@ -276,3 +276,17 @@ def test_a_closed_store_opens_again(store: MilvusStore, second: Sealed) -> None:
     store.close()
     store.close()
     assert store.count("second") == len(second.rows)
+
+
+def test_a_collection_says_for_whom_it_was_made(store: MilvusStore) -> None:
+    """Nobody adopts or drops another platform's; one of an earlier version has no mark."""
+    store.create(plain_spec("marked"), owner="a1b2")
+    store.create(plain_spec("unmarked"))
+    try:
+        assert store.owner("marked") == "a1b2"
+        assert store.owner("unmarked") is None
+        with pytest.raises(UnknownNameError):
+            store.owner("absent")
+    finally:
+        store.drop("marked")
+        store.drop("unmarked")
