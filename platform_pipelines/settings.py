@@ -90,6 +90,7 @@ class Settings:
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+    task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
 
     @property
     def milvus_dir(self) -> Path:
@@ -139,6 +140,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
+        task_index=_task_index(env),
     )
 
 
@@ -211,6 +213,12 @@ def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
+
+
+def _task_index(env: Mapping[str, str]) -> int | None:
+    """Kubernetes numbers the pods of an Indexed Job."""
+    name = "JOB_COMPLETION_INDEX"
+    return _number(env, name, default=0, low=0, high=2**31) if env.get(name) else None
 
 
 def _number(env: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:

@@ -81,6 +81,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ACTOR": "민지",
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
+            "JOB_COMPLETION_INDEX": "12",
         }
     )
     assert dataclasses.asdict(settings) == {

@@ -4,6 +4,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
+from platform_pipelines.compute.access import access_record
+from platform_pipelines.compute.local_backend import LocalBackend
+from platform_pipelines.compute.tasks import Backend
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConflictError, StageTimeoutError
@@ -61,6 +64,15 @@ class Workspace:
     clock: Clock = field(default_factory=SystemClock)
     progress: Callable[[str], None] = _silent
     deadline: Deadline = field(default_factory=lambda: Deadline(SystemClock()))
+    backend: Backend | None = None  # where tasks run; None: worker processes on this machine
+
+    @property
+    def tasks_on(self) -> Backend:
+        """Where tasks run."""
+        if self.backend is not None:
+            return self.backend
+        settings = self.settings
+        return LocalBackend(settings.workers, access_record(settings), settings.worker_environment)
 
     @property
     def name(self) -> str:
