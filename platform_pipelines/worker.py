@@ -94,10 +94,10 @@ def run_task_file(path: Path, output: TextIO) -> int:
 def run_planned_task(plan: str, index: int | None, output: TextIO) -> int:
     """Run one task of a plan in the platform's store, write its outcome, return the exit code."""
     from platform_pipelines.compute import plans
-    from platform_pipelines.compute.access import open_named
     from platform_pipelines.compute.local_backend import run_one
     from platform_pipelines.compute.tasks import TaskFailed
     from platform_pipelines.settings import load_settings
+    from platform_pipelines.stages.road.access import open_named
 
     chosen = load_settings().task_index if index is None else index
     if chosen is None:
@@ -150,8 +150,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _own_access() -> dict[str, Any]:
-    from platform_pipelines.compute.access import access_record
     from platform_pipelines.settings import load_settings
+    from platform_pipelines.stages.road.access import access_record
 
     return access_record(load_settings())
 

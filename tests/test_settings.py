@@ -108,6 +108,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
+        "task_index": 12,
     }
 
 

@@ -28,7 +28,7 @@ class LocalBackend:
     """Tasks in up to `workers` processes on this machine. Every profile is this machine."""
 
     workers: int
-    access: Mapping[str, Any] = field(repr=False)  # `access.access_record`: it holds secrets
+    access: Mapping[str, Any] = field(repr=False)  # what its own settings allow: it holds secrets
     environment: Mapping[str, str] = field(repr=False)  # all that a worker sees of it
     budget: Budget = TASK_BUDGET
 

@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from platform_pipelines.compute.access import open_named
 from platform_pipelines.compute.protocol import Working
 from platform_pipelines.errors import (
     DimensionError,
@@ -23,6 +22,7 @@ from platform_pipelines.errors import (
     UnavailableError,
 )
 from platform_pipelines.gateways.concurrent_reads import read_many
+from platform_pipelines.stages.road.access import open_named
 
 _KEPT: list[bytearray] = []
 

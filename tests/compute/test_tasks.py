@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.compute import plans
-from platform_pipelines.compute.access import access_record, open_named
 from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
 from platform_pipelines.compute.tasks import Backend, TaskFailed, TaskRecord, TaskSpec
 from platform_pipelines.errors import ConfigurationError, DimensionError, IntegrityError
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.road.access import access_record, open_named
 from tests.compute import operations
 from tests.knowledge import settings_under
 

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from platform_pipelines.compute.access import access_record
 from platform_pipelines.compute.local_backend import LocalBackend
 from platform_pipelines.compute.tasks import Backend
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
@@ -15,6 +14,7 @@ from platform_pipelines.gateways.lease import Lease
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.road.access import access_record
 
 WRITER, POINTER = "writer", "pointer"
 STAGES = ("documents", "chunks", "vectors", "index", "evidence", "release")
