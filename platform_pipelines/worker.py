@@ -38,7 +38,8 @@ from platform_pipelines.compute.serve import serve
 from platform_pipelines.errors import ConfigurationError, PlatformError
 
 OPERATIONS = {
-    "chunks.shard": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
+    "chunks.shards": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
+    "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
     "documents.parse": "platform_pipelines.stages.knowledge_base.documents_worker:parse_items",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }

@@ -1,14 +1,21 @@
 """Tasks on this machine: in worker processes, or, when there is little to do, in this one."""
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from platform_pipelines.compute.execute import Operation, execute
+from platform_pipelines.compute.execute import Operation, execute, failure
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.progress import Phase
-from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, ItemWorking, Task
+from platform_pipelines.compute.protocol import (
+    Budget,
+    ItemDone,
+    ItemFailed,
+    ItemWorking,
+    Task,
+    Working,
+)
 from platform_pipelines.compute.tasks import (
     TaskFailed,
     TaskOutcome,
@@ -86,21 +93,38 @@ class HereBackend:
         profile: str = "",
         progress: Callable[[str], None],
     ) -> Iterator[TaskOutcome]:
-        """See `tasks.Backend`. Raises what an operation raises outside of a task."""
+        """See `tasks.Backend`."""
         del profile
         following = _Following(stage, len(tasks), progress)
-        for task in tasks:
-            if task.operation not in self.operations:
+        for name in dict.fromkeys(task.operation for task in tasks):
+            if name not in self.operations:
                 raise ConfigurationError(
                     "no such operation in this process",
-                    stored=task.operation,
+                    stored=name,
                     expected=", ".join(sorted(self.operations)),
                 )
-            outcome = run_one(
-                self.operations[task.operation], task, self.access, working=following.going
-            )
+            waiting = deque(task for task in tasks if task.operation == name)
+            while waiting:
+                yield from self._attempt(self.operations[name], waiting, following)
+
+    def _attempt(
+        self, operation: Operation, waiting: deque[TaskSpec], following: "_Following"
+    ) -> Iterator[TaskOutcome]:
+        """One call of the operation for all tasks: what it opens, it opens once."""
+        specs = [task.model_dump(mode="json") for task in waiting]
+        try:
+            for answer in operation(self.access, iter(specs)):
+                if isinstance(answer, Working):
+                    following.going(answer.counts)
+                    continue
+                task = waiting.popleft()
+                yield TaskRecord(task=task.digest, shard=task.shard, record=answer)
+                following.ended()
+        except Exception as error:
+            if not waiting:
+                raise
+            yield outcome_of(waiting.popleft(), {"kind": "failed", **failure(error)})
             following.ended()
-            yield outcome
 
 
 def run_one(

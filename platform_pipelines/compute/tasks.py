@@ -6,7 +6,8 @@ worker process here, or as one index of an Indexed Job. The step that planned th
 out, follows them and moves the head; it computes nothing itself.
 
 The operation of a task is a worker's operation (see `worker`): its items are specs as JSON, its
-results are records, and what is shared is `stages.road.access.access_record` of the process that runs it.
+results are records, and what is shared is the access of the process that runs it
+(`stages.road.access`).
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages.road.access import plain, store_options
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs 
     from platform_pipelines.gateways.lease import Lease
     from platform_pipelines.gateways.release_log import ReleaseLog
     from platform_pipelines.gateways.vector_store import VectorStore
-    from platform_pipelines.settings import Secret, Settings
+    from platform_pipelines.settings import Settings
 
 MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
@@ -52,13 +53,7 @@ def open_platform_store(settings: "Settings") -> ObjectStore:
 
 def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
     """A source, for a worker."""
-    return {"url": url, "create": False, "options": _options_record(settings)}
-
-
-def knowledge_record(settings: "Settings", name: str) -> Mapping[str, object]:
-    """A knowledge base's store, for a worker."""
-    url = _knowledge_url(settings, name)
-    return {"url": url, "create": True, "options": _options_record(settings)}
+    return {"url": url, "create": False, "options": store_options(settings)}
 
 
 def open_from_record(record: str) -> ObjectStore:
@@ -97,7 +92,7 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     embedded = settings.milvus_uri is None
     store = MilvusStore(
         uri=local.uri if settings.milvus_uri is None else settings.milvus_uri,
-        token=_plain(settings.milvus_token),
+        token=plain(settings.milvus_token),
         timeout_seconds=MILVUS_SECONDS,
         gpu=settings.milvus_gpu,
         on_close=local.close if embedded else None,
@@ -108,9 +103,15 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
         store.close()
 
 
+def task_model(access: Mapping[str, Any], embed: "EmbedSpec") -> Mapping[str, Any]:
+    """As `model_record`, by the access of a task; all its processors are the embedder's."""
+    key = access["embedder_api_key"] if embed.provider == "openai" else None
+    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+
+
 def model_record(settings: "Settings", embed: "EmbedSpec") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
-    key = _plain(settings.embedder_api_key) if embed.provider == "openai" else None
+    key = plain(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
@@ -129,9 +130,14 @@ def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) 
 def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
-        from platform_pipelines.gateways.e5.provisioning import provision
+        make_model(settings.model_dir, progress)
 
-        provision(settings.model_dir, progress=progress)
+
+def make_model(model_dir: Path, progress: Progress) -> None:
+    """As `ensure_model`, in a task: its machine may be another one than the stage's."""
+    from platform_pipelines.gateways.e5.provisioning import provision
+
+    provision(model_dir, progress=progress)
 
 
 def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
@@ -161,6 +167,12 @@ def embedder_identity(settings: "Settings", embed: "EmbedSpec") -> str:
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
+def embedder_facts(settings: "Settings", embed: "EmbedSpec") -> tuple[int, str]:
+    """The embedder's dimension and name; the model is not loaded for it."""
+    embedder = embedder_from_record(model_record(settings, embed), embed)
+    return embedder.dimension, embedder.name
+
+
 def tokenizer_identity(settings: "Settings", embed: "EmbedSpec") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
@@ -177,7 +189,7 @@ def open_language_model(settings: "Settings") -> "LanguageModel | None":
         return None
     endpoint = Endpoint(
         url=configured.url,
-        api_key=_plain(configured.api_key),
+        api_key=plain(configured.api_key),
         timeout_seconds=LANGUAGE_MODEL_SECONDS,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
         connections=1,
@@ -217,20 +229,4 @@ def _knowledge_url(settings: "Settings", name: str) -> str:
 
 
 def _options(settings: "Settings") -> StoreOptions:
-    return StoreOptions(**_options_record(settings))
-
-
-def _options_record(settings: "Settings") -> dict[str, Any]:
-    s3 = settings.s3
-    return {
-        "endpoint": s3.endpoint,
-        "region": s3.region,
-        "path_style": s3.path_style,
-        "access_key": _plain(s3.access_key),
-        "secret_key": _plain(s3.secret_key),
-        "session_token": _plain(s3.session_token),
-    }
-
-
-def _plain(secret: "Secret | None") -> str | None:
-    return secret.value if secret else None
+    return StoreOptions(**store_options(settings))

@@ -1,11 +1,12 @@
 """What every stage of a knowledge base works with: declaration, store, time and progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
-from platform_pipelines.compute.local_backend import LocalBackend
-from platform_pipelines.compute.tasks import Backend
+from platform_pipelines.compute.execute import Operation
+from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
+from platform_pipelines.compute.tasks import Backend, TaskRecord, TaskSpec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConflictError, StageTimeoutError
@@ -15,8 +16,10 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.road.access import access_record
+from platform_pipelines.stages.road.handing_out import records_of
 
 WRITER, POINTER = "writer", "pointer"
+CPU = "cpu"  # the compute profile of this package's tasks
 STAGES = ("documents", "chunks", "vectors", "index", "evidence", "release")
 
 
@@ -64,15 +67,37 @@ class Workspace:
     clock: Clock = field(default_factory=SystemClock)
     progress: Callable[[str], None] = _silent
     deadline: Deadline = field(default_factory=lambda: Deadline(SystemClock()))
-    backend: Backend | None = None  # where tasks run; None: worker processes on this machine
+    backend: Backend | None = None  # where tasks run; None: this machine
 
-    @property
-    def tasks_on(self) -> Backend:
-        """Where tasks run."""
-        if self.backend is not None:
-            return self.backend
-        settings = self.settings
-        return LocalBackend(settings.workers, access_record(settings), settings.worker_environment)
+    def run_tasks(
+        self,
+        stage: str,
+        tasks: Sequence[TaskSpec],
+        *,
+        doing: str,
+        here: Mapping[str, Operation] | None = None,
+    ) -> Iterator[TaskRecord]:
+        """The record of every task, as they end; see `road.handing_out`.
+
+        `here` are operations that need no worker on this machine: there is little to do, or they
+        use all processors themselves. A backend that was given takes all tasks.
+        """
+        backend = self.backend or self._local_backend(here)
+        return records_of(
+            backend,
+            stage,
+            tasks,
+            profile=CPU,
+            check=lambda: self.deadline.check(doing),
+            progress=self.progress,
+        )
+
+    def _local_backend(self, here: Mapping[str, Operation] | None) -> Backend:
+        access = access_record(self.settings)
+        if here is not None:
+            return HereBackend(here, access)
+        workers, environment = self.settings.workers, self.settings.worker_environment
+        return LocalBackend(workers, {**access, "workers": 1}, environment)
 
     @property
     def name(self) -> str:

@@ -21,7 +21,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "store": store_options(settings),
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
-        "threads": 1,
+        "workers": settings.workers,  # processors that one task may keep busy
         "milvus": {
             "uri": settings.milvus_uri,
             "token": plain(settings.milvus_token),
