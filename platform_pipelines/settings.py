@@ -6,7 +6,7 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +27,10 @@ PASSED_ON = (
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE",
     "all_proxy", "https_proxy", "http_proxy", "no_proxy",
 )  # fmt: skip
+
+# Of these, what a process that parses documents does not see: its user's files, and proxies, whose
+# addresses may hold a password.
+KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -102,12 +106,15 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        passed = {
-            name: value
-            for name, value in os.environ.items()
-            if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
-        return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+
+    @property
+    def parser_environment(self) -> dict[str, str]:
+        """The environment of processes that parse what strangers wrote: it holds no secret."""
+        passed = _passed_on(PASSED_ON)
+        hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
+        shown = {name: value for name, value in passed.items() if name not in hidden}
+        return {**shown, **WORKER_ENVIRONMENT}
 
 
 def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
@@ -142,6 +149,15 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         ),
         task_index=_task_index(env),
     )
+
+
+def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
+    """The variables of this process that match one of the patterns."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def _project_folder() -> Path:

@@ -40,7 +40,8 @@ from platform_pipelines.errors import ConfigurationError, PlatformError
 OPERATIONS = {
     "chunks.shards": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
     "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
-    "documents.parse": "platform_pipelines.stages.knowledge_base.documents_worker:parse_items",
+    "documents.parse": "platform_pipelines.stages.knowledge_base.parsing_worker:parse_bytes",
+    "documents.shards": "platform_pipelines.stages.knowledge_base.documents_worker:parse_shards",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2

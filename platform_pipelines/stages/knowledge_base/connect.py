@@ -4,7 +4,6 @@ Records are the same as JSON, for worker processes: they travel over an inherite
 command line, and are not logged.
 """
 
-import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -49,18 +48,6 @@ def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
 def open_platform_store(settings: "Settings") -> ObjectStore:
     """The root under which all knowledge bases are."""
     return _open_own(settings, settings.store_url)
-
-
-def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
-    """A source, for a worker."""
-    return {"url": url, "create": False, "options": store_options(settings)}
-
-
-def open_from_record(record: str) -> ObjectStore:
-    """The store of a record, in a worker."""
-    values = json.loads(record)
-    options = StoreOptions(**values["options"])
-    return open_store(values["url"], options=options, create=values["create"])
 
 
 def release_log(store: ObjectStore, name: str) -> "ReleaseLog":

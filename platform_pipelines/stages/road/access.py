@@ -28,7 +28,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
             "gpu": settings.milvus_gpu,
             "directory": str(settings.milvus_dir),
         },
-        "worker_environment": settings.worker_environment,
+        "parser_environment": settings.parser_environment,
     }
 
 
