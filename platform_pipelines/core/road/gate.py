@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
-from platform_pipelines.core.road.metrics import Metric, Undefined, by_name
+from platform_pipelines.core.road.metrics import Direction, Metric, Undefined, by_name
 from platform_pipelines.core.road.statistics import (
     bootstrap_interval,
     holm,
@@ -289,7 +289,7 @@ def _floors(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
         metric, mean = evidence.metric(name), means[name]
         if mean.mean is not None and metric.reaches(mean.mean, floor):
             continue
-        bound = "floor" if metric.worst == metric.low else "ceiling"
+        bound = "floor" if metric.direction is Direction.HIGHER else "ceiling"
         left = f" over {mean.samples}" if metric.undefined is Undefined.LEFT_OUT else ""
         message = f"{name} is {_shown(mean.mean)}{left}; the {bound} is {floor}"
         reasons.append(Reason(Status.FAIL, Code.FLOOR, message, metric=name))
