@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
+from platform_pipelines.core.road.evidence import Evidence, Failure, SampleRow
 from platform_pipelines.core.road.gate import (
     Code,
     GatePolicy,
@@ -16,7 +16,6 @@ from platform_pipelines.core.road.gate import (
     Status,
     Verdict,
     check_policy,
-    decide,
 )
 from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
 from platform_pipelines.errors import ConfigurationError
@@ -68,9 +67,7 @@ def test_missing_evidence_is_undecided() -> None:
         ({"conditions": {"k": math.nan}}, Code.FOREIGN_CONDITIONS),
     ],
 )
-def test_evidence_about_something_else_fails(
-    expected: dict[str, object], code: Code
-) -> None:
+def test_evidence_about_something_else_fails(expected: dict[str, object], code: Code) -> None:
     """Yesterday's report passed today's revision: the baseline moved, or the questions did."""
     verdict = judge(GOOD, **expected)
     assert (verdict.status, codes(verdict)) == (Status.FAIL, [code])
