@@ -102,6 +102,14 @@ class VectorStore(Protocol):
         """Insert; returns how many. Duplicate ids from one writer: IntegrityError."""
         ...
 
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Delete rows by their chunk ids; absent is fine. They stay deleted when it returns."""
+        ...
+
+    def unload(self, collection: str) -> None:
+        """Give back the memory of a collection that nobody searches; `seal` loads it again."""
+        ...
+
     def seal(self, spec: CollectionSpec, *, timeout_seconds: float) -> None:
         """Flush, build the indexes, load; returns when all rows are searchable."""
         ...

@@ -122,6 +122,17 @@ class DeadlyVectorStore(_Delegate):
             name="insert",
         )
 
+    def delete(self, collection: str, ids: Any) -> None:
+        some = list(ids)[: max(1, len(ids) // 2)]
+        self._fuse.burn(
+            lambda: self._inner.delete(collection, ids),
+            lambda: self._inner.delete(collection, some),
+            name="delete",
+        )
+
+    def unload(self, collection: str) -> None:
+        self._fuse.burn(lambda: self._inner.unload(collection))
+
     def seal(self, spec: Any, **options: Any) -> None:
         self._fuse.burn(lambda: self._inner.seal(spec, **options))
 

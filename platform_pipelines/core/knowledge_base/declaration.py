@@ -181,6 +181,13 @@ class IndexSpec(_Spec):
         description="first part of the names of collections and aliases: keeps platforms apart "
         "that share a vector store",
     )
+    max_dead_share: float = Field(
+        default=0.3,
+        ge=0,
+        le=0.9,
+        description="a collection with a larger share of deleted rows is not recycled but built "
+        "afresh: deleted rows slow exact search until the server compacts them",
+    )
 
     @model_validator(mode="after")
     def _searches(self) -> "IndexSpec":

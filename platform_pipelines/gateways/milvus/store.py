@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.vector_store import Matrix
 
 INSERT_BATCH_BYTES = 4_000_000  # gRPC allows 64 MB; a search waits for no batch, only for its turn
+DELETE_IDS = 1_000  # in one request: they are written into its filter
 QUERY_PAGE_ROWS = 10_000
 VECTOR_PAGE_ROWS = 500
 OWNER_PROPERTY = "platform_pipelines.owner"
@@ -126,6 +127,23 @@ class MilvusStore:
         except PlatformError:
             writer.doubt()
             raise
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """See `VectorStore`. A server keeps what it answered; Milvus Lite does when it flushes."""
+        for start in range(0, len(ids), DELETE_IDS):
+            some = list(ids[start : start + DELETE_IDS])
+            with self._connection.use(f"delete rows of {collection}") as client:
+                client.delete(collection, ids=some, timeout=self._seconds)
+        if collection in self._writers:
+            self._writers[collection].forget(ids)
+        if self._is_lite():
+            with self._connection.use(f"flush {collection}") as client:
+                client.flush(collection, timeout=self._seconds)
+
+    def unload(self, collection: str) -> None:
+        """See `VectorStore`."""
+        with self._connection.use(f"unload {collection}") as client:
+            client.release_collection(collection, timeout=self._seconds)
 
     def seal(self, spec: CollectionSpec, *, timeout_seconds: float) -> None:
         """See `VectorStore`. Ends with one search of each kind: the first one is slow."""

@@ -24,14 +24,18 @@ from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.building import (
+    ensure_collection,
+    sealed_collection,
+)
 from platform_pipelines.stages.knowledge_base.evaluation import (
     ask_questions,
     calibrate_answers,
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
 from platform_pipelines.stages.knowledge_base.tables import read_table
@@ -237,19 +241,19 @@ def _evaluate(
     workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
 ) -> Evidence:
     with connect.vectors_of(workspace.settings) as store:
-        if baseline is not None:
-            ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
+        live = "" if baseline is None else _standing(workspace, store, baseline)
         lost = lost_against(workspace, revision, baseline)
-        stored = store.count(revision.collection)
+        collection = sealed_collection(workspace, store, revision)
+        stored = store.count(collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
             workspace.settings, revision.recipe.embed, workspace.progress
         )
         try:
-            retriever = Retriever(store, embedder, revision, revision.collection)
+            retriever = Retriever(store, embedder, revision, collection)
             if golden is None:
                 return _without_labels(workspace, retriever, counts, baseline, lost)
-            rows, calibration = _ask_golden(workspace, retriever, baseline, golden)
+            rows, calibration = _ask_golden(workspace, retriever, baseline, live, golden)
         finally:
             embedder.close()
     return make_evidence(
@@ -270,6 +274,11 @@ def _evaluate(
             ),
         )
     )
+
+
+def _standing(workspace: Workspace, store: VectorStore, baseline: Revision) -> str:
+    """The collection of what is live; lost with the vector store, it is built again."""
+    return ensure_collection(workspace, store, baseline).collection
 
 
 def lost_against(
@@ -323,7 +332,11 @@ def _without_labels(
 
 
 def _ask_golden(
-    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+    workspace: Workspace,
+    retriever: Retriever,
+    baseline: Revision | None,
+    live: str,
+    golden: GoldenSet,
 ) -> tuple[list[SampleRow], Any]:
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
@@ -334,7 +347,7 @@ def _ask_golden(
         workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
     )
     outcomes = with_ragas(workspace.settings, asked.outcomes)
-    before = _ask_baseline(workspace, retriever, baseline, golden)
+    before = _ask_baseline(workspace, retriever, baseline, live, golden)
     unanswerable = retriever.search(
         [q.question for q in golden.unanswerable],
         k=k,
@@ -362,18 +375,25 @@ def _ask_golden(
 
 
 def _ask_baseline(
-    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
+    workspace: Workspace,
+    retriever: Retriever,
+    baseline: Revision | None,
+    live: str,
+    golden: GoldenSet,
 ) -> dict[str, Outcome]:
-    """The same questions on the live revision, with its own embedder, policies and index."""
+    """The same questions on the live revision, with its own embedder, policies and index.
+
+    `live` is the collection that holds it.
+    """
     if baseline is None:
         return {}
     if baseline.embedder_digest == retriever.revision.embedder_digest:
-        live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
-        return _measured(workspace, live, golden)
+        before = Retriever(retriever.store, retriever.embedder, baseline, live)
+        return _measured(workspace, before, golden)
     embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
     try:
-        live = Retriever(retriever.store, embedder, baseline, baseline.collection)
-        return _measured(workspace, live, golden)
+        before = Retriever(retriever.store, embedder, baseline, live)
+        return _measured(workspace, before, golden)
     finally:
         embedder.close()
 

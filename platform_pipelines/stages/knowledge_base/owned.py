@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from platform_pipelines.core.knowledge_base.revision import collection_of
 from platform_pipelines.core.road.ownership import refuse_foreign
 from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.stages.knowledge_base.revisions import REVISIONS
+from platform_pipelines.stages.knowledge_base.revisions import revision_names
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 REMEDY = (
@@ -64,8 +64,5 @@ def refuse_foreign_alias(
 def recorded_collections(workspace: Workspace) -> set[str]:
     """The collections that earlier versions made, which marked none, whether they still exist."""
     prefix = workspace.spec.index.prefix
-    return {
-        collection_of(workspace.name, item.key.rpartition("/")[2].removesuffix(".json"), prefix)
-        for batch in workspace.store.list_objects(REVISIONS)
-        for item in batch
-    }
+    names = revision_names(workspace.store)
+    return {collection_of(workspace.name, digest, prefix) for digest in names}

@@ -4,8 +4,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.stages.knowledge_base.owned import owned_collections, refuse_foreign_alias
+from platform_pipelines.stages.knowledge_base.owned import refuse_foreign_alias
+from platform_pipelines.stages.knowledge_base.slots import read_slots
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.connect import release_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +32,6 @@ class Alias:
         self.store.point_alias(self.workspace.alias, target)
 
     def existing(self) -> Collection[str]:
-        """The collections of this knowledge base."""
-        return owned_collections(self.workspace, self.store)
+        """The collections that hold, whole, the revision that was last released there."""
+        entries = release_log(self.workspace.store, self.workspace.name).entries()
+        return read_slots(self.workspace, self.store).intact(entries)
