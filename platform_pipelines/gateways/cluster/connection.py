@@ -49,7 +49,7 @@ class Connection:
 
     @property
     def client(self) -> Any:
-        """The official `ApiClient` (it ships no types), for the typed APIs (`kubernetes.client.BatchV1Api(client)`)."""
+        """The official `ApiClient` (it ships no types), for its typed APIs."""
         return self._client
 
     @property
