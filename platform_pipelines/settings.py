@@ -90,6 +90,9 @@ class Settings:
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+    environment: str = "development"  # `production` lets declarations apply by themselves
+    kubeconfig: Path | None = None  # None: the service account of this pod
+    kube_context: str | None = None
 
     @property
     def milvus_dir(self) -> Path:
@@ -139,6 +142,9 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
+        environment=env.get("PLATFORM_ENVIRONMENT") or "development",
+        kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
+        kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
     )
 
 
@@ -199,6 +205,11 @@ def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
             remedy=f"take them out of {name}, and set {instead}",
         )
     return url
+
+
+def _path(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _secret(env: Mapping[str, str], name: str) -> Secret | None:

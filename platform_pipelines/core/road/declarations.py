@@ -23,8 +23,13 @@ class Spec(BaseModel):
     """Base of everything declared: frozen, and no field that is not known."""
 
     # The schema's own error stands under ours in a traceback: it must not show a password either.
+    # Dagster's templates make the text "16" a number: a quantity is a text whatever came.
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
     )
 
 
