@@ -118,7 +118,7 @@ def _meaning(status: int, message: str, reason: str, where: str) -> PlatformErro
         return ConflictError(message, where=where, remedy="read again and decide again")
     if status == 429:
         return RateLimitedError(message, where=where)
-    if status in (400, 413, 415, 422) or (status == 403 and _is_admission(message)):
+    if status in (400, 413, 415, 422) or _is_of_the_object(status, message):
         return ManifestRefusedError(
             message, where=where, stored=reason, remedy="correct the field that the message names"
         )
@@ -129,11 +129,17 @@ def _meaning(status: int, message: str, reason: str, where: str) -> PlatformErro
     return UnavailableError(message, where=where)
 
 
-def _is_admission(message: str) -> bool:
-    """Quotas, Pod Security and admission policies answer 403, as missing rights do."""
+def _is_of_the_object(status: int, message: str) -> bool:
+    """Refusals under statuses that mean something else.
+
+    Quotas, Pod Security and admission policies answer 403, as missing rights do; server-side apply
+    answers 500 for a field that the schema does not have (Kubernetes 1.35).
+    """
+    if status == 500:
+        return "failed to create typed patch object" in message
     signs = ("denied request", "exceeded quota", "violates PodSecurity", "is forbidden: maximum",
              "is forbidden: minimum", "admission webhook")  # fmt: skip
-    return any(sign in message for sign in signs)
+    return status == 403 and any(sign in message for sign in signs)
 
 
 def _told(error: Any) -> tuple[str, str]:
