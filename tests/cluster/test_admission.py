@@ -52,5 +52,5 @@ def test_an_unknown_field_is_refused_by_name(cluster: KubernetesCluster) -> None
 def test_a_kind_that_the_cluster_does_not_know_is_told(cluster: KubernetesCluster) -> None:
     """A missing definition is not a missing object."""
     gone = {"apiVersion": "kagent.dev/v9", "kind": "Agent", "metadata": {"name": "a"}}
-    with pytest.raises(CapabilityError, match="Agent of kagent.dev/v9"):
+    with pytest.raises(CapabilityError, match=r"Agent of kagent\.dev/v9"):
         cluster.apply(gone, dry_run=True)

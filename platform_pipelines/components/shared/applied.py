@@ -11,9 +11,9 @@ import dagster as dg
 
 from platform_pipelines.components.shared import applied_pages as pages
 from platform_pipelines.components.shared.policy import RETRIES, AssetPolicy, as_failure, run_tags
+from platform_pipelines.components.shared.resource import PLATFORM, settings_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.errors import PlatformError
-from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.road.applied import (
     APPLIED,
     MANIFESTS,
@@ -177,11 +177,12 @@ def _drift_check(applied: Applied) -> dg.AssetChecksDefinition:
 
     @dg.asset_check(
         name=DRIFT, asset=key, pool=policy_of(applied).pool, retry_policy=RETRIES,
+        required_resource_keys={PLATFORM},
         description="Is what is live what was applied, field by field?",
     )  # fmt: skip
-    def no_drift() -> dg.AssetCheckResult:
+    def no_drift(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
         try:
-            workspace = open_applied(applied, load_settings(), timeout_seconds=TIMEOUT_SECONDS)
+            workspace = open_applied(applied, settings_of(context), timeout_seconds=TIMEOUT_SECONDS)
             found = find_drift(workspace)
         except PlatformError as error:
             raise as_failure(error) from error
@@ -203,6 +204,7 @@ def _rollback_job(applied: Applied) -> dg.JobDefinition:
         description="Append a rollback to the release log and apply that revision.",
         pool=f"{policy_of(applied).pool}_pointer",
         retry_policy=RETRIES,
+        required_resource_keys={PLATFORM},
     )
     def roll_back_op(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
         to, why = config.to_revision or None, config.reason

@@ -1,29 +1,18 @@
 """What people read of applied configuration: what changes, what is live, what drifted."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import dagster as dg
 
+from platform_pipelines.components.shared.pages import Page, table
 from platform_pipelines.core.road.drift import ObjectDrift
 from platform_pipelines.core.road.manifests import Difference, ObjectChange, key_of
 from platform_pipelines.stages.road.applied import AppliedWorkspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 _ROWS = 60
-_CHARACTERS = 120
 _CHANGE_COLUMNS = ("object", "change", "field", "from", "to")
-
-Page = dict[str, Any]
-
-
-def table(rows: Iterable[Mapping[str, Any]], columns: Sequence[str]) -> dg.TableMetadataValue:
-    """A table of texts."""
-    schema = dg.TableSchema([dg.TableColumn(name, "string") for name in columns])
-    records = [
-        dg.TableRecord({name: _short(row.get(name, "")) for name in columns}) for row in rows
-    ]
-    return dg.MetadataValue.table(records, schema=schema)
 
 
 def manifests_page(outcome: StageOutcome) -> Page:
@@ -139,8 +128,3 @@ def _refused(workspace: AppliedWorkspace, digest: str) -> str:
         if row.candidate.details.get("problems")
     ]
     return "\n".join(lines)
-
-
-def _short(value: object) -> str:
-    text = "" if value is None else str(value)
-    return text if len(text) <= _CHARACTERS else f"{text[:_CHARACTERS]}…"
