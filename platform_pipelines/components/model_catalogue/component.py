@@ -5,6 +5,7 @@ from typing import Any
 import dagster as dg
 from pydantic import BaseModel, Field
 
+from platform_pipelines.components.model_catalogue.rehearsal import build_rehearsal
 from platform_pipelines.components.shared.applied import build_applied
 from platform_pipelines.components.shared.declaring import (
     declared,
@@ -63,4 +64,5 @@ class ModelCatalogue(dg.Component, dg.Model, dg.Resolvable):
         """
         attributes = self.model_dump(exclude_unset=True)
         spec = declared(ModelCatalogueSpec, attributes, context.path, noun="a model catalogue")
-        return build_applied(Applied("model_catalogue", spec, lambda: render_catalogue(spec)))
+        applied = Applied("model_catalogue", spec, lambda: render_catalogue(spec))
+        return build_applied(applied, between=[build_rehearsal(applied, spec)])

@@ -29,6 +29,7 @@ _PREFIXES = {
 }  # fmt: skip
 _MILLION = Decimal(1_000_000)
 MASTER_KEY = "LITELLM_MASTER_KEY"
+TIER_FIELD = "platform_tier"  # `tier` is LiteLLM's own: with another value it drops the deployment
 NO_KEY = "none"  # for servers that ask for none: OpenAI's client insists on a value
 
 
@@ -133,7 +134,7 @@ def _deployment(
     return {
         "model_name": name,
         "litellm_params": parameters,
-        "model_info": {"id": deployment_id(name, number), "tier": model.tier},
+        "model_info": {"id": deployment_id(name, number), TIER_FIELD: model.tier},
     }
 
 
