@@ -98,6 +98,9 @@ class Settings:
     workers: int = 2
     lease_wait_seconds: float = 600.0
     task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
+    environment: str = "development"  # `production` lets declarations apply by themselves
+    kubeconfig: Path | None = None  # None: the service account of this pod
+    kube_context: str | None = None
 
     @property
     def milvus_dir(self) -> Path:
@@ -158,6 +161,9 @@ def load_settings(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
         task_index=_task_index(env),
+        environment=env.get("PLATFORM_ENVIRONMENT") or "development",
+        kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
+        kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
     )
 
 
@@ -255,6 +261,11 @@ def _address(env: _Variables, name: str, *, instead: str) -> str | None:
             remedy=f"take them out of {name}, and set {instead}",
         )
     return url
+
+
+def _path(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _secret(env: _Variables, name: str) -> Secret | None:
