@@ -81,6 +81,7 @@ class Settings:
     home: Path
     store_url: str
     model_dir: Path
+    environments_dir: Path | None = None  # None: under `home`
     milvus_uri: str | None = None  # None: the embedded Milvus under `home`
     milvus_token: Secret | None = None
     milvus_gpu: bool = False
@@ -90,6 +91,11 @@ class Settings:
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+
+    @property
+    def environments_home(self) -> Path:
+        """Under which the `environments` of worker classes are."""
+        return self.environments_dir or self.home
 
     @property
     def milvus_dir(self) -> Path:
@@ -122,6 +128,7 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
         model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
+        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
@@ -149,6 +156,11 @@ def _project_folder() -> Path:
         if any((folder / name).exists() for name in PROJECT_FILES):
             return folder
     return here
+
+
+def _folder(env: Mapping[str, str], name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _milvus_uri(env: Mapping[str, str]) -> str | None:

@@ -279,7 +279,7 @@ def _ask_golden(
     asked = ask_questions(
         workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
     )
-    outcomes = with_ragas(workspace.settings, asked.outcomes)
+    outcomes = with_ragas(workspace.settings, asked.outcomes, workspace.progress)
     before = _ask_baseline(workspace, retriever, baseline, golden)
     unanswerable = retriever.search(
         [q.question for q in golden.unanswerable],
