@@ -8,8 +8,9 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.notices import notices
-from platform_pipelines.components.shared.policy import stage_policy
-from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.components.knowledge_base.policy import stage_policy
+from platform_pipelines.components.knowledge_base.running import run_stage
+from platform_pipelines.components.shared.pages import what_happened
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents
@@ -132,7 +133,7 @@ def _materialize(
     workspace, outcome = run_stage(
         context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
     )
-    context.log.info("%s: %s", stage.name, pages.what_happened(outcome).replace("*", ""))
+    context.log.info("%s: %s", stage.name, what_happened(outcome).replace("*", ""))
     for notice in notices(workspace, stage.name, outcome):
         context.log.warning("%s: %s", stage.name, notice)
     return dg.MaterializeResult(

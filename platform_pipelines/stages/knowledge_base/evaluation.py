@@ -14,21 +14,22 @@ from platform_pipelines.core.knowledge_base.calibration import (
     CalibrationSample,
     calibrate,
 )
+from platform_pipelines.core.knowledge_base.evidence import SentenceSample, scored_outcome
 from platform_pipelines.core.knowledge_base.golden import Question
 from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
 from platform_pipelines.core.knowledge_base.metrics import retrieval_scores
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.sentences import split_sentences
-from platform_pipelines.core.road.evidence import Outcome, SentenceSample, scored_outcome
+from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.core.road.identity import digest_text, shard_of
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.knowledge_base.connect import Progress
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
@@ -62,7 +63,7 @@ def ask_questions(
     vectors: "Matrix | None" = None,
 ) -> Asked:
     """Retrieve for every question and score it against the chunks that hold its quotes."""
-    tenant = retriever.revision.declaration["tenant"]
+    tenant = retriever.revision.recipe.tenant
     found = retriever.search(
         [q.question for q in questions], k=k, tenant=tenant, vectors=vectors, strong=True
     )
@@ -91,7 +92,7 @@ def _document_chunks(
     store: ObjectStore, revision: Revision, documents: set[str]
 ) -> tuple[dict[str, list[ChunkText]], dict[str, str]]:
     """The chunks and the type of some documents, from the revision's own files."""
-    shards = revision.spec.source.shards
+    shards = revision.recipe.shards
     wanted = {shard_of(key, shards) for key in documents}
     texts: dict[str, list[ChunkText]] = defaultdict(list)
     types: dict[str, str] = {}
@@ -116,7 +117,9 @@ def with_ragas(
         WorkerLostError, EvidenceError: Ragas gave no usable answer.
         UnavailableError: the environment of evaluations cannot be made.
     """
-    samples = [[list(o.retrieved), list(o.relevant)] for o in outcomes.values()]
+    samples = [
+        [list(o.details["retrieved"]), list(o.details["relevant"])] for o in outcomes.values()
+    ]
     return join_ragas(outcomes, _ragas(settings, samples, progress))
 
 
@@ -215,7 +218,7 @@ def _own_ranks(
     found = retriever.search(
         [" ".join(text.split()[:SAMPLED_WORDS]) for text, _ in sentences],
         k=k,
-        tenant=retriever.revision.declaration["tenant"],
+        tenant=retriever.revision.recipe.tenant,
         strong=True,
         across_languages=False,
     )
