@@ -92,10 +92,10 @@ def ask(
 
     settings = load_settings()
     with open_live(settings, name, _say) as live:
-        model = open_language_model(settings)
+        model = open_language_model(settings, live.revision.recipe.answer)
         answer = answer_question(live, question, tenant=tenant, k=k, model=model)
     if as_json:
-        _emit(asdict(answer))
+        _emit({n: v for n, v in asdict(answer).items() if n != "passages"})
     elif answer.known:
         typer.echo(answer.text)
         for citation in answer.citations:
@@ -109,6 +109,17 @@ def ask(
             typer.echo(f"note: {answer.note}")
         typer.echo(f"revision {answer.revision}")
     raise typer.Exit(0 if answer.known else EXIT_NOTHING)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="where to listen")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8400,
+) -> None:
+    """Answer over HTTP, OpenAI's protocol and MCP; follows each release without a restart."""
+    from platform_pipelines.serving.server import serve as run_server
+
+    run_server(load_settings(), host=host, port=port, progress=_say)
 
 
 @app.command()

@@ -15,6 +15,15 @@ from platform_pipelines.errors import ConfigurationError, EvidenceError
 METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
 DECLARED = tuple(Metric(name) for name in METRICS)
 
+# Of whole answers, by a language model through Ragas, in the order in which they are declared.
+# Context precision and recall carry the judge in their names: the others compare chunk ids.
+JUDGED = (
+    "faithfulness", "answer_relevancy", "judged_context_precision", "judged_context_recall",
+    "answer_correctness",
+)  # fmt: skip
+JUDGED_DECLARED = tuple(Metric(name) for name in JUDGED)
+JUDGED_FLOORS = {"faithfulness": 0.85, "answer_relevancy": 0.80}  # unless declared
+
 
 def hit_at_k(retrieved: Sequence[str], relevant: Collection[str], *, k: int) -> float | None:
     """1.0 when any of the first k is relevant, else 0.0; None when nothing is relevant."""

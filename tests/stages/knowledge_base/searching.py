@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.knowledge_base.declaration import IndexSpec
+from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, SearchRecipe
 from platform_pipelines.gateways.vector_store import Hit
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 
@@ -62,7 +63,13 @@ def retriever(store: ListedStore, *, keyword: bool = True, **index: Any) -> Retr
         name="kb",
         chunks_digest="c",
         embedder_digest="w",
-        index={"keyword": keyword, "search_parameters": {"ef": 64}},
+        index={
+            "keyword": keyword,
+            "search_parameters": {"ef": 64},
+            **IndexSpec(**index).model_dump(
+                include={"dense_weight", "keyword_weight", "rank_constant"}
+            ),
+        },
         rows=1,
         documents=1,
         dimension=64,
@@ -70,5 +77,6 @@ def retriever(store: ListedStore, *, keyword: bool = True, **index: Any) -> Retr
         vectors=(),
         declaration={"name": "kb", "source": {"url": "file:///x"}, "index": index, "tenant": "t"},
         notes={},
+        recipe=SearchRecipe(tenant="t", shards=16, embed=EmbedRecipe("local", "words")),
     )
     return Retriever(store, WordEmbedder(), revision, "kb_live")  # type: ignore[arg-type]
