@@ -6,7 +6,7 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -134,13 +134,20 @@ class Settings:
         return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process.
+def are_set(names: Iterable[str]) -> set[str]:
+    """Those of these variables that the environment holds, and not empty."""
+    return {name for name in names if os.environ.get(name)}
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings of this process; `given` variables come before those of the environment.
 
     Raises:
         ConfigurationError: names the variable, its value and what is allowed.
     """
-    env = os.environ if environment is None else environment
+    env = {**(os.environ if environment is None else environment), **(given or {})}
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
         home=home,

@@ -77,7 +77,7 @@ def test_json_round_trip_keeps_content_and_name(values) -> None:
         for i, (c, b, lang) in enumerate(values)
     ]
     first = make_evidence(evidence(*rows))
-    second = evidence_from_json(evidence_to_json(first))
+    second = evidence_from_json(first.to_json())
     assert second == first
     assert second.digest == first.digest
 
@@ -85,10 +85,10 @@ def test_json_round_trip_keeps_content_and_name(values) -> None:
 def test_evidence_without_optional_parts_round_trips() -> None:
     """A first revision has no baseline, a newcomer no golden set, few questions no fit."""
     bare = Evidence("r1", None, None, 10, 0, (), RowCounts(3, 3), calibration_reason="too few")
-    assert evidence_from_json(evidence_to_json(bare)) == bare
+    assert evidence_from_json(bare.to_json()) == bare
     unasked = QuestionRow("q", {}, outcome(None, Failure.UNRESOLVED))
     failed = evidence(unasked)
-    assert evidence_from_json(evidence_to_json(failed)) == failed
+    assert evidence_from_json(failed.to_json()) == failed
 
 
 @given(st.permutations(range(4)))

@@ -35,15 +35,15 @@ from platform_pipelines.errors import (
 STAMP = Stamp("run-1", "kim", "2026-11-21T09:00:00+00:00", "시험")
 
 
-def released(log: list[ReleaseEntry], revision: str, collection: str = "") -> list[ReleaseEntry]:
-    candidate = Candidate("handbook", revision, collection or f"c_{revision}", f"e_{revision}")
+def released(log: list[ReleaseEntry], revision: str, target: str = "") -> list[ReleaseEntry]:
+    candidate = Candidate("handbook", revision, target or f"c_{revision}", f"e_{revision}")
     return followed(log, plan_release(log, candidate, STAMP))
 
 
 def rolled_back(
     log: list[ReleaseEntry], to: str | None = None, existing: set[str] | None = None
 ) -> list[ReleaseEntry]:
-    collections = {e.collection for e in log} if existing is None else existing
+    collections = {e.target for e in log} if existing is None else existing
     return followed(log, plan_rollback(log, STAMP, to=to, existing=collections))
 
 
@@ -74,7 +74,7 @@ def test_a_release_says_what_it_replaced_and_on_which_evidence() -> None:
     first, second = log_of("r1", "r2")
     assert (first.sequence, first.previous_revision, first.previous_digest) == (1, None, None)
     assert (second.sequence, second.previous_revision) == (2, "r1")
-    assert (second.previous_collection, second.evidence_digest) == ("c_r1", "e_r2")
+    assert (second.previous_target, second.evidence_digest) == ("c_r1", "e_r2")
     assert (second.action, second.actor, second.reason) == (Action.RELEASE, "kim", "시험")
     assert second.previous_digest == first.digest
 
@@ -89,7 +89,7 @@ def test_releasing_the_live_revision_again_appends_nothing() -> None:
 def test_a_rebuilt_collection_of_the_same_revision_is_a_release() -> None:
     """The alias must move, so the log must say so."""
     log = released(log_of("r1"), "r1", "c_rebuilt")
-    assert [e.collection for e in log] == ["c_r1", "c_rebuilt"]
+    assert [e.target for e in log] == ["c_r1", "c_rebuilt"]
 
 
 def test_a_release_without_evidence_is_refused() -> None:
