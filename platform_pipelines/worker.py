@@ -32,6 +32,7 @@ from platform_pipelines.errors import ConfigurationError, PlatformError
 OPERATIONS = {
     "chunks.shard": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
     "documents.parse": "platform_pipelines.stages.knowledge_base.documents_worker:parse_items",
+    "evidence.judge": "platform_pipelines.stages.knowledge_base.evidence_worker:judge_items",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2

@@ -93,9 +93,8 @@ def test_an_answer_is_worded_checked_and_cited(server: Running, guides: Knowledg
     """By the declared model, from the first passages."""
     found = server.post("/v1/answer", TOKEN, knowledge_base="served", query=ASKED).json()
     assert found["known"]
-    assert (
-        found["text"] == "The quota of pool number 5 is 38 devices, approved by committee F5 [1]."
-    )
+    text = "The quota of pool number 5 is 38 devices, approved by committee F5 [1]."
+    assert found["text"] == text
     assert found["citations"][0]["document_key"] == "guide5.md"
     assert found["usage"]["input_tokens"] == 100
     assert (found["model"], found["revision"]) == ("scripted", guides.log()[-1].revision)
@@ -106,9 +105,7 @@ def test_a_streamed_answer_joins_to_the_whole(server: Running) -> None:
     reply = server.post("/v1/answer", TOKEN, knowledge_base="served", query=ASKED, stream=True)
     assert reply.headers["content-type"].startswith("text/event-stream")
     events = [e.split("\n", 1) for e in reply.text.strip().split("\n\n")]
-    data = [
-        (kind.removeprefix("event: "), json.loads(d.removeprefix("data: "))) for kind, d in events
-    ]
+    data = [(kind[len("event: ") :], json.loads(line[len("data: ") :])) for kind, line in events]
     assert [kind for kind, _ in data][-1] == "answer"
     text = "".join(record["text"] for kind, record in data if kind == "delta")
     assert text == data[-1][1]["text"]
@@ -176,9 +173,7 @@ def test_openais_client_lists_asks_streams_and_reads_errors(server: Running) -> 
         with pytest.raises(openai.NotFoundError, match="served"):
             client.chat.completions.create(model="nothing", messages=[turn])
         with pytest.raises(openai.BadRequestError):
-            client.chat.completions.create(
-                model="served", messages=[{"role": "system", "content": "x"}]
-            )
+            client.chat.completions.create(model="served", messages=[])
     with (
         openai.OpenAI(base_url=f"{server.url}/v1", api_key="wrong-key", max_retries=0) as client,
         pytest.raises(openai.AuthenticationError),
@@ -236,10 +231,10 @@ def test_health_readiness_and_metrics(server: Running) -> None:
     """For Kubernetes and Prometheus; no token is asked for."""
     assert server.client.get("/healthz").status_code == 200
     assert server.client.get("/readyz").status_code == 200
+    server.post("/v1/answer", TOKEN, knowledge_base="served", query=ASKED)
     page = server.client.get("/metrics").text
-    assert (
-        'platform_requests_total{knowledge_base="served",operation="answer",outcome="ok"}' in page
-    )
+    counted = 'platform_requests_total{knowledge_base="served",operation="answer",outcome="ok"}'
+    assert counted in page
     assert "platform_request_seconds_bucket" in page
 
 

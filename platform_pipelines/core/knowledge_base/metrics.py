@@ -9,7 +9,7 @@ that is 0.
 import math
 from collections.abc import Collection, Sequence
 
-from platform_pipelines.core.road.metrics import Metric
+from platform_pipelines.core.road.metrics import Metric, Undefined
 from platform_pipelines.errors import ConfigurationError, EvidenceError
 
 METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
@@ -21,7 +21,13 @@ JUDGED = (
     "faithfulness", "answer_relevancy", "judged_context_precision", "judged_context_recall",
     "answer_correctness",
 )  # fmt: skip
-JUDGED_DECLARED = tuple(Metric(name) for name in JUDGED)
+# An answer that is not known states nothing: it is left out of faithfulness, and counted.
+JUDGED_DECLARED = tuple(
+    Metric(name, undefined=Undefined.LEFT_OUT) if name == "faithfulness" else Metric(name)
+    for name in JUDGED
+)
+JUDGED_COMPARED = "answer_relevancy"  # with live: it is defined for every question
+JUDGED_EFFECT = 0.05  # a loss against live that a judge's noise alone may make
 JUDGED_FLOORS = {"faithfulness": 0.85, "answer_relevancy": 0.80}  # unless declared
 
 

@@ -17,6 +17,7 @@ from platform_pipelines.core.knowledge_base.answers import (
     RankedSentence,
     decide_answer,
 )
+from platform_pipelines.core.knowledge_base.calibration import Calibration
 from platform_pipelines.core.knowledge_base.chain import (
     CheckedReply,
     Passage,
@@ -25,14 +26,24 @@ from platform_pipelines.core.knowledge_base.chain import (
     system_prompt,
     user_prompt,
 )
-from platform_pipelines.core.knowledge_base.revision import AnswerRecipe
+from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, Revision
 from platform_pipelines.gateways.language_model import LanguageModel, Message, ModelReply
-from platform_pipelines.stages.knowledge_base.live import Live
 from platform_pipelines.stages.knowledge_base.prompts import SHIPPED, shipped_prompt
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, Compared, compare
-from platform_pipelines.stages.knowledge_base.retrieve import Found
+from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 
 NONCE_BYTES = 8
+
+
+class Opened(Protocol):
+    """A revision opened for answering: what is live, or a candidate that is evaluated."""
+
+    @property
+    def revision(self) -> Revision: ...
+    @property
+    def retriever(self) -> Retriever: ...
+    @property
+    def calibration(self) -> Calibration | None: ...
 
 
 class Spans(Protocol):
@@ -108,7 +119,7 @@ class _Worded:
 
 
 def answer_question(
-    live: Live,
+    live: Opened,
     question: str,
     *,
     tenant: str,
@@ -146,7 +157,7 @@ def answer_question(
 
 
 def _retrieved(
-    live: Live, question: str, *, tenant: str, k: int, spans: Spans
+    live: Opened, question: str, *, tenant: str, k: int, spans: Spans
 ) -> tuple[list[Found], Compared, Any]:
     recipe = live.revision.recipe.answer
     depth = max(k, recipe.fetch_k) if recipe and recipe.mmr else k
@@ -158,7 +169,7 @@ def _retrieved(
         return hits, compare(retriever.embedder, question, hits, vectors), vectors
 
 
-def _passages(live: Live, hits: Sequence[Found], vectors: Any) -> list[Found]:
+def _passages(live: Opened, hits: Sequence[Found], vectors: Any) -> list[Found]:
     """What a model is given: the first of the ranking, or the first of those that differ."""
     recipe = live.revision.recipe.answer
     if recipe is None:
@@ -186,7 +197,7 @@ def _quoted(
 
 
 def _worded(
-    live: Live,
+    live: Opened,
     question: str,
     chosen: Sequence[Found],
     hits: Sequence[Found],

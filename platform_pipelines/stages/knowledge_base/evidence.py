@@ -56,8 +56,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         revision.digest,
         baseline.digest if baseline else "",
         golden.digest if golden else "",
-        str(workspace.spec.gate.k),
-        EVALUATION_VERSION,
+        *(str(value) for value in _conditions(workspace, revision).values()),
     )
     if (
         previous
