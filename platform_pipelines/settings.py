@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from platform_pipelines.errors import ConfigurationError, hide_user
+from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
@@ -48,6 +48,9 @@ class Secret:
     """A value that is used and never shown."""
 
     value: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        keep_secret(self.value)
 
     def __str__(self) -> str:
         return "***"
@@ -147,7 +150,7 @@ def load_settings(
     Raises:
         ConfigurationError: names the variable, its value and what is allowed.
     """
-    env = {**(os.environ if environment is None else environment), **(given or {})}
+    env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
         home=home,
@@ -178,6 +181,34 @@ def load_settings(
     )
 
 
+class _Variables:
+    """The variables as they are meant: trimmed, without control characters, empty is not set.
+
+    A key that was pasted with its line's end is a key; a line's end inside of it is a mistake, and
+    an HTTP client would print the key in its complaint.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value, or the default.
+
+        Raises:
+            ConfigurationError: a control character is in it; the value is not shown.
+        """
+        value = self._environment.get(name, "").strip()
+        wrong = next((c for c in value if not c.isprintable()), None)
+        if wrong is not None:
+            raise ConfigurationError(
+                f"{name} holds the character U+{ord(wrong):04X}, which cannot be meant",
+                stored=f"{len(value)} characters, not shown",
+                expected="one line of printable characters",
+                remedy=f"set {name} again, on one line",
+            )
+        return value or default
+
+
 def _project_folder() -> Path:
     """The nearest folder above that looks like a project, else the current one."""
     here = Path.cwd()
@@ -187,12 +218,12 @@ def _project_folder() -> Path:
     return here
 
 
-def _folder(env: Mapping[str, str], name: str) -> Path | None:
+def _folder(env: _Variables, name: str) -> Path | None:
     value = env.get(name)
     return Path(value).expanduser().absolute() if value else None
 
 
-def _milvus_uri(env: Mapping[str, str]) -> str | None:
+def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
         raise ConfigurationError(
@@ -203,7 +234,7 @@ def _milvus_uri(env: Mapping[str, str]) -> str | None:
     return uri
 
 
-def _s3(env: Mapping[str, str]) -> S3Settings:
+def _s3(env: _Variables) -> S3Settings:
     return S3Settings(
         endpoint=_address(env, "PLATFORM_S3_ENDPOINT", instead=_S3_KEYS)
         or _address(env, "AWS_ENDPOINT_URL", instead=_S3_KEYS),
@@ -215,7 +246,7 @@ def _s3(env: Mapping[str, str]) -> S3Settings:
     )
 
 
-def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
+def _language_model(env: _Variables) -> LanguageModelSettings | None:
     key = "PLATFORM_LANGUAGE_MODEL_API_KEY"
     url = _address(env, "PLATFORM_LANGUAGE_MODEL_URL", instead=key)
     model = env.get("PLATFORM_LANGUAGE_MODEL")
@@ -229,7 +260,7 @@ def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
     return LanguageModelSettings(url=url, model=model, api_key=_secret(env, key))
 
 
-def _serving(env: Mapping[str, str]) -> ServingSettings:
+def _serving(env: _Variables) -> ServingSettings:
     per_minute = {"default": 600, "low": 1, "high": 1_000_000}
     tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
     return ServingSettings(
@@ -238,14 +269,14 @@ def _serving(env: Mapping[str, str]) -> ServingSettings:
         tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
         concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
         seconds=_number(env, "PLATFORM_SERVE_SECONDS", default=60, low=1, high=3600),
-        hosts=tuple(h.strip() for h in env.get("PLATFORM_SERVE_HOSTS", "").split(",") if h.strip()),
+        hosts=tuple(h.strip() for h in (env.get("PLATFORM_SERVE_HOSTS") or "").split(",") if h),
         otlp_endpoint=_address(env, "PLATFORM_OTLP_ENDPOINT", instead="PLATFORM_OTLP_HEADERS"),
         otlp_headers=_secret(env, "PLATFORM_OTLP_HEADERS"),
         trace_content=_flag(env, "PLATFORM_TRACE_CONTENT", default=False),
     )
 
 
-def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
+def _address(env: _Variables, name: str, *, instead: str) -> str | None:
     """An address without user and password; `instead` names what takes those."""
     url = env.get(name) or None
     if url is not None and hide_user(url) != url:
@@ -258,19 +289,19 @@ def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
     return url
 
 
-def _secret(env: Mapping[str, str], name: str) -> Secret | None:
+def _secret(env: _Variables, name: str) -> Secret | None:
     value = env.get(name)
     return Secret(value) if value else None
 
 
-def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = env.get(name, "").strip().lower()
+def _flag(env: _Variables, name: str, *, default: bool) -> bool:
+    value = (env.get(name) or "").lower()
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
 
 
-def _number(env: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
+def _number(env: _Variables, name: str, *, default: int, low: int, high: int) -> int:
     value = env.get(name) or str(default)
     try:
         number = int(value)

@@ -8,7 +8,7 @@ from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure
 from platform_pipelines.components.shared.resource import settings_of
-from platform_pipelines.errors import PlatformError
+from platform_pipelines.errors import PlatformError, scrub_causes
 from platform_pipelines.gateways.clock import Clock, SystemClock
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
@@ -83,6 +83,7 @@ def run_stage(
         )
         result = work(workspace)
     except PlatformError as error:
+        scrub_causes(error)
         raise as_failure(error) from error
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
         raise RunInterruptedError(

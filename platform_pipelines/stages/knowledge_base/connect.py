@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
+from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.stages.road import connect as road
@@ -105,6 +106,7 @@ def ensure_model(settings: "Settings", embed: "Embed", progress: Progress) -> No
 
 def embedder_from_record(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     """The declared embedder in a worker; its model files are there already."""
+    keep_secret(record.get("api_key"))
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
 

@@ -110,7 +110,11 @@ def give_answers(
 
 
 def _given(
-    workspace: Workspace, opened: Evaluated, question: Question, key: str, model: LanguageModel | None
+    workspace: Workspace,
+    opened: Evaluated,
+    question: Question,
+    key: str,
+    model: LanguageModel | None,
 ) -> GivenAnswer:
     if workspace.store.exists(key):
         kept = json.loads(workspace.store.get(key)[0])

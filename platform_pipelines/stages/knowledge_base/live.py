@@ -5,22 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.calibration import Calibration
-from platform_pipelines.core.knowledge_base.evidence import calibration_of
 from platform_pipelines.core.knowledge_base.revision import Revision, alias_name
 from platform_pipelines.core.road.releases import ReleaseEntry
-from platform_pipelines.core.road.snapshot import snapshot_from_json
 from platform_pipelines.errors import UnknownNameError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.evidence import calibration_in_use
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.workspace import head_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +81,7 @@ def read_live(settings: Settings, name: str, vectors: VectorStore) -> LiveRecord
     """
     store, newest = live_entry(settings, name)
     entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
-    return LiveRecord(entry, read_revision(store, entry.revision), _calibration(store, entry))
+    return LiveRecord(entry, read_revision(store, entry.revision), calibration_in_use(store, entry))
 
 
 def _followed(
@@ -118,15 +114,3 @@ def live_entry(settings: Settings, name: str) -> tuple[ObjectStore, ReleaseEntry
             remedy=f"run `dg launch --job {name}_refresh`, or name one of those",
         )
     return store, entry
-
-
-def _calibration(store: ObjectStore, entry: ReleaseEntry) -> Calibration | None:
-    """From the newest evidence about what is live, else from the evidence of its release."""
-    if store.exists(head_key(EVIDENCE)):
-        data, _ = store.get(head_key(EVIDENCE))
-        head = snapshot_from_json(data, where=f"{store.url}/{head_key(EVIDENCE)}")
-        if head.details["revision"] == entry.revision:
-            found = read_evidence(store, head.details["evidence"])
-            return calibration_of(found) if found else None
-    found = read_evidence(store, entry.evidence_digest or "")
-    return calibration_of(found) if found else None

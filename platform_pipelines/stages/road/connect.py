@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 
@@ -56,6 +57,8 @@ def open_from_record(record: str) -> ObjectStore:
     """The store of a record, in a worker."""
     values = json.loads(record)
     options = StoreOptions(**values["options"])
+    for secret in (options.access_key, options.secret_key, options.session_token):
+        keep_secret(secret)
     return open_store(values["url"], options=options, create=values["create"])
 
 

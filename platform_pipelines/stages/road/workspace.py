@@ -72,12 +72,11 @@ class Workspace:
         Raises:
             IntegrityError: the head is damaged.
         """
-        key = head_key(stage)
-        found = self.store.head(key)
+        found = self.store.head(head_key(stage))
         if found is None:
             return None, None
-        data, version = self.store.get(key)
-        return snapshot_from_json(data, where=f"{self.store.url}/{key}"), version
+        data, version = self.store.get(head_key(stage))
+        return snapshot_from_json(data, where=f"{self.store.url}/{head_key(stage)}"), version
 
     def require_head(self, stage: str) -> Snapshot:
         """The last snapshot of a stage.
@@ -157,6 +156,19 @@ class Workspace:
 def head_key(stage: str) -> str:
     """Where the head of a stage is."""
     return f"heads/{stage}.json"
+
+
+def read_head(store: ObjectStore, stage: str) -> Snapshot | None:
+    """The last snapshot of a stage, for whoever has a store and no declaration.
+
+    Raises:
+        IntegrityError: the head is damaged.
+    """
+    key = head_key(stage)
+    if not store.exists(key):
+        return None
+    data, _ = store.get(key)
+    return snapshot_from_json(data, where=f"{store.url}/{key}")
 
 
 def deadline_in(timeout_seconds: float | None, clock: Clock) -> Deadline:
