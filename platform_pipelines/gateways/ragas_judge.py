@@ -35,7 +35,10 @@ _VERDICTS = frozenset(("verdict", "attributed", "noncommittal"))
 
 @dataclass(frozen=True, slots=True)
 class JudgedSample:
-    """One answer. `repeat` over 0 judges it again, for the judge's own noise."""
+    """One answer; an empty one is asked for no metric that reads it.
+
+    `repeat` over 0 judges it again, for the judge's own noise.
+    """
 
     id: str
     question: str
@@ -45,6 +48,7 @@ class JudgedSample:
     repeat: int = 0
 
 
+READS_ANSWER = frozenset(("faithfulness", "answer_relevancy", "answer_correctness"))
 Score = dict[str, Any]  # {"score": a share or None, "trouble": why there is none, "detail": …}
 
 
@@ -65,6 +69,8 @@ async def _judge(
     slots = asyncio.Semaphore(2 * options.concurrency)
 
     async def one(sample: JudgedSample, metric: str) -> Score:
+        if not sample.answer and metric in READS_ANSWER:
+            return {"score": None, "trouble": "", "detail": "there is no answer"}
         async with slots:
             judge = _judge_of(calls, sample.repeat)
             return await _scored(_metric(collection, metric, judge, embeddings, sample))

@@ -4,13 +4,15 @@ Evidence that stands for the same candidate, live revision and golden set is not
 a golden set it needs no labels: counts reconcile, and sampled sentences find their own document.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from platform_pipelines.core.knowledge_base import evidence as known
 from platform_pipelines.core.knowledge_base.calibration import Calibration, CalibrationOutcome
+from platform_pipelines.core.knowledge_base.declaration import GateSpec
 from platform_pipelines.core.knowledge_base.evidence import (
     COMPONENT,
     Lost,
@@ -19,7 +21,13 @@ from platform_pipelines.core.knowledge_base.evidence import (
     upgrade_evidence,
 )
 from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
-from platform_pipelines.core.knowledge_base.metrics import DECLARED, JUDGED, JUDGED_EFFECT
+from platform_pipelines.core.knowledge_base.metrics import (
+    DECLARED,
+    JUDGED,
+    JUDGED_COMPARED,
+    JUDGED_EFFECT,
+    JUDGED_FLOORS,
+)
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
 from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Status, Verdict, decide
@@ -39,8 +47,6 @@ from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judge_rows,
-    judged_compared,
-    judged_floors,
     judged_metrics,
     was_stopped,
 )
@@ -88,10 +94,11 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
         evidence = _known(held, previous, asked)
+        cost = previous.details.get("judging") if previous else None
         if evidence is None:
-            evidence = _evaluate(held, revision, baseline, golden)
+            evidence, cost = evaluate(held, revision, baseline, golden)
         verdict = judge(held, evidence, revision, baseline, golden)
-        snapshot = _record(held, evidence, verdict, asked)
+        snapshot = _record(held, evidence, verdict, asked, cost)
         held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"questions": evidence.samples})
 
@@ -111,7 +118,13 @@ def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evide
     return read_evidence(workspace.store, previous.details["evidence"])
 
 
-def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: str) -> Snapshot:
+def _record(
+    workspace: Workspace,
+    evidence: Evidence,
+    verdict: Verdict,
+    asked: str,
+    cost: dict[str, Any] | None,
+) -> Snapshot:
     """Keep the evidence under its own digest; the snapshot that points to it."""
     road_evidence.write_evidence(workspace.store, evidence)
     return Snapshot(
@@ -119,7 +132,12 @@ def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: s
         settings=_judged(workspace, asked),
         shards=(),
         counts={"questions": evidence.samples, "judged": evidence.judged},
-        details={**_details(evidence, verdict), "asked": asked, "rules": declared_rules(workspace)},
+        details={
+            **_details(evidence, verdict),
+            "asked": asked,
+            "rules": declared_rules(workspace),
+            **({"judging": cost} if cost else {}),
+        },
     )
 
 
@@ -202,16 +220,22 @@ def approved(workspace: Workspace, evidence: Evidence | None) -> str:
 
 
 def gate_policy(workspace: Workspace, *, stopped: bool = False) -> GatePolicy:
-    """The declaration's gate. A judging that a budget stopped is asked for no judged score."""
-    gate = workspace.spec.gate
-    judged = {} if stopped else judged_floors(workspace)
-    kept = {m: f for m, f in gate.floors.items() if not (stopped and m in JUDGED)}
-    compared = () if stopped else judged_compared(workspace)
+    """The declaration's gate."""
+    names = [m.name for m in judged_metrics(workspace)]
+    return policy_of(workspace.spec.gate, names, stopped=stopped)
+
+
+def policy_of(gate: GateSpec, judged: Sequence[str], *, stopped: bool = False) -> GatePolicy:
+    """A gate's policy. A judging that a budget stopped is asked for no judged score."""
+    names = [] if stopped else judged
+    floors = {m: f for m, f in JUDGED_FLOORS.items() if m in names}
+    declared = {m: f for m, f in gate.floors.items() if m not in JUDGED or m in names}
+    compared = [m for m in names if m == JUDGED_COMPARED]
     return GatePolicy(
-        floors={**judged, **kept},
+        floors={**floors, **declared},
         compared=(*COMPARED, *compared),
-        minimum_effects={m: max(gate.minimum_effect, JUDGED_EFFECT) for m in compared},
         minimum_effect=gate.minimum_effect,
+        minimum_effects={m: max(gate.minimum_effect, JUDGED_EFFECT) for m in compared},
         minimum_samples=gate.minimum_questions,
         sample_noun="questions",
     )
@@ -252,9 +276,15 @@ def _stands(
     )
 
 
-def _evaluate(
-    workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
-) -> Evidence:
+def evaluate(
+    workspace: Workspace,
+    revision: Revision,
+    baseline: Revision | None,
+    golden: GoldenSet | None,
+    *,
+    salt: str = "",
+) -> tuple[Evidence, dict[str, Any] | None]:
+    """Evidence about a revision, and what its judging took; another `salt` answers anew."""
     with connect.vectors_of(workspace.settings) as store:
         if baseline is not None:
             ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
@@ -267,11 +297,11 @@ def _evaluate(
         try:
             retriever = Retriever(store, embedder, revision, revision.collection)
             if golden is None:
-                return _without_labels(workspace, retriever, counts, baseline, lost)
-            rows, calibration, judged = _ask_golden(workspace, retriever, baseline, golden)
+                return _without_labels(workspace, retriever, counts, baseline, lost), None
+            asked = _ask_golden(workspace, retriever, baseline, golden, salt)
         finally:
             embedder.close()
-    return make_evidence(
+    made = make_evidence(
         Evidence(
             component=COMPONENT,
             revision=revision.digest,
@@ -280,16 +310,17 @@ def _evaluate(
             conditions=_conditions(workspace, revision),
             metrics=(*DECLARED, *judged_metrics(workspace)),
             samples=len(golden.answerable),
-            rows=tuple(rows),
+            rows=tuple(asked.rows),
             facts=known.facts(
                 counts,
-                calibration=calibration.calibration,
-                calibration_reason=calibration.reason,
+                calibration=asked.calibration.calibration,
+                calibration_reason=asked.calibration.reason,
                 lost=lost,
-                judge=judged,
+                judge=asked.judge,
             ),
         )
     )
+    return made, asked.cost
 
 
 def lost_against(
@@ -342,9 +373,23 @@ def _without_labels(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the golden questions gave. `judge` are facts of the evidence, `cost` is not."""
+
+    rows: list[SampleRow]
+    calibration: CalibrationOutcome
+    judge: dict[str, Any] | None = None
+    cost: dict[str, Any] | None = None
+
+
 def _ask_golden(
-    workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
-) -> tuple[list[SampleRow], CalibrationOutcome, dict[str, Any] | None]:
+    workspace: Workspace,
+    retriever: Retriever,
+    baseline: Revision | None,
+    golden: GoldenSet,
+    salt: str,
+) -> _Asked:
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
     questions = [*golden.answerable, *golden.unanswerable]
@@ -380,10 +425,10 @@ def _ask_golden(
             for q in golden.answerable
         ]
         if workspace.spec.judge is None:
-            return rows, calibration, None
+            return _Asked(rows, calibration)
         made = Evaluated(retriever.revision, retriever, calibration.calibration)
-        rows, facts = judge_rows(workspace, made, live, golden, rows)
-    return rows, calibration, facts
+        rows, facts, cost = judge_rows(workspace, made, live, golden, rows, salt=salt)
+    return _Asked(rows, calibration, facts, cost)
 
 
 @contextmanager

@@ -6,11 +6,7 @@ from typing import Any
 
 from platform_pipelines.core.knowledge_base.evidence import judge_of
 from platform_pipelines.core.knowledge_base.golden import GoldenSet
-from platform_pipelines.core.knowledge_base.metrics import (
-    JUDGED_COMPARED,
-    JUDGED_DECLARED,
-    JUDGED_FLOORS,
-)
+from platform_pipelines.core.knowledge_base.metrics import JUDGED_DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import Evidence, SampleRow
 from platform_pipelines.core.road.metrics import Metric
@@ -30,18 +26,6 @@ def judged_metrics(workspace: Workspace) -> tuple[Metric, ...]:
     """What the declared judge measures; nothing without one."""
     judge = workspace.spec.judge
     return tuple(m for m in JUDGED_DECLARED if judge is not None and m.name in judge.metrics)
-
-
-def judged_floors(workspace: Workspace) -> dict[str, float]:
-    """The floors that hold unless others are declared."""
-    names = {m.name for m in judged_metrics(workspace)}
-    return {name: floor for name, floor in JUDGED_FLOORS.items() if name in names}
-
-
-def judged_compared(workspace: Workspace) -> tuple[str, ...]:
-    """What is compared with live."""
-    names = {m.name for m in judged_metrics(workspace)}
-    return (JUDGED_COMPARED,) if JUDGED_COMPARED in names else ()
 
 
 def judge_conditions(workspace: Workspace, revision: Revision) -> dict[str, str]:
@@ -72,8 +56,8 @@ def judge_rows(
     rows: Sequence[SampleRow],
     *,
     salt: str = "",
-) -> tuple[list[SampleRow], dict[str, Any]]:
-    """The rows with answers and verdicts of both sides, and the facts of the judging.
+) -> tuple[list[SampleRow], dict[str, Any], dict[str, Any]]:
+    """The rows with answers and verdicts of both sides, the facts of the judging, and its cost.
 
     Raises:
         UnavailableError: the judge or a language model does not answer; what was done is kept.
@@ -90,7 +74,7 @@ def judge_rows(
             i: o and judged_outcome(o, i, verdicts, old[i]) for i, o in before.items()
         }  # fmt: skip
     made_rows = [replace(r, candidate=now[r.sample_id], baseline=before[r.sample_id]) for r in rows]
-    return made_rows, _facts(workspace, golden, answers, sides)
+    return made_rows, _facts(workspace, golden, answers, sides), cost_of(sides)
 
 
 def _side(
@@ -112,11 +96,6 @@ def _facts(
     """Unanswerable questions have no reference to be judged by: they are counted."""
     judge = workspace.spec.judge
     assert judge is not None
-    spent = [dict(side.spent) for side in sides]
-    total = {
-        name: sum(one.get(name, 0) for one in spent)
-        for name in ("calls", "cached", "input_tokens", "output_tokens", "seconds", "money")
-    }
     return {
         "model": judge.model,
         "url": judge.url,
@@ -133,5 +112,10 @@ def _facts(
             sum(a.input_tokens for a in answers.values()),
             sum(a.output_tokens for a in answers.values()),
         ],
-        "spent": {n: round(v, 3) if isinstance(v, float) else v for n, v in total.items()},
     }
+
+
+def cost_of(sides: Sequence[Judged]) -> dict[str, Any]:
+    """What the judging took. It is no part of the evidence: one that was resumed costs another."""
+    names = ("calls", "cached", "input_tokens", "output_tokens", "seconds", "call_seconds", "money")
+    return {name: round(sum(side.spent.get(name, 0) for side in sides), 3) for name in names}

@@ -195,7 +195,7 @@ def _sample(question: Question, answer: GivenAnswer, repeat: int) -> dict[str, A
         "id": question.id,
         "question": question.question,
         # Citations are for people; a judge would take them for statements.
-        "answer": _without_citations(answer.text) or "-",
+        "answer": _without_citations(answer.text),
         "contexts": list(answer.passages),
         "reference": question.answer,
         "repeat": repeat,
