@@ -6,7 +6,7 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +27,10 @@ PASSED_ON = (
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE",
     "all_proxy", "https_proxy", "http_proxy", "no_proxy",
 )  # fmt: skip
+
+# Of these, what a process that parses documents does not see: its user's files, and proxies, whose
+# addresses may hold a password.
+KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -93,6 +97,7 @@ class Settings:
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+    task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
     environment: str = "development"  # `production` lets declarations apply by themselves
     kubeconfig: Path | None = None  # None: the service account of this pod
     kube_context: str | None = None
@@ -107,12 +112,15 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        passed = {
-            name: value
-            for name, value in os.environ.items()
-            if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
-        return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+
+    @property
+    def parser_environment(self) -> dict[str, str]:
+        """The environment of processes that parse what strangers wrote: it holds no secret."""
+        passed = _passed_on(PASSED_ON)
+        hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
+        shown = {name: value for name, value in passed.items() if name not in hidden}
+        return {**shown, **WORKER_ENVIRONMENT}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
@@ -152,6 +160,7 @@ def load_settings(
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
+        task_index=_task_index(env),
         environment=env.get("PLATFORM_ENVIRONMENT") or "development",
         kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
         kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
@@ -184,6 +193,15 @@ class _Variables:
                 remedy=f"set {name} again, on one line",
             )
         return value or default
+
+
+def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
+    """The variables of this process that match one of the patterns."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def _project_folder() -> Path:
@@ -260,6 +278,12 @@ def _flag(env: _Variables, name: str, *, default: bool) -> bool:
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
+
+
+def _task_index(env: _Variables) -> int | None:
+    """Kubernetes numbers the pods of an Indexed Job."""
+    name = "JOB_COMPLETION_INDEX"
+    return _number(env, name, default=0, low=0, high=2**31) if env.get(name) else None
 
 
 def _number(env: _Variables, name: str, *, default: int, low: int, high: int) -> int:
