@@ -101,6 +101,14 @@ class Settings:
     environment: str = "development"  # `production` lets declarations apply by themselves
     kubeconfig: Path | None = None  # None: the service account of this pod
     kube_context: str | None = None
+    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
+    namespace: str = "platform"  # where task pods run
+    image: str | None = None  # of task pods
+    task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
+    task_secrets: tuple[str, ...] = ()
+    task_service_account: str | None = None
+    queue: str | None = None  # a Kueue LocalQueue
+    profiles_file: Path | None = None  # changes of the compute profiles
 
     @property
     def milvus_dir(self) -> Path:
@@ -164,6 +172,14 @@ def load_settings(
         environment=env.get("PLATFORM_ENVIRONMENT") or "development",
         kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
         kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
+        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes")),
+        namespace=env.get("PLATFORM_NAMESPACE") or "platform",
+        image=env.get("PLATFORM_IMAGE"),
+        task_config_maps=_words(env, "PLATFORM_TASK_CONFIG_MAPS"),
+        task_secrets=_words(env, "PLATFORM_TASK_SECRETS"),
+        task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
+        queue=env.get("PLATFORM_QUEUE"),
+        profiles_file=_path(env, "PLATFORM_PROFILES"),
     )
 
 
@@ -261,6 +277,19 @@ def _address(env: _Variables, name: str, *, instead: str) -> str | None:
             remedy=f"take them out of {name}, and set {instead}",
         )
     return url
+
+
+def _choice(env: _Variables, name: str, allowed: Sequence[str]) -> str:
+    """One of a few words; the first is the default."""
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}", expected=" or ".join(allowed))
+    return value
+
+
+def _words(env: _Variables, name: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(word for part in (env.get(name) or "").split(",") if (word := part.strip()))
 
 
 def _path(env: _Variables, name: str) -> Path | None:
