@@ -1,10 +1,10 @@
 PYTHON ?= python3
 
-.PHONY: help demo ui test bench lint clean
+.PHONY: help demo ui test test-plane cluster-test bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo:  ## install, run the main job on the shipped documents, ask it a question
 	@$(PYTHON) tasks.py demo
@@ -14,6 +14,12 @@ ui:  ## the Dagster web UI at http://127.0.0.1:3000
 
 test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 	@$(PYTHON) tasks.py test $(ARGS)
+
+test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
+	@$(PYTHON) tasks.py test-plane $(ARGS)
+
+cluster-test:  ## the sample platform on the cluster of KUBECONFIG
+	@$(PYTHON) tasks.py cluster-test $(ARGS)
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

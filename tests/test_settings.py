@@ -83,6 +83,9 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
             "JOB_COMPLETION_INDEX": "12",
+            "PLATFORM_ENVIRONMENT": "production",
+            "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "PLATFORM_KUBE_CONTEXT": "eks",
         }
     )
     assert dataclasses.asdict(settings) == {
@@ -111,6 +114,9 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "workers": 7,
         "lease_wait_seconds": 0,
         "task_index": 12,
+        "environment": "production",
+        "kubeconfig": tmp_path / "kubeconfig",
+        "kube_context": "eks",
     }
 
 
