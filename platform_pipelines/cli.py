@@ -119,8 +119,8 @@ def releases(
 ) -> None:
     """The release log, newest first: what is live, what was before, and why."""
     from platform_pipelines.core.road.releases import entry_record
-    from platform_pipelines.stages.knowledge_base.connect import release_log
     from platform_pipelines.stages.knowledge_base.live import live_entry
+    from platform_pipelines.stages.road.connect import release_log
 
     store, _ = live_entry(load_settings(), name)
     entries = list(reversed(release_log(store, name).entries(limit=limit)))

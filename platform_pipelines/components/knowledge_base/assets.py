@@ -8,8 +8,8 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.notices import notices
-from platform_pipelines.components.shared.policy import stage_policy
-from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.components.knowledge_base.policy import stage_policy
+from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents

@@ -7,11 +7,12 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
+from platform_pipelines.core.knowledge_base.evidence import calibration_of, sample_of
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.statistics import wilson_interval
-from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 Page = dict[str, Any]
@@ -137,10 +138,11 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 def _measured(evidence: Evidence) -> Page:
     page: Page = {}
-    if evidence.sample is not None:
-        page["sampled_sentences"] = evidence.sample.sampled
-        page["own_document_at_1"] = evidence.sample.own_at_1
-        page["own_document_at_k"] = evidence.sample.own_at_k
+    sample = sample_of(evidence)
+    if sample is not None:
+        page["sampled_sentences"] = sample.sampled
+        page["own_document_at_1"] = sample.own_at_1
+        page["own_document_at_k"] = sample.own_at_k
     if not evidence.rows:
         return page
     rows = _metric_rows(evidence)
@@ -149,9 +151,9 @@ def _measured(evidence: Evidence) -> Page:
     page["first_relevant_at_rank"] = _bars(plots.ranks(evidence))
     page["first_relevant_picture"] = plots.first_relevant_rank(evidence)
     failures = [
-        {"question": r.question_id, "failure": r.candidate.failure or "not among the first k"}
+        {"question": r.sample_id, "failure": r.candidate.failure or "not among the first k"}
         for r in evidence.rows
-        if r.candidate.value("hit_at_k") < 1
+        if (evidence.value(r.candidate, "hit_at_k") or 0.0) < 1
     ]
     if failures:
         page["missed_questions"] = _table(failures, ["question", "failure"])
@@ -161,9 +163,9 @@ def _measured(evidence: Evidence) -> Page:
 
 
 def _calibration(evidence: Evidence) -> Page:
-    found = evidence.calibration
+    found = calibration_of(evidence)
     if found is None:
-        return {"i_do_not_know": evidence.calibration_reason}
+        return {"i_do_not_know": evidence.facts["calibration_reason"]}
     rows = [
         _error_rate("false answers", found.false_answers, found.unanswerable),
         _error_rate("false refusals", found.false_refusals, found.supported),
@@ -204,11 +206,11 @@ def _short_rows(rows: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _metric_rows(evidence: Evidence) -> list[Mapping[str, Any]]:
-    slices = {"all": evidence.metrics, **evidence.slice_metrics}
+    slices = {"all": evidence.means, **evidence.slice_means}
     if evidence.baseline:
-        slices["live"] = evidence.baseline_metrics
+        slices["live"] = evidence.baseline_means
     return [
-        {"slice": name, "questions": means["ndcg"].questions}
+        {"slice": name, "questions": means["ndcg"].samples}
         | {m: "-" if means[m].mean is None else f"{means[m].mean:.3f}" for m in _METRICS}
         for name, means in slices.items()
     ]
@@ -216,7 +218,7 @@ def _metric_rows(evidence: Evidence) -> list[Mapping[str, Any]]:
 
 def _release(workspace: Workspace, outcome: StageOutcome) -> Page:
     details = outcome.snapshot.details
-    log = connect.release_log(workspace.store, workspace.name).entries(limit=20)
+    log = road.release_log(workspace.store, workspace.name).entries(limit=20)
     rows = [
         {
             "no.": e.sequence,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from platform_pipelines.core.road.evidence import Evidence
+from platform_pipelines.core.knowledge_base.evidence import k_of
+from platform_pipelines.core.road.evidence import Evidence, Outcome
 from platform_pipelines.core.road.statistics import bootstrap_interval
 
 if TYPE_CHECKING:
@@ -30,9 +31,10 @@ def bars(counts: Mapping[int, int], *, title: str, x: str, y: str) -> dg.Metadat
 
 def ranks(evidence: Evidence) -> dict[str, int]:
     """How many questions found their first relevant chunk at which rank; the misses last."""
-    found = Counter(_rank(row.candidate.value("mrr"), evidence.k) for row in evidence.rows)
-    named = {str(rank): found[rank] for rank in range(1, evidence.k + 1) if found[rank]}
-    return named | {"not found": found[evidence.k + 1]}
+    k = k_of(evidence)
+    found = Counter(_rank(evidence, row.candidate, k) for row in evidence.rows)
+    named = {str(rank): found[rank] for rank in range(1, k + 1) if found[rank]}
+    return named | {"not found": found[k + 1]}
 
 
 def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
@@ -40,13 +42,12 @@ def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
     title = "Rank of the first relevant chunk"
     figure, axes = _canvas(title, "rank", "questions")
     names = [n for n in evidence.slices if n.startswith("language=")]
+    k = k_of(evidence)
     for offset, (name, color) in enumerate(zip(names, (BLUE, ORANGE, GREY), strict=False)):
-        ranks = Counter(
-            _rank(row.candidate.value("mrr"), evidence.k) for row in evidence.slices[name]
-        )
+        ranks = Counter(_rank(evidence, row.candidate, k) for row in evidence.slices[name])
         places = [rank + 0.3 * offset for rank in ranks]
         axes.bar(places, list(ranks.values()), width=0.3, color=color, label=name)
-    axes.set_xticks(range(1, evidence.k + 2), [*map(str, range(1, evidence.k + 1)), "not found"])
+    axes.set_xticks(range(1, k + 2), [*map(str, range(1, k + 1)), "not found"])
     axes.legend()
     return _picture(figure, title)
 
@@ -54,7 +55,8 @@ def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
 def paired_differences(evidence: Evidence) -> dg.MetadataValue:
     """The candidate's score less the live revision's, question by question, with the interval."""
     differences = sorted(
-        row.candidate.value(COMPARED) - row.baseline.value(COMPARED)
+        (evidence.value(row.candidate, COMPARED) or 0.0)
+        - (evidence.value(row.baseline, COMPARED) or 0.0)
         for row in evidence.rows
         if row.baseline is not None
     )
@@ -68,7 +70,8 @@ def paired_differences(evidence: Evidence) -> dg.MetadataValue:
     return _picture(figure, title)
 
 
-def _rank(reciprocal: float, k: int) -> int:
+def _rank(evidence: Evidence, outcome: Outcome, k: int) -> int:
+    reciprocal = evidence.value(outcome, "mrr") or 0.0
     return round(1 / reciprocal) if reciprocal > 0 else k + 1
 
 

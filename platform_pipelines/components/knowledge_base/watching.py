@@ -5,13 +5,13 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.policy import (
-    ATTEMPT_TAG,
+from platform_pipelines.components.knowledge_base.policy import (
     REFRESH_ATTEMPTS,
     REQUEST_TAG,
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.components.shared.policy import ATTEMPT_TAG
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock

@@ -31,6 +31,7 @@ from platform_pipelines.stages.knowledge_base.tables import (
     table_of,
     table_writer,
 )
+from platform_pipelines.stages.road import connect as road
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -94,7 +95,7 @@ def open_tools(shared: Mapping[str, Any]) -> Tools:
     spec = EmbedSpec.model_validate(shared["embed"])
     opened = lru_cache(maxsize=1)(lambda: connect.embedder_from_record(shared["model"], spec))
     return Tools(
-        connect.open_from_record(canonical_json(shared["store"])),
+        road.open_from_record(canonical_json(shared["store"])),
         policies_from_mapping(shared["chunk"]),
         connect.counter_from_record(shared["model"], spec),
         opened,

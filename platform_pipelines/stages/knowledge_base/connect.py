@@ -4,87 +4,56 @@ Records are the same as JSON, for worker processes: they travel over an inherite
 command line, and are not logged.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
-    from platform_pipelines.gateways.clock import Clock
+    from platform_pipelines.core.knowledge_base.revision import EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
-    from platform_pipelines.gateways.lease import Lease
-    from platform_pipelines.gateways.release_log import ReleaseLog
     from platform_pipelines.gateways.vector_store import VectorStore
-    from platform_pipelines.settings import Secret, Settings
+    from platform_pipelines.settings import Settings
+
+    Embed = EmbedSpec | EmbedRecipe
 
 MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
 EMBEDDER_SECONDS = 120.0
 EMBEDDER_ATTEMPTS = 6
-LEASE_SECONDS = 60.0
 LANGUAGE_MODEL_SECONDS = 120.0
 LANGUAGE_MODEL_ATTEMPTS = 4
 
-Progress = Callable[[str], None]
+FOLDER = "knowledge"  # of the platform's store
 
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_store(url, options=_options(settings))
+    return open_store(url, options=road.store_options(settings))
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
     """Where a knowledge base keeps what it made."""
-    return _open_own(settings, _knowledge_url(settings, name))
-
-
-def open_platform_store(settings: "Settings") -> ObjectStore:
-    """The root under which all knowledge bases are."""
-    return _open_own(settings, settings.store_url)
+    return road.open_component_store(settings, FOLDER, name)
 
 
 def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
     """A source, for a worker."""
-    return {"url": url, "create": False, "options": _options_record(settings)}
+    return road.store_record(settings, url, create=False)
 
 
 def knowledge_record(settings: "Settings", name: str) -> Mapping[str, object]:
     """A knowledge base's store, for a worker."""
-    url = _knowledge_url(settings, name)
-    return {"url": url, "create": True, "options": _options_record(settings)}
-
-
-def open_from_record(record: str) -> ObjectStore:
-    """The store of a record, in a worker."""
-    values = json.loads(record)
-    options = StoreOptions(**values["options"])
-    return open_store(values["url"], options=options, create=values["create"])
-
-
-def release_log(store: ObjectStore, name: str) -> "ReleaseLog":
-    """The append-only log of a knowledge base."""
-    from platform_pipelines.gateways.release_log import ReleaseLog
-
-    return ReleaseLog(store, name)
-
-
-def open_lease(
-    settings: "Settings", store: ObjectStore, name: str, clock: "Clock", progress: Progress
-) -> "Lease":
-    """The right to write to a knowledge base's store."""
-    from platform_pipelines.gateways.lease import Lease, LeaseOptions
-
-    options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
-    return Lease(
-        store, name, holder=settings.actor, clock=clock, options=options, progress=progress
-    )
+    url = road.component_url(settings, FOLDER, name)
+    return road.store_record(settings, url, create=True)
 
 
 @contextmanager
@@ -97,7 +66,7 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     embedded = settings.milvus_uri is None
     store = MilvusStore(
         uri=local.uri if settings.milvus_uri is None else settings.milvus_uri,
-        token=_plain(settings.milvus_token),
+        token=road.plain_secret(settings.milvus_token),
         timeout_seconds=MILVUS_SECONDS,
         gpu=settings.milvus_gpu,
         on_close=local.close if embedded else None,
@@ -108,13 +77,13 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
         store.close()
 
 
-def model_record(settings: "Settings", embed: "EmbedSpec") -> Mapping[str, object]:
+def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
-    key = _plain(settings.embedder_api_key) if embed.provider == "openai" else None
+    key = road.plain_secret(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
-def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> "Embedder":
+def open_embedder(settings: "Settings", embed: "Embed", progress: Progress) -> "Embedder":
     """The declared embedder, its files made when they are not there yet.
 
     Raises:
@@ -126,7 +95,7 @@ def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) 
     return embedder_from_record(record, embed)
 
 
-def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> None:
+def ensure_model(settings: "Settings", embed: "Embed", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.provisioning import provision
@@ -134,7 +103,7 @@ def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -
         provision(settings.model_dir, progress=progress)
 
 
-def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+def embedder_from_record(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     """The declared embedder in a worker; its model files are there already."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
@@ -147,7 +116,7 @@ def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embe
     return _http_embedder(record, embed)
 
 
-def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "TokenCounter":
+def counter_from_record(record: Mapping[str, Any], embed: "Embed") -> "TokenCounter":
     """The declared embedder's token counter, without the model where that is possible."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
@@ -156,12 +125,12 @@ def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Token
     return embedder_from_record(record, embed).token_counter()
 
 
-def embedder_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+def embedder_identity(settings: "Settings", embed: "Embed") -> str:
     """Digest of everything that decides the vectors; the model is not loaded for it."""
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
-def tokenizer_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+def tokenizer_identity(settings: "Settings", embed: "Embed") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
@@ -177,7 +146,7 @@ def open_language_model(settings: "Settings") -> "LanguageModel | None":
         return None
     endpoint = Endpoint(
         url=configured.url,
-        api_key=_plain(configured.api_key),
+        api_key=road.plain_secret(configured.api_key),
         timeout_seconds=LANGUAGE_MODEL_SECONDS,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
         connections=1,
@@ -185,7 +154,7 @@ def open_language_model(settings: "Settings") -> "LanguageModel | None":
     return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
 
 
-def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     from platform_pipelines.gateways.http_embedder import HttpEmbedder
 
     assert embed.url is not None
@@ -206,31 +175,3 @@ def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
         tokenizer="server" if embed.tokenizer == "server" else Path(embed.tokenizer),
         revision=embed.revision,
     )
-
-
-def _open_own(settings: "Settings", url: str) -> ObjectStore:
-    return open_store(url, options=_options(settings), create=True, named="PLATFORM_STORE_URL")
-
-
-def _knowledge_url(settings: "Settings", name: str) -> str:
-    return f"{settings.store_url.rstrip('/')}/knowledge/{name}"
-
-
-def _options(settings: "Settings") -> StoreOptions:
-    return StoreOptions(**_options_record(settings))
-
-
-def _options_record(settings: "Settings") -> dict[str, Any]:
-    s3 = settings.s3
-    return {
-        "endpoint": s3.endpoint,
-        "region": s3.region,
-        "path_style": s3.path_style,
-        "access_key": _plain(s3.access_key),
-        "secret_key": _plain(s3.secret_key),
-        "session_token": _plain(s3.session_token),
-    }
-
-
-def _plain(secret: "Secret | None") -> str | None:
-    return secret.value if secret else None

@@ -8,8 +8,8 @@ from platform_pipelines.core.knowledge_base.documents import Reason, blocks_to_j
 from platform_pipelines.core.road.identity import canonical_json, digest_bytes
 from platform_pipelines.errors import DocumentError, SourceForbiddenError, SourceNotFoundError
 from platform_pipelines.gateways.object_store import Fetched, ObjectStore
-from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.parsing.parse import ParseLimits, parse_document
+from platform_pipelines.stages.road import connect as road
 
 
 def parse_items(
@@ -32,7 +32,7 @@ def parse_items(
 
 @lru_cache(maxsize=1)
 def _open(source: str) -> ObjectStore:
-    return connect.open_from_record(source)
+    return road.open_from_record(source)
 
 
 def _next(store: ObjectStore, fetched: Iterator[Fetched], key: str) -> Fetched:

@@ -7,21 +7,16 @@ a golden set it needs no labels: counts reconcile, and sampled sentences find th
 from typing import Any
 from urllib.parse import unquote
 
+from platform_pipelines.core.knowledge_base import evidence as known
+from platform_pipelines.core.knowledge_base.evidence import COMPONENT, RowCounts, upgrade_evidence
 from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
+from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
-from platform_pipelines.core.road.evidence import (
-    Evidence,
-    Outcome,
-    QuestionRow,
-    RowCounts,
-    evidence_from_json,
-    evidence_to_json,
-    make_evidence,
-)
-from platform_pipelines.core.road.gate import GatePolicy, Verdict, decide
+from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
+from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
-from platform_pipelines.errors import ConfigurationError, IntegrityError
+from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.evaluation import (
@@ -30,15 +25,18 @@ from platform_pipelines.stages.knowledge_base.evaluation import (
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.knowledge_base.index import candidate, ensure_collection
+from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
-from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "evidence"
+COMPARED = ("ndcg",)  # with the live revision
 _NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
-EVALUATION_VERSION = "4"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "5"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -63,7 +61,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     )
     if (
         previous
-        and workspace.store.exists(evidence_key(previous.details["evidence"]))
+        and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
@@ -74,7 +72,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         verdict = judge(held, evidence, revision, baseline, golden)
         snapshot = _record(held, evidence, verdict, asked)
         held.move_head(snapshot, version)
-    return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
+    return StageOutcome.changed(snapshot, previous, {"questions": evidence.samples})
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
@@ -91,12 +89,12 @@ def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evide
 
 def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: str) -> Snapshot:
     """Keep the evidence under its own digest; the snapshot that points to it."""
-    workspace.store.put(evidence_key(evidence.digest), evidence_to_json(evidence).encode())
+    road_evidence.write_evidence(workspace.store, evidence)
     return Snapshot(
         stage=STAGE,
         settings=_judged(workspace, asked),
         shards=(),
-        counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
+        counts={"questions": evidence.samples, "judged": evidence.judged},
         details={**_details(evidence, verdict), "asked": asked, "rules": declared_rules(workspace)},
     )
 
@@ -109,32 +107,13 @@ def declared_rules(workspace: Workspace) -> dict[str, Any]:
     return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
 
 
-def evidence_key(digest: str) -> str:
-    """Where evidence is: named by its own digest."""
-    return f"evidence/{digest}.json"
-
-
 def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
-    """Evidence by its digest, certified; None when there is none.
+    """Evidence by its digest, also of the first schema, certified; None when there is none.
 
     Raises:
         IntegrityError: it is not what its digest says.
     """
-    key = evidence_key(digest)
-    if not store.exists(key):
-        return None
-    data, _ = store.get(key)
-    where = f"{store.url}/{key}"
-    evidence = evidence_from_json(data.decode(errors="replace"), where=where)
-    if evidence.digest != digest:
-        raise IntegrityError(
-            "other evidence stands under this digest",
-            where=where,
-            stored=evidence.digest,
-            expected=digest,
-            remedy="delete the file and evaluate again",
-        )
-    return evidence
+    return road_evidence.read_evidence(store, digest, upgrade=upgrade_evidence)
 
 
 def load_golden_set(workspace: Workspace) -> GoldenSet | None:
@@ -164,7 +143,7 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
 
 def live_revision(workspace: Workspace) -> Revision | None:
     """The revision that the release log says is live."""
-    entry = connect.release_log(workspace.store, workspace.name).head()
+    entry = road.release_log(workspace.store, workspace.name).head()
     return None if entry is None else read_revision(workspace.store, entry.revision)
 
 
@@ -176,14 +155,14 @@ def judge(
     golden: GoldenSet | None,
 ) -> Verdict:
     """The gate's answer under the declared policy, for exactly this candidate and baseline."""
-    return decide(
-        evidence,
-        gate_policy(workspace),
-        expect_revision=revision.digest,
-        expect_baseline=baseline.digest if baseline else None,
-        expect_golden_digest=golden.digest if golden else None,
-        expect_k=workspace.spec.gate.k,
+    expected = Expected(
+        component=COMPONENT,
+        revision=revision.digest,
+        baseline=baseline.digest if baseline else None,
+        golden_digest=golden.digest if golden else None,
+        conditions=_conditions(workspace),
     )
+    return decide(evidence, gate_policy(workspace), expected, rules=gate_rules(workspace))
 
 
 def gate_policy(workspace: Workspace) -> GatePolicy:
@@ -191,10 +170,24 @@ def gate_policy(workspace: Workspace) -> GatePolicy:
     gate = workspace.spec.gate
     return GatePolicy(
         floors=gate.floors,
+        compared=COMPARED,
         minimum_effect=gate.minimum_effect,
-        minimum_questions=gate.minimum_questions,
-        own_document_floor=gate.own_document_floor,
+        minimum_samples=gate.minimum_questions,
+        sample_noun="questions",
     )
+
+
+def gate_rules(workspace: Workspace) -> list[Rule]:
+    """What the gate asks of a knowledge base beside its metrics."""
+    gate = workspace.spec.gate
+    return known.rules(
+        own_document_floor=gate.own_document_floor,
+        coverage_floor=gate_policy(workspace).coverage_floor,
+    )
+
+
+def _conditions(workspace: Workspace) -> dict[str, Any]:
+    return known.conditions(k=workspace.spec.gate.k, evaluation=EVALUATION_VERSION)
 
 
 def _stands(
@@ -225,7 +218,7 @@ def _evaluate(
         stored = store.count(revision.collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
-            workspace.settings, revision.spec.embed, workspace.progress
+            workspace.settings, revision.recipe.embed, workspace.progress
         )
         try:
             retriever = Retriever(store, embedder, revision, revision.collection)
@@ -236,15 +229,19 @@ def _evaluate(
             embedder.close()
     return make_evidence(
         Evidence(
+            component=COMPONENT,
             revision=revision.digest,
             baseline=baseline.digest if baseline else None,
             golden_digest=golden.digest,
-            k=workspace.spec.gate.k,
-            questions=len(golden.answerable),
+            conditions=_conditions(workspace),
+            metrics=DECLARED,
+            samples=len(golden.answerable),
             rows=tuple(rows),
-            counts=counts,
-            calibration=calibration.calibration,
-            calibration_reason=calibration.reason,
+            facts=known.facts(
+                counts,
+                calibration=calibration.calibration,
+                calibration_reason=calibration.reason,
+            ),
         )
     )
 
@@ -255,22 +252,26 @@ def _without_labels(
     k = workspace.spec.gate.k
     return make_evidence(
         Evidence(
+            component=COMPONENT,
             revision=retriever.revision.digest,
             baseline=baseline.digest if baseline else None,
             golden_digest=None,
-            k=k,
-            questions=0,
+            conditions=_conditions(workspace),
+            metrics=DECLARED,
+            samples=0,
             rows=(),
-            counts=counts,
-            sample=sample_sentences(workspace.store, retriever, k=k),
-            calibration_reason="no golden set is declared",
+            facts=known.facts(
+                counts,
+                sample=sample_sentences(workspace.store, retriever, k=k),
+                calibration_reason="no golden set is declared",
+            ),
         )
     )
 
 
 def _ask_golden(
     workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
-) -> tuple[list[QuestionRow], Any]:
+) -> tuple[list[SampleRow], Any]:
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
     questions = [*golden.answerable, *golden.unanswerable]
@@ -292,12 +293,12 @@ def _ask_golden(
         retriever.embedder,
         questions,
         [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
-        {i: outcome.relevant for i, outcome in outcomes.items()},
+        {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
         vectors=vectors,
     )
     rows = [
-        QuestionRow(
-            question_id=q.id,
+        SampleRow(
+            sample_id=q.id,
             slices={"language": q.language, "document_type": asked.document_types[q.id]},
             candidate=outcomes[q.id],
             baseline=before.get(q.id),
@@ -313,16 +314,22 @@ def _ask_baseline(
     """The same questions on the live revision, with its own embedder, policies and index."""
     if baseline is None:
         return {}
-    k = workspace.spec.gate.k
     if baseline.embedder_digest == retriever.revision.embedder_digest:
         live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
-        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
-    embedder = connect.open_embedder(workspace.settings, baseline.spec.embed, workspace.progress)
+        return _measured(workspace, live, golden)
+    embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
     try:
         live = Retriever(retriever.store, embedder, baseline, baseline.collection)
-        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+        return _measured(workspace, live, golden)
     finally:
         embedder.close()
+
+
+def _measured(workspace: Workspace, live: Retriever, golden: GoldenSet) -> dict[str, Outcome]:
+    """By the code that measures the candidate."""
+    k = workspace.spec.gate.k
+    asked = ask_questions(workspace.store, live, golden.answerable, k=k)
+    return with_ragas(workspace.settings, asked.outcomes)
 
 
 def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
