@@ -1,7 +1,8 @@
 """The model registry's role: versions of models, and aliases that people and tools read.
 
-It is a projection of our release log, never the truth: MLflow moves aliases without compare-and-swap
-and drops one silently with its version. What is served is verified by the digest of its files.
+It is a projection of our release log, never the truth: MLflow moves aliases without any
+compare-and-swap and drops one silently with its version. What is served is verified by the digest
+of its files.
 """
 
 import json
@@ -40,7 +41,7 @@ class ModelRegistry(AbstractContextManager["ModelRegistry"], Protocol):
         ...
 
     def log_metrics(self, run_id: str, metrics: Sequence[tuple[str, float, int, int]]) -> None:
-        """(name, value, milliseconds since 1970, step) each; doing it twice shows each once more."""
+        """(name, value, milliseconds since 1970, step) each; twice shows each twice."""
         ...
 
     def close_run(self, run_id: str, status: str) -> None:

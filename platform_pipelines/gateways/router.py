@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 from platform_pipelines.core.model_rollout.routes import (
     Endpoint,
@@ -130,8 +130,9 @@ class LocalEnvoy:
 
     def _apply(self, kind: str, content: Mapping[str, Any]) -> None:
         """Rename the file into place and wait until it is what runs."""
-        _publish(self._folder / f"{kind}.json", content)
         version = content["version_info"]
+        if self._published(kind) != version:
+            _publish(self._folder / f"{kind}.json", content)
         wanted = len(content["resources"])
         ends_at = self._clock.monotonic() + _SECONDS_TO_APPLY
         while True:
@@ -150,9 +151,16 @@ class LocalEnvoy:
                 )
             self._clock.sleep(_POLL_SECONDS)
 
+    def _published(self, kind: str) -> str | None:
+        try:
+            text = (self._folder / f"{kind}.json").read_text(encoding="utf-8")
+            return str(json.loads(text)["version_info"])
+        except (FileNotFoundError, ValueError, KeyError):
+            return None
+
     def _refused(self, kind: str, version: str, configs: Sequence[Mapping[str, Any]]) -> None:
         for config in configs:
-            state = config.get("error_state") or {}
+            state = cast("dict[str, Any]", config.get("error_state") or {})
             if version in json.dumps(state):
                 raise IntegrityError(
                     f"the gateway refuses the {kind}; the ones before stay",

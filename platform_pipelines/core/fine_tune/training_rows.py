@@ -27,7 +27,7 @@ class ChatRow:
 
     @property
     def key(self) -> str:
-        """What the chat asks: equal questions go to one side of the split, also with new answers."""
+        """What the chat asks: equal questions go to one side of the split, whatever the answer."""
         return digest_parts(*(text for role, text in self.turns if role != "assistant"))
 
     @property
@@ -174,7 +174,7 @@ def _row(line: str, place: str, licence: str, tenant: str) -> ChatRow:
 
 
 def _turn(message: Any) -> tuple[str, str]:
-    turn = cast("Mapping[str, Any]", message) if isinstance(message, dict) else {}
+    turn = cast("dict[str, Any]", message if isinstance(message, dict) else {})
     role, content = turn.get("role"), turn.get("content")
     if role not in ROLES or not isinstance(content, str) or not content.strip():
         raise ValueError(f"a turn is {{role: {' | '.join(ROLES)}, content: text}}")

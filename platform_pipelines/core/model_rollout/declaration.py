@@ -74,7 +74,7 @@ class ModelRolloutSpec(Spec):
         max_length=NAME_MAX_CHARACTERS,
         description="lower-case letters, digits and single underscores",
     )
-    model: str = Field(pattern=NAME_PATTERN, description="the registered model")
+    registered_model: str = Field(pattern=NAME_PATTERN, description="the name of a FineTune")
     judge: JudgeSpec
     steps: tuple[StepSpec, ...] = Field(
         default=DEFAULT_STEPS, min_length=1, description="in order; the last is 100 %"

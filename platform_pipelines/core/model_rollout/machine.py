@@ -167,13 +167,16 @@ def _stepping(rollout: Rollout, seen: Seen, spec: ModelRolloutSpec) -> Rollout:
     if not seen.settled or seen.verdict is None or waited < step.hold_seconds:
         return rollout
     if seen.verdict is Status.PASS:
-        is_last = rollout.step + 1 == len(spec.steps)
-        if is_last:
-            return _enter(rollout, seen, Phase.PROMOTING)
-        return _enter(rollout, seen, Phase.STEPPING, step=rollout.step + 1)
+        return _onward(rollout, seen, spec)
     if waited > step.hold_seconds + spec.judge.patience_seconds:
         return _back(rollout, seen, f"still undecided {waited:.0f} s after the step began")
     return rollout
+
+
+def _onward(rollout: Rollout, seen: Seen, spec: ModelRolloutSpec) -> Rollout:
+    if rollout.step + 1 == len(spec.steps):
+        return _enter(rollout, seen, Phase.PROMOTING)
+    return _enter(rollout, seen, Phase.STEPPING, step=rollout.step + 1)
 
 
 def _back(rollout: Rollout, seen: Seen, *reasons: str) -> Rollout:
@@ -255,5 +258,5 @@ def rollout_from_record(record: Mapping[str, Any], *, where: str) -> Rollout:
             where=where,
             stored=f"{type(error).__name__}: {error}",
             expected=f"format {FORMAT} or less",
-            remedy="look at the object; if it is damaged, delete it: readers stay with the champion",
+            remedy="if it is damaged, delete it: readers stay with the champion",
         ) from error

@@ -15,6 +15,7 @@ TOTAL = 100
 COHORT_HEADER = "x-cohort"
 SIDE_HEADER = "x-model-cluster"  # who answered
 _API = "type.googleapis.com/envoy"
+_FILTERS = f"{_API}.extensions.filters.network"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,7 @@ def weights(candidate: str, champion: str, percent: int) -> dict[str, int]:
 def bootstrap(*, port: int, admin_port: int, folder: str) -> dict[str, Any]:
     """What Envoy starts with: one listener, its routes and clusters from files of `folder`."""
     manager = {
-        "@type": f"{_API}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        "@type": f"{_FILTERS}.http_connection_manager.v3.HttpConnectionManager",
         "stat_prefix": "models",
         "stream_idle_timeout": "300s",
         "rds": {

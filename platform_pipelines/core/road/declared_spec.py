@@ -1,7 +1,7 @@
 """Declarations as pydantic models: one base class, and one way to say what is wrong with one."""
 
 from collections.abc import Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -62,5 +62,5 @@ def _allowed(location: tuple[int | str, ...], model: type[BaseModel]) -> str:
         nested = isinstance(annotation, type) and issubclass(annotation, BaseModel)
         if not nested or index == len(location) - 1:
             return field.description or ", ".join(sorted(model.model_fields))
-        model = annotation
+        model = cast("type[BaseModel]", annotation)
     return ", ".join(sorted(model.model_fields))

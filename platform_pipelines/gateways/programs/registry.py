@@ -73,7 +73,7 @@ class Registry:
         return int(made.version)
 
     def versions(self, name: str) -> list[dict[str, Any]]:
-        """All versions, oldest first. `tags` are as they were set; anybody may have changed them."""
+        """All versions, oldest first. `tags` are as they are: anybody may have changed them."""
         found = [
             {
                 "version": int(one.version),

@@ -69,7 +69,7 @@ def checkpoints(root: Path) -> list[Path]:
 
 
 def choose(root: Path, world_size: int) -> Choice:
-    """The checkpoint to resume. Damaged ones that are newer are renamed: the recipe would take them.
+    """The checkpoint to resume. Newer ones that are damaged are renamed: else they are taken.
 
     The recipe's links are pointed to what was chosen, or removed.
     """
