@@ -28,6 +28,7 @@ from platform_pipelines.stages.model_rollout.load import Load, constant_load
 from platform_pipelines.stages.model_rollout.rollout import read_rollout
 from platform_pipelines.stages.model_rollout.workspace import open_workspace
 from platform_pipelines.stages.road.model_files import fetch_files, publish_model
+from platform_pipelines.stages.road.models import ModelTools
 
 HERE = Path(__file__).parent
 DEFS = HERE / "assistant_demo" / "defs"
@@ -121,10 +122,8 @@ def _launch(job: str) -> "subprocess.Popen[bytes]":
 
 
 def _run(*command: str) -> str:
-    settings = load_settings()
-    done = subprocess.run(
-        command, env=settings.worker_environment, capture_output=True, text=True, check=False
-    )
+    environment = ModelTools(load_settings(), say).environment
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     _must(done.returncode == 0, f"{command[1]}: {done.stderr[-800:]}")
     return done.stdout
 

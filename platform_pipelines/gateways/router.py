@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 from platform_pipelines.core.model_rollout.routes import (
     Endpoint,
@@ -24,6 +24,10 @@ HOST = "127.0.0.1"
 _POLL_SECONDS = 0.02
 _SECONDS_TO_START = 60.0
 _SECONDS_TO_APPLY = 30.0
+_REJECTED = {
+    "clusters": "cluster_manager.cds.update_rejected",
+    "routes": "rds.models.update_rejected",
+}
 _DUMPS = {"clusters": "dynamic_active_clusters", "routes": "dynamic_route_configs"}
 
 
@@ -130,43 +134,46 @@ class LocalEnvoy:
 
     def _apply(self, kind: str, content: Mapping[str, Any]) -> None:
         """Rename the file into place and wait until it is what runs."""
-        version = content["version_info"]
-        if self._published(kind) != version:
-            _publish(self._folder / f"{kind}.json", content)
-        wanted = len(content["resources"])
+        path = self._folder / f"{kind}.json"
+        before = path.read_text(encoding="utf-8")
+        rejected = self._rejected(kind)
+        if json.loads(before)["version_info"] != content["version_info"]:
+            _publish(path, content)
         ends_at = self._clock.monotonic() + _SECONDS_TO_APPLY
-        while True:
-            dump = json.loads(self._admin(f"/config_dump?resource={_DUMPS[kind]}"))
-            configs: list[dict[str, Any]] = dump.get("configs", [])
-            if len(configs) == wanted and all(c.get("version_info") == version for c in configs):
-                return
-            self._refused(kind, version, configs)
+        while not self._runs(kind, content):
+            if self._rejected(kind) > rejected:
+                _publish(path, json.loads(before))  # a restart must not read what was refused
+                raise IntegrityError(
+                    f"the gateway refuses the {kind}; the ones before stay",
+                    where=str(self._folder),
+                    stored=self._process.log_tail()[-400:],
+                    remedy="correct what is routed to: every server is a cluster first",
+                )
             if self._clock.monotonic() > ends_at:
                 raise UnavailableError(
                     f"the gateway does not take the {kind}",
                     where=str(self._folder),
-                    stored=[c.get("version_info") for c in configs],
-                    expected=version,
+                    expected=content["version_info"],
                     remedy=f"look at its log: {self._process.log_tail()[-400:]}",
                 )
             self._clock.sleep(_POLL_SECONDS)
 
-    def _published(self, kind: str) -> str | None:
-        try:
-            text = (self._folder / f"{kind}.json").read_text(encoding="utf-8")
-            return str(json.loads(text)["version_info"])
-        except (FileNotFoundError, ValueError, KeyError):
-            return None
+    def _runs(self, kind: str, content: Mapping[str, Any]) -> bool:
+        """Whether it runs this. A cluster that stayed the same keeps the version that it came with:
 
-    def _refused(self, kind: str, version: str, configs: Sequence[Mapping[str, Any]]) -> None:
-        for config in configs:
-            state = cast("dict[str, Any]", config.get("error_state") or {})
-            if version in json.dumps(state):
-                raise IntegrityError(
-                    f"the gateway refuses the {kind}; the ones before stay",
-                    where=str(self._folder),
-                    stored=str(state.get("details"))[:400],
-                )
+        so clusters are compared by their addresses, and routes by their version.
+        """
+        dump = json.loads(self._admin(f"/config_dump?resource={_DUMPS[kind]}"))
+        configs: list[dict[str, Any]] = dump.get("configs", [])
+        if kind == "routes":
+            return [c.get("version_info") for c in configs] == [content["version_info"]]
+        running = {_endpoint(config["cluster"]) for config in configs}
+        return running == {_endpoint(one) for one in content["resources"]}
+
+    def _rejected(self, kind: str) -> int:
+        """How many updates of a kind were refused since it started."""
+        text = self._admin(f"/stats?filter={_REJECTED[kind]}")
+        return sum(int(line.rpartition(" ")[2]) for line in text.splitlines() if line)
 
     def _await_live(self) -> None:
         ends_at = self._clock.monotonic() + _SECONDS_TO_START

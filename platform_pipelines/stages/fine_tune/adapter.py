@@ -77,7 +77,7 @@ def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
         folder,
         weights_python=lambda: tools.python("weights"),
         training_python=lambda: tools.python("training"),
-        environment=workspace.settings.worker_environment,
+        environment=tools.environment,
         progress=workspace.progress,
     )
     return folder, files
@@ -128,10 +128,9 @@ class _Run:
     def train(self, job: TrainingJob) -> Path:
         """Run it, with each event in the log, on the page and in MLflow."""
         restore_checkpoints(self.workspace.store, self.prefix, self.folder / CHECKPOINTS)
-        environment = self.workspace.settings.worker_environment
         trainer = LocalTrainer(
             python=lambda: self.workspace.tools.python("training"),
-            environment=environment,
+            environment=self.workspace.tools.environment,
             progress=self.workspace.progress,
         )
         with self.workspace.tools.registry() as registry:

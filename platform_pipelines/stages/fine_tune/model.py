@@ -95,7 +95,7 @@ def _merge(workspace: Workspace, base: Path, adapter: Snapshot, out: Path) -> di
     ]  # fmt: skip
     done = subprocess.run(
         command,
-        env={**workspace.settings.worker_environment, "HF_HUB_OFFLINE": "1"},
+        env={**workspace.tools.environment, "HF_HUB_OFFLINE": "1"},
         capture_output=True,
         text=True,
         check=False,

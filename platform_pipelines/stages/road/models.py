@@ -42,6 +42,15 @@ class ModelTools:
         return ensure(environment, self.settings.home, self.progress)
 
     @property
+    def environment(self) -> dict[str, str]:
+        """Of the processes of worker classes. Compiled modules are kept, whatever a shell says:
+
+        vLLM imports its libraries in three processes, and compiling them takes minutes each time.
+        """
+        passed = self.settings.worker_environment
+        return {k: v for k, v in passed.items() if k != "PYTHONDONTWRITEBYTECODE"}
+
+    @property
     def models(self) -> ObjectStore:
         """Where models are, each under its digest."""
         return open_own_store(self.settings, component_url(self.settings, _MODELS, "files"))
@@ -58,7 +67,7 @@ class ModelTools:
             python=lambda: self.python("registry"),
             tracking_uri=f"sqlite:///{home / 'mlflow.db'}",
             artifacts_uri=(home / "artifacts").as_uri(),
-            environment=self.settings.worker_environment,
+            environment=self.environment,
             log=home / "registry.log",
         )
 
@@ -68,7 +77,7 @@ class ModelTools:
             self.settings.home / folder,
             python=lambda: self.python("serving"),
             files_of=self.files_of,
-            environment=self.settings.worker_environment,
+            environment=self.environment,
         )
 
     def files_of(self, model: ModelRef) -> Path:

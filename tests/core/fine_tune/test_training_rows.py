@@ -17,7 +17,7 @@ def row(question: str, answer: str = "yes") -> ChatRow:
     return ChatRow((("user", question), ("assistant", answer)), "", "default", "x:1")
 
 
-def made(*questions: str, golden: tuple[tuple[str, str], ...] = ()):  # noqa: ANN201
+def made(*questions: str, golden: tuple[tuple[str, str], ...] = ()):
     rows = [row(q) for q in questions]
     return make_training_set(rows, (), golden=golden, validation_share=0.3)
 
