@@ -91,19 +91,20 @@ def _build(spec: FineTuneSpec, stage: StageDescription, above: str | None) -> dg
     key = dg.AssetKey([spec.name, stage.name])
     gate = [dg.AssetCheckSpec("gate", asset=key, description="Does the gate pass?", blocking=True)]
 
-    @dg.asset(
-        key=key,
-        description="\n\n".join(filter(None, (spec.description, stage.description))),
-        deps=[dg.AssetKey([spec.name, above])] if above else [],
-        kinds=set(stage.kinds),
-        metadata={"base": spec.base},
-        check_specs=gate if stage.name == "evidence" else [],
+    arguments: dict[str, Any] = {
+        "key": key,
+        "description": "\n\n".join(filter(None, (spec.description, stage.description))),
+        "deps": [dg.AssetKey([spec.name, above])] if above else [],
+        "kinds": set(stage.kinds),
+        "metadata": {"base": spec.base},
+        "check_specs": gate if stage.name == "evidence" else [],
         **stage_policy(spec, stage.name).asset_arguments(),
-    )
+    }
+
     def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return _materialize(context, spec, stage)
 
-    return stage_asset
+    return dg.asset(**arguments)(stage_asset)
 
 
 def _materialize(

@@ -98,14 +98,15 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         "numbers, and why it was promoted or rolled back."
     )
 
-    @dg.asset(
-        key=dg.AssetKey([spec.name, "rollout"]),
-        description="\n\n".join(filter(None, (spec.description, text))),
-        deps=[dg.AssetKey([spec.registered_model, "registration"])],
-        kinds={"vllm", "envoy"},
-        metadata={"address": f"http://127.0.0.1:{spec.port}/v1"},
+    arguments: dict[str, Any] = {
+        "key": dg.AssetKey([spec.name, "rollout"]),
+        "description": "\n\n".join(filter(None, (spec.description, text))),
+        "deps": [dg.AssetKey([spec.registered_model, "registration"])],
+        "kinds": {"vllm", "envoy"},
+        "metadata": {"address": f"http://127.0.0.1:{spec.port}/v1"},
         **policy.asset_arguments(),
-    )
+    }
+
     def rollout(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         _, ended = run_stage(
             context,
@@ -121,7 +122,7 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
             metadata=pages.metadata(ended, spec), data_version=dg.DataVersion(ended.id)
         )
 
-    return rollout
+    return dg.asset(**arguments)(rollout)
 
 
 def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
