@@ -8,7 +8,7 @@ from platform_pipelines.core.model_rollout.metrics_page import parse_metrics
 from platform_pipelines.core.model_rollout.operations import Sample, read_sample
 from platform_pipelines.core.model_rollout.routes import Endpoint, weights
 from platform_pipelines.core.road.served_model import ModelRef, ServingSpec
-from platform_pipelines.errors import UnavailableError
+from platform_pipelines.errors import TerminalError, UnavailableError
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.gateways.model_server import ModelServer
 from platform_pipelines.gateways.router import Router
@@ -95,7 +95,12 @@ class World:
         self._started.add(model.digest)
         self._misses.pop(model.digest, None)
         self.progress(f"starting vLLM with model {model.short}")
-        self.servers.start(model, self.serving)
+        try:
+            self.servers.start(model, self.serving)
+        except TerminalError as error:
+            if again:
+                raise
+            self.progress(f"the candidate does not start: {error.what}")  # then it counts as gone
 
     def _endpoints(self, models: list[ModelRef]) -> list[Endpoint]:
         found = [(model, self.servers.address(model)) for model in models]
