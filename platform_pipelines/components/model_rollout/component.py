@@ -14,10 +14,15 @@ from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
 from platform_pipelines.core.road.declared_spec import parse_spec
 from platform_pipelines.core.road.served_model import ServingSpec
-from platform_pipelines.stages.model_rollout.rollout import run_rollout, stop_serving
+from platform_pipelines.stages.model_rollout.rollout import (
+    Ended,
+    run_rollout,
+    stop_serving,
+)
 from platform_pipelines.stages.model_rollout.workspace import open_workspace
 
 CODE_VERSION = "1"
+FOLLOWS = "champion_follows_the_log"
 STOP_SECONDS = 600
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
@@ -25,9 +30,9 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 class ModelRollout(dg.Component, dg.Model, dg.Resolvable):
     """One gateway address for a registered model; its candidate takes declared steps to 100 %.
 
-    Gives the asset NAME/rollout, the jobs NAME_rollout and NAME_stop. Each step is judged by each
-    side's own operations and by both sides' answers; what fails, loses its metrics or stays
-    undecided is rolled back.
+    Gives the asset NAME/rollout, the jobs NAME_rollout and NAME_stop, and a sensor (off until
+    switched on). Each step is judged by each side's own operations and by both sides' answers; what
+    fails, loses its metrics or stays undecided is rolled back.
     """
 
     name: str = Field(description="lower-case letters, digits and single underscores")
@@ -61,7 +66,11 @@ class ModelRollout(dg.Component, dg.Model, dg.Resolvable):
             tags=_tags(spec),
             config=QUIET,
         )
-        return dg.Definitions(assets=[asset], jobs=[job, _build_stop_job(spec)])
+        return dg.Definitions(
+            assets=[asset],
+            jobs=[job, _build_stop_job(spec)],
+            sensors=[_build_sensor(spec, job)],
+        )
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
@@ -98,8 +107,14 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         "numbers, and why it was promoted or rolled back."
     )
 
+    key = dg.AssetKey([spec.name, "rollout"])
     arguments: dict[str, Any] = {
-        "key": dg.AssetKey([spec.name, "rollout"]),
+        "key": key,
+        "check_specs": [
+            dg.AssetCheckSpec(
+                FOLLOWS, asset=key, description="Did the alias `champion` name what the log says?"
+            )
+        ],
         "description": "\n\n".join(filter(None, (spec.description, text))),
         "deps": [dg.AssetKey([spec.registered_model, "registration"])],
         "kinds": {"vllm", "envoy"},
@@ -115,14 +130,49 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
             name=spec.name,
             timeout_seconds=policy.timeout_seconds,
         )
-        if ended is None:
-            return dg.MaterializeResult(metadata={"outcome": "the champion serves; no candidate"})
-        context.log.info("%s: %s", spec.name, ended.phase)
+        found = ended.rollout
+        if found is None:
+            page = {"outcome": "the champion serves; there is no candidate"}
+            return dg.MaterializeResult(metadata=page, check_results=[_follows(key, ended)])
+        context.log.info("%s: %s", spec.name, found.phase)
         return dg.MaterializeResult(
-            metadata=pages.metadata(ended, spec), data_version=dg.DataVersion(ended.id)
+            metadata=pages.metadata(found, spec),
+            data_version=dg.DataVersion(found.id),
+            check_results=[_follows(key, ended)],
         )
 
     return dg.asset(**arguments)(rollout)
+
+
+def _follows(key: dg.AssetKey, ended: Ended) -> dg.AssetCheckResult:
+    """Found and put right: the check tells that somebody moved the alias past every gate."""
+    was = ended.alias_was
+    told = "it named what the log says" if was is None else f"it named {was}; it was put right"
+    return dg.AssetCheckResult(
+        check_name=FOLLOWS,
+        asset_key=key,
+        passed=was is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata={"alias_was": was or "as the log says"},
+    )
+
+
+def _build_sensor(spec: ModelRolloutSpec, job: Any) -> dg.SensorDefinition:
+    """`<name>_follow`: a registration starts the rollout; off until switched on."""
+
+    @dg.asset_sensor(
+        asset_key=dg.AssetKey([spec.registered_model, "registration"]),
+        name=f"{spec.name}_follow",
+        job=job,
+        description=f"Start {spec.name}_rollout when {spec.registered_model} was registered.",
+        default_status=dg.DefaultSensorStatus.STOPPED,
+    )
+    def follow(context: dg.SensorEvaluationContext, asset_event: dg.EventLogEntry) -> dg.RunRequest:
+        del context
+        return dg.RunRequest(run_key=asset_event.run_id)
+
+    return follow
 
 
 def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:

@@ -7,6 +7,7 @@ next one goes on from what is written.
 
 import json
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -38,7 +39,12 @@ from platform_pipelines.core.road.gate import (
     decide,
 )
 from platform_pipelines.core.road.identity import canonical_json
-from platform_pipelines.core.road.model_questions import ANSWER_F1, METRICS, ModelGoldenSet
+from platform_pipelines.core.road.model_questions import (
+    ANSWER_F1,
+    METRICS,
+    ModelGoldenSet,
+    unanswered,
+)
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry
 from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.errors import ConflictError, GateFailedError
@@ -66,14 +72,14 @@ class Controller:
     world: World
     golden: ModelGoldenSet
     answers: dict[str, dict[str, Outcome]] = field(default_factory=dict[str, dict[str, Outcome]])
-    windows: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+    alias_was: str | None = None  # what the registry's readers followed, if that was not the log's
 
     def run(self) -> Rollout | None:
         """Bring the rollout to its end; None when there is nothing to roll out.
 
         The champion serves before, meanwhile and afterwards.
         """
-        repair(self.workspace, self.alias)
+        self._repair()
         rollout, version = self.read()
         if rollout is None or rollout.has_ended:
             rollout, version = self._begin(rollout, version)
@@ -116,6 +122,14 @@ class Controller:
         why = f" ({'; '.join(entered.reasons)})" if entered.reasons else ""
         self.workspace.progress(f"{describe(after, spec.steps)}{why}")
         return self._write(after, version)
+
+    def _repair(self) -> None:
+        """A `champion` that was set by hand, or not at all, is put right: the log is the truth."""
+        live = models.live_release(self.workspace.tools, self.workspace.name)
+        pointed = self.alias.pointed()
+        if live is not None and pointed != live.target:
+            self.alias_was = pointed or "nothing"
+            repair(self.workspace, self.alias)
 
     def _begin(
         self, last: Rollout | None, version: str | None
@@ -164,10 +178,11 @@ class Controller:
 
     def _evidence(self, rollout: Rollout) -> Evidence:
         """Answers of both sides, asked once a step, and what both sides did until now."""
-        for side, model in (("candidate", rollout.candidate), ("champion", rollout.champion)):
-            if side not in self.answers:
-                self.workspace.progress(f"asking the {side} {len(self.golden.questions)} questions")
-                self.answers[side] = self._ask(model)
+        if not self.answers:
+            self.workspace.progress(f"asking both sides {len(self.golden.questions)} questions")
+            with ThreadPoolExecutor(2) as pool:
+                both = pool.map(self._ask, (rollout.candidate, rollout.champion))
+                self.answers = dict(zip(("candidate", "champion"), both, strict=True))
         reasons, operations = self._operations(rollout)
         about = self._expected(rollout)
         return make_evidence(
@@ -192,7 +207,7 @@ class Controller:
         address = self.world.servers.address(model)
         tokens = self.workspace.spec.judge.answer_tokens
         if address is None:
-            return {}
+            return {q.id: unanswered("its server is gone") for q in self.golden.questions}
         check = self.workspace.deadline.check
         return ask_all(
             address, self.golden, max_tokens=tokens, check=lambda: check("asking questions")
@@ -265,7 +280,15 @@ class Controller:
         return self.workspace.clock.now().timestamp()
 
 
-def run_rollout(workspace: Workspace) -> Rollout | None:
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run of the controller ended. `rollout` is None when there was no candidate."""
+
+    rollout: Rollout | None
+    alias_was: str | None  # what `champion` named, if that was not what the log says
+
+
+def run_rollout(workspace: Workspace) -> Ended:
     """Roll the registry's candidate out, or go on with what is under way.
 
     Raises:
@@ -273,7 +296,8 @@ def run_rollout(workspace: Workspace) -> Rollout | None:
         StageTimeoutError: the run's time is over; the next run goes on.
     """
     with workspace.tools.registry() as registry:
-        return controller(workspace, registry).run()
+        one = controller(workspace, registry)
+        return Ended(one.run(), one.alias_was)
 
 
 def stop_serving(workspace: Workspace) -> None:

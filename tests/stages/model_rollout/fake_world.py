@@ -2,7 +2,7 @@
 
 A side answers golden questions over HTTP as vLLM does; its users are simulated by the clock: each
 second that passes, the gateway's shares send requests, and the sides count them. The page of
-metrics has the names and labels of a real vLLM (tests/models/test_contract.py compares them).
+metrics has the names and labels of a real vLLM (test_contract.py compares them).
 """
 
 import json

@@ -191,6 +191,8 @@ def test_a_champion_that_somebody_set_by_hand_is_put_right(make_town: Callable[.
     town = make_town()
     town.controller().run()
     town.registry.set_alias("assistant", "champion", 1)
-    assert town.controller().run() is None
+    controller = town.controller()
+    assert controller.run() is None
+    assert controller.alias_was == OLD
     assert town.registry.named["champion"] == 2
     assert town.router.shares == {f"model-{NEW[:12]}": 100}
