@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo ui test bench lint clean
+.PHONY: help demo ui test test-answers bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -14,6 +14,9 @@ ui:  ## the Dagster web UI at http://127.0.0.1:3000
 
 test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 	@$(PYTHON) tasks.py test $(ARGS)
+
+test-answers:  ## answers judged through Ragas, against real servers
+	@$(PYTHON) tasks.py test-answers $(ARGS)
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

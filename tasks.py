@@ -141,6 +141,12 @@ def test(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", *arguments)
 
 
+def test_answers(arguments: list[str]) -> None:
+    """Answers judged by a language model through Ragas, against real servers; minutes."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
+
+
 def lint() -> None:
     """What pre-commit and CI check."""
     environment("test")
@@ -163,10 +169,10 @@ def clean() -> None:
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["demo", "ui", "test", "lint", "bench", "clean"])
+    parser.add_argument("task", choices=["demo", "ui", "test", "test-answers", "lint", "bench", "clean"])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "bench": bench}
+    with_arguments = {"test": test, "test-answers": test_answers, "bench": bench}
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)

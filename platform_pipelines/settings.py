@@ -6,7 +6,7 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -27,6 +27,10 @@ PASSED_ON = (
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE",
     "all_proxy", "https_proxy", "http_proxy", "no_proxy",
 )  # fmt: skip
+
+# Of these, what a process that parses documents does not see: its user's files, and proxies, whose
+# addresses may hold a password.
+KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -113,6 +117,18 @@ class Settings:
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+    task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
+    environment: str = "development"  # `production` lets declarations apply by themselves
+    kubeconfig: Path | None = None  # None: the service account of this pod
+    kube_context: str | None = None
+    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
+    namespace: str = "platform"  # where task pods run
+    image: str | None = None  # of task pods
+    task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
+    task_secrets: tuple[str, ...] = ()
+    task_service_account: str | None = None
+    queue: str | None = None  # a Kueue LocalQueue
+    profiles_file: Path | None = None  # changes of the compute profiles
 
     @property
     def environments_home(self) -> Path:
@@ -129,12 +145,15 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        passed = {
-            name: value
-            for name, value in os.environ.items()
-            if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
-        return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+
+    @property
+    def parser_environment(self) -> dict[str, str]:
+        """The environment of processes that parse what strangers wrote: it holds no secret."""
+        passed = _passed_on(PASSED_ON)
+        hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
+        shown = {name: value for name, value in passed.items() if name not in hidden}
+        return {**shown, **WORKER_ENVIRONMENT}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
@@ -178,6 +197,18 @@ def load_settings(
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
+        task_index=_task_index(env),
+        environment=env.get("PLATFORM_ENVIRONMENT") or "development",
+        kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
+        kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
+        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes")),
+        namespace=env.get("PLATFORM_NAMESPACE") or "platform",
+        image=env.get("PLATFORM_IMAGE"),
+        task_config_maps=_words(env, "PLATFORM_TASK_CONFIG_MAPS"),
+        task_secrets=_words(env, "PLATFORM_TASK_SECRETS"),
+        task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
+        queue=env.get("PLATFORM_QUEUE"),
+        profiles_file=_path(env, "PLATFORM_PROFILES"),
     )
 
 
@@ -207,6 +238,15 @@ class _Variables:
                 remedy=f"set {name} again, on one line",
             )
         return value or default
+
+
+def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
+    """The variables of this process that match one of the patterns."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def _project_folder() -> Path:
@@ -289,6 +329,24 @@ def _address(env: _Variables, name: str, *, instead: str) -> str | None:
     return url
 
 
+def _choice(env: _Variables, name: str, allowed: Sequence[str]) -> str:
+    """One of a few words; the first is the default."""
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}", expected=" or ".join(allowed))
+    return value
+
+
+def _words(env: _Variables, name: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(word for part in (env.get(name) or "").split(",") if (word := part.strip()))
+
+
+def _path(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
+
+
 def _secret(env: _Variables, name: str) -> Secret | None:
     value = env.get(name)
     return Secret(value) if value else None
@@ -299,6 +357,12 @@ def _flag(env: _Variables, name: str, *, default: bool) -> bool:
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
+
+
+def _task_index(env: _Variables) -> int | None:
+    """Kubernetes numbers the pods of an Indexed Job."""
+    name = "JOB_COMPLETION_INDEX"
+    return _number(env, name, default=0, low=0, high=2**31) if env.get(name) else None
 
 
 def _number(env: _Variables, name: str, *, default: int, low: int, high: int) -> int:

@@ -82,6 +82,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ACTOR": "민지",
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
+            "JOB_COMPLETION_INDEX": "12",
         }
     )
     assert dataclasses.asdict(settings) == {
@@ -109,6 +110,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
+        "task_index": 12,
     }
 
 

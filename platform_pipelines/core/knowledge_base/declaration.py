@@ -29,6 +29,7 @@ from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
+PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
 
@@ -82,6 +83,11 @@ class ParseSpec(_Spec):
     seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
     memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
     max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
+    profile: str = Field(
+        default="cpu",
+        pattern=PROFILE_PATTERN,
+        description="the compute profile of its tasks; on one machine all are a process",
+    )
 
 
 class EmbedSpec(_Spec):
@@ -109,8 +115,10 @@ class EmbedSpec(_Spec):
     concurrency: int = Field(
         default=4, ge=1, le=256, description="`openai` only: requests at a time"
     )
-    profile: Literal["cpu", "gpu-inference", "gpu-training", "gpu-spot"] = Field(
-        default="cpu", description="the compute profile; on one machine all are a process"
+    profile: str = Field(
+        default="cpu",
+        pattern=PROFILE_PATTERN,
+        description="the compute profile of its tasks; on one machine all are a process",
     )
 
     @property

@@ -6,7 +6,10 @@ found their own document), `calibration` (when `ask` answers) and why there is n
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass as fact_class
 
 from platform_pipelines.core.knowledge_base.calibration import (
     Calibration,
@@ -16,14 +19,18 @@ from platform_pipelines.core.knowledge_base.calibration import (
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, finite_outcome
 from platform_pipelines.core.road.gate import Reason, Rule, Status
+from platform_pipelines.core.road.records import CONFIG
+from platform_pipelines.errors import IntegrityError
 
 COMPONENT = "knowledge_base"
 MASS_LOSS = "mass_loss"  # the one finding that a person may approve
 LEAST_LOST = 5  # documents: fewer are an ordinary day
 NAMED_LOST = 20  # in the evidence; all are counted
 
+Model = TypeVar("Model")
 
-@dataclass(frozen=True, slots=True)
+
+@fact_class(frozen=True, config=CONFIG)
 class RowCounts:
     """Chunks that the manifest says there are, and rows that the index counted."""
 
@@ -36,7 +43,7 @@ class RowCounts:
         return self.expected == self.stored > 0
 
 
-@dataclass(frozen=True, slots=True)
+@fact_class(frozen=True, config=CONFIG)
 class SentenceSample:
     """Evidence that needs no labels: sampled sentences, and how many found their own document."""
 
@@ -136,14 +143,21 @@ def facts(
 
 
 def counts_of(evidence: Evidence) -> RowCounts:
-    """Rows that should be there, and that are."""
-    return RowCounts(**evidence.facts["counts"])
+    """Rows that should be there, and that are.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return _read(RowCounts, "counts", evidence)
 
 
 def sample_of(evidence: Evidence) -> SentenceSample | None:
-    """The sampled sentences, where no golden set is declared."""
-    sample = evidence.facts["sample"]
-    return SentenceSample(**sample) if sample else None
+    """The sampled sentences, where no golden set is declared.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return None if _fact(evidence, "sample") is None else _read(SentenceSample, "sample", evidence)
 
 
 def calibration_of(evidence: Evidence) -> Calibration | None:
@@ -152,8 +166,30 @@ def calibration_of(evidence: Evidence) -> Calibration | None:
     Raises:
         IntegrityError: the fact is damaged.
     """
-    record = evidence.facts["calibration"]
-    return calibration_from_record(record) if record else None
+    record = _fact(evidence, "calibration")
+    return None if record is None else calibration_from_record(record)
+
+
+def _fact(evidence: Evidence, name: str) -> Any:
+    if name not in evidence.facts:
+        raise _damaged(evidence, name, "it is missing")
+    return evidence.facts[name]
+
+
+def _read(model: type[Model], name: str, evidence: Evidence) -> Model:
+    """A fact; what a newer version added to it is not read."""
+    try:
+        return TypeAdapter(model).validate_python(_fact(evidence, name))
+    except ValueError as error:
+        raise _damaged(evidence, name, str(error)) from error
+
+
+def _damaged(evidence: Evidence, name: str, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"the evidence's fact `{name}` cannot be read: {problem}",
+        where=f"revision {evidence.revision}",
+        remedy="delete the evidence's file and evaluate again",
+    )
 
 
 def references_of(evidence: Evidence) -> References:

@@ -132,13 +132,13 @@ def test_content_that_is_not_what_its_digest_says_is_refused(
 @pytest.mark.parametrize(
     "tamper",
     [
-        lambda record: record.pop("digest"),
         lambda record: record.pop("notes"),
         change("chunks", None),
         change("vectors", [{}]),
         change("index", 3),
         change("declaration", None),
         lambda record: record["recipe"].pop("tenant"),
+        change("index", {"M": float("nan")}),
     ],
 )
 def test_a_record_of_another_shape_is_refused(tamper: Callable[[dict[str, Any]], object]) -> None:

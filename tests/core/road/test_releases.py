@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.releases import (
     Action,
     AlreadyLive,
@@ -203,10 +204,51 @@ def test_records_come_back_as_they_were() -> None:
         assert entry_from_record(entry_record(entry), where="x") == entry
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"action": "delete"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"action": "delete"}, {"sequence": "x"}, {"target": None}, {"format": 9}, {"format": 0}],
+)
 def test_a_foreign_record_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(IntegrityError):
         entry_from_record({**entry_record(log_of("r1")[0]), **change}, where="x")
+
+
+def test_a_record_that_lacks_a_field_is_refused() -> None:
+    whole = entry_record(log_of("r1")[0])
+    for name in whole.keys() - {"format", "written_by"}:
+        with pytest.raises(IntegrityError, match=name):
+            entry_from_record({k: v for k, v in whole.items() if k != name}, where="x")
+
+
+def test_a_newer_entry_is_read_and_verified_with_what_is_new_in_it() -> None:
+    """An older reader follows a newer log: unknown fields stay in the digest and in the chain."""
+    first = log_of("r1")[0]
+    newer = entry_from_record({**entry_record(first), "ticket": 7, "written_by": "9.0"}, where="x")
+    assert (newer.written_by, entry_record(newer)["ticket"]) == ("9.0", 7)
+    assert newer.digest != first.digest
+    log = released([newer], "r2")
+    verify_chain(log, name="handbook")
+    edited = entry_from_record({**entry_record(newer), "ticket": 8}, where="x")
+    with pytest.raises(IntegrityError, match="history was changed"):
+        verify_chain([edited, log[1]], name="handbook")
+
+
+def test_an_entry_of_the_first_format_is_read_under_its_own_digest() -> None:
+    """It called the target `collection`; the chain goes on from what was written."""
+    record = {
+        k: v for k, v in entry_record(log_of("r0", "r1")[1]).items()
+        if k not in {"format", "written_by", "target", "previous_target"}
+    } | {"collection": "c_r1", "previous_collection": "c_r0", "sequence": 1}  # fmt: skip
+    record["previous_digest"] = None
+    old = entry_from_record(record, where="x")
+    assert (old.target, old.previous_target) == ("c_r1", "c_r0")
+    assert old.digest == digest_json(record)
+    log = released([old], "r2")
+    assert (log[1].previous_target, log[1].previous_digest) == ("c_r1", digest_json(record))
+    verify_chain(log, name="handbook")
+    del record["collection"]
+    with pytest.raises(IntegrityError, match="collection"):
+        entry_from_record(record, where="x")
 
 
 def test_a_changed_history_is_found() -> None:

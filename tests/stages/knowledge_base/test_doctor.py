@@ -38,7 +38,7 @@ def stored(settings: Settings) -> list[str]:
 
 
 def use_store(patch: pytest.MonkeyPatch, store: ObjectStore) -> None:
-    patch.setattr(connect, "open_platform_store", lambda _: store)
+    patch.setattr(road_connect, "open_platform_store", lambda _: store)
 
 
 class Careless:
