@@ -169,7 +169,9 @@ def clean() -> None:
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["demo", "ui", "test", "test-answers", "lint", "bench", "clean"])
+    parser.add_argument(
+        "task", choices=["demo", "ui", "test", "test-answers", "lint", "bench", "clean"]
+    )
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
     with_arguments = {"test": test, "test-answers": test_answers, "bench": bench}
