@@ -1,10 +1,10 @@
 PYTHON ?= python3
 
-.PHONY: help demo ui test test-answers bench lint clean
+.PHONY: help demo ui test test-answers test-plane cluster-test bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo:  ## install, run the main job on the shipped documents, ask it a question
 	@$(PYTHON) tasks.py demo
@@ -17,6 +17,12 @@ test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 
 test-answers:  ## answers judged through Ragas, against real servers
 	@$(PYTHON) tasks.py test-answers $(ARGS)
+
+test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
+	@$(PYTHON) tasks.py test-plane $(ARGS)
+
+cluster-test:  ## the sample platform on the cluster of KUBECONFIG
+	@$(PYTHON) tasks.py cluster-test $(ARGS)
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

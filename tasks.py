@@ -147,6 +147,20 @@ def test_answers(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
 
 
+def test_plane(arguments: list[str]) -> None:
+    """What needs LiteLLM's proxy and a small model; their environments are kept under .platform."""
+    environment("test")
+    home = os.environ.get("PP_TEST_HOME") or str(HOME)
+    run(str(BIN / "python"), "-m", "pytest", "-m", "plane", *arguments, PP_TEST_HOME=home)
+
+
+def cluster_test(arguments: list[str]) -> None:
+    """What needs a Kubernetes API server with the custom resource definitions."""
+    environment("test")
+    config = os.environ.get("PP_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+    run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
+
+
 def lint() -> None:
     """What pre-commit and CI check."""
     environment("test")
@@ -170,11 +184,28 @@ def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
-        "task", choices=["demo", "ui", "test", "test-answers", "lint", "bench", "clean"]
+        "task",
+        choices=[
+            "demo",
+            "ui",
+            "test",
+            "lint",
+            "bench",
+            "clean",
+            "test-answers",
+            "test-plane",
+            "cluster-test",
+        ],
     )
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "test-answers": test_answers, "bench": bench}
+    with_arguments = {
+        "test-answers": test_answers,
+        "test-plane": test_plane,
+        "cluster-test": cluster_test,
+        "test": test,
+        "bench": bench,
+    }
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)

@@ -17,6 +17,7 @@ from platform_pipelines.settings import (
     LanguageModelSettings,
     S3Settings,
     Secret,
+    ServingSettings,
     load_settings,
 )
 
@@ -83,6 +84,9 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
             "JOB_COMPLETION_INDEX": "12",
+            "PLATFORM_ENVIRONMENT": "production",
+            "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "PLATFORM_KUBE_CONTEXT": "eks",
         }
     )
     assert dataclasses.asdict(settings) == {
@@ -107,10 +111,17 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "model": "served",
             "api_key": {"value": "secret-6"},
         },
+        "language_model_api_key": {"value": "secret-6"},
+        "language_model_seconds": 120.0,
+        "judge_api_key": None,
+        "serving": dataclasses.asdict(ServingSettings()),
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
         "task_index": 12,
+        "environment": "production",
+        "kubeconfig": tmp_path / "kubeconfig",
+        "kube_context": "eks",
     }
 
 
