@@ -122,6 +122,14 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "environment": "production",
         "kubeconfig": tmp_path / "kubeconfig",
         "kube_context": "eks",
+        "compute": "local",
+        "namespace": "platform",
+        "image": None,
+        "task_config_maps": (),
+        "task_secrets": (),
+        "task_service_account": None,
+        "queue": None,
+        "profiles_file": None,
     }
 
 
