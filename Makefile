@@ -21,6 +21,9 @@ test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 test-models:  ## the model road with real NeMo, MLflow, vLLM and Envoy (12 minutes, 9 GB)
 	@$(PYTHON) tasks.py test-models $(ARGS)
 
+test-answers:  ## answers judged through Ragas, against real servers
+	@$(PYTHON) tasks.py test-answers $(ARGS)
+
 test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
 	@$(PYTHON) tasks.py test-plane $(ARGS)
 

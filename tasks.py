@@ -157,6 +157,12 @@ def test(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", *arguments)
 
 
+def test_answers(arguments: list[str]) -> None:
+    """Answers judged by a language model through Ragas, against real servers; minutes."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
+
+
 def test_plane(arguments: list[str]) -> None:
     """What needs LiteLLM's proxy and a small model; their environments are kept under .platform."""
     environment("test")
@@ -196,8 +202,8 @@ def main() -> None:
     parser.add_argument(
         "task",
         choices=[
-            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "cluster-test", "lint",
-            "bench", "clean",
+            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
+            "cluster-test", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -205,6 +211,7 @@ def main() -> None:
     with_arguments = {
         "test": test,
         "test-models": test_models,
+        "test-answers": test_answers,
         "test-plane": test_plane,
         "cluster-test": cluster_test,
         "bench": bench,

@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from platform_pipelines.stages.knowledge_base.retrieve import Found
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
-EXIT_OF_VERDICT = {"pass": 0, "fail": 10, "undecided": 11}
+EXIT_FAIL, EXIT_UNDECIDED = 10, 11
+CODE_OF_VERDICT = {"pass": 0, "fail": EXIT_FAIL, "undecided": EXIT_UNDECIDED}
 
 app = typer.Typer(
     name="platform-pipelines", help=__doc__, no_args_is_help=True, add_completion=False,
@@ -148,8 +149,8 @@ def gate(
     language: Annotated[str, typer.Option(help="en or ko; Markdown and HTML")] = "en",
 ) -> None:
     """The verdict on the newest candidate, judged again now: 0 pass, 10 fail, 11 undecided."""
-    from platform_pipelines.core.road import reporting
     from platform_pipelines.stages.knowledge_base.gating import gate_now
+    from platform_pipelines.stages.road import reporting
 
     if language not in reporting.WORDS:
         raise typer.BadParameter("en or ko", param_hint="--language")
@@ -164,7 +165,7 @@ def gate(
         typer.echo(text.rstrip("\n"))
     else:
         output.write_text(text, encoding="utf-8")
-    raise typer.Exit(EXIT_OF_VERDICT[str(found.verdict.status)])
+    raise typer.Exit(CODE_OF_VERDICT[str(found.verdict.status)])
 
 
 def _both(found: "Gated") -> tuple["Evidence", "Verdict"]:

@@ -17,6 +17,7 @@ from platform_pipelines.settings import (
     LanguageModelSettings,
     S3Settings,
     Secret,
+    ServingSettings,
     load_settings,
 )
 
@@ -110,6 +111,10 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "model": "served",
             "api_key": {"value": "secret-6"},
         },
+        "language_model_api_key": {"value": "secret-6"},
+        "language_model_seconds": 120.0,
+        "judge_api_key": None,
+        "serving": dataclasses.asdict(ServingSettings()),
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
@@ -117,6 +122,14 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "environment": "production",
         "kubeconfig": tmp_path / "kubeconfig",
         "kube_context": "eks",
+        "compute": "local",
+        "namespace": "platform",
+        "image": None,
+        "task_config_maps": (),
+        "task_secrets": (),
+        "task_service_account": None,
+        "queue": None,
+        "profiles_file": None,
     }
 
 

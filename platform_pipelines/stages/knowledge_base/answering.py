@@ -39,11 +39,19 @@ class Opened(Protocol):
     """A revision opened for answering: what is live, or a candidate that is evaluated."""
 
     @property
-    def revision(self) -> Revision: ...
+    def revision(self) -> Revision:
+        """What it is."""
+        ...
+
     @property
-    def retriever(self) -> Retriever: ...
+    def retriever(self) -> Retriever:
+        """How it is searched."""
+        ...
+
     @property
-    def calibration(self) -> Calibration | None: ...
+    def calibration(self) -> Calibration | None:
+        """When it answers; None: by the conservative default."""
+        ...
 
 
 class Spans(Protocol):

@@ -11,7 +11,6 @@ from typing import Any
 from platform_pipelines.core.knowledge_base.evidence import COMPONENT
 from platform_pipelines.core.road.evidence import Evidence, make_evidence
 from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
-from platform_pipelines.core.road.reporting import markdown_report
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
 from platform_pipelines.stages.knowledge_base import evidence as stage
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
@@ -19,6 +18,7 @@ from platform_pipelines.stages.knowledge_base.release import roll_back
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import write_evidence
+from platform_pipelines.stages.road.reporting import markdown_report
 
 
 @dataclass(frozen=True, slots=True)
