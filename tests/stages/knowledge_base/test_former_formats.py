@@ -118,7 +118,9 @@ def test_evidence_of_the_first_schema_keeps_its_figures() -> None:
             assert (shown.mean, shown.samples, shown.failures) == (mean, count, failures)
         references = [row["candidate"]["references"] for row in record["rows"]]
         total = references_of(found)
-        assert [total.references, total.unresolved] == [sum(n) for n in zip(*references, strict=True)]
+        assert [total.references, total.unresolved] == [
+            sum(n) for n in zip(*references, strict=True)
+        ]
         assert (calibration_of(found) is None) == (record["calibration"] is None)
         assert sample_of(found) is None
 
