@@ -136,6 +136,23 @@ def releases(
 
 
 @app.command()
+def approve(
+    name: Name,
+    revision: Annotated[str, typer.Argument(help="the held candidate, or how its digest begins")],
+    reason: Annotated[str, typer.Option(help="why; it stands in the release log")],
+) -> None:
+    """Lift the hold on a candidate that lost many documents; the next refresh releases it."""
+    from platform_pipelines.gateways.clock import SystemClock
+    from platform_pipelines.stages.knowledge_base import approving
+
+    approval = approving.approve(
+        load_settings(), name, revision, reason=reason, clock=SystemClock()
+    )
+    typer.echo(f"approved {approval.revision[:12]} as {approval.actor}: {approval.reason}")
+    typer.echo(f"release it: dg launch --job {name}_refresh")
+
+
+@app.command()
 def doctor(
     provision: Annotated[
         bool,

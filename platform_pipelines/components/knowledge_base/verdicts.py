@@ -7,6 +7,7 @@ from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.stages.knowledge_base.evidence import (
+    approved,
     declared_rules,
     gate_policy,
     gate_rules,
@@ -91,7 +92,8 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
         evidence.golden_digest,
         evidence.conditions,
     )
-    return decide(evidence, gate_policy(workspace), expected, rules=gate_rules(workspace))
+    rules = gate_rules(workspace, approved=approved(workspace, evidence))
+    return decide(evidence, gate_policy(workspace), expected, rules=rules)
 
 
 def _told(rules: Mapping[str, Any]) -> list[str]:

@@ -4,7 +4,7 @@ Facts: `counts` (rows that the manifest names and that the index holds), `sample
 found their own document), `calibration` (when `ask` answers) and why there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, TypeVar
 
@@ -23,6 +23,9 @@ from platform_pipelines.core.road.records import CONFIG
 from platform_pipelines.errors import IntegrityError
 
 COMPONENT = "knowledge_base"
+MASS_LOSS = "mass_loss"  # the one finding that a person may approve
+LEAST_LOST = 5  # documents: fewer are an ordinary day
+NAMED_LOST = 20  # in the evidence; all are counted
 
 Model = TypeVar("Model")
 
@@ -60,6 +63,26 @@ class References:
 
     references: int
     unresolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Documents of the live revision that the candidate lacks: gone, or not readable any more."""
+
+    live: int
+    lost: int
+    named: tuple[str, ...]  # the first of them
+
+    @property
+    def share(self) -> float:
+        """Of the live documents."""
+        return self.lost / self.live if self.live else 0.0
+
+
+def lost_documents(live: Collection[str], candidate: Collection[str], *, of: int) -> Lost:
+    """What the candidate lacks of what is live; `of` is how many documents are live in all."""
+    lost = sorted(set(live) - set(candidate))
+    return Lost(live=max(of, len(live)), lost=len(lost), named=tuple(lost[:NAMED_LOST]))
 
 
 def scored_outcome(
@@ -101,6 +124,7 @@ def facts(
     sample: SentenceSample | None = None,
     calibration: Calibration | None = None,
     calibration_reason: str = "",
+    lost: Lost | None = None,
 ) -> dict[str, Any]:
     """As they stand in evidence."""
     return {
@@ -108,6 +132,7 @@ def facts(
         "sample": asdict(sample) if sample else None,
         "calibration": calibration_record(calibration) if calibration else None,
         "calibration_reason": calibration_reason,
+        "lost": asdict(lost) if lost else None,
     }
 
 
@@ -170,10 +195,26 @@ def references_of(evidence: Evidence) -> References:
     )
 
 
-def rules(*, own_document_floor: float, coverage_floor: float) -> list[Rule]:
-    """What the gate asks of a knowledge base beside its metrics."""
+def lost_of(evidence: Evidence) -> Lost | None:
+    """What is lost against the live revision; None before the first release."""
+    record = evidence.facts.get("lost")
+    return Lost(record["live"], record["lost"], tuple(record["named"])) if record else None
+
+
+def rules(
+    *,
+    own_document_floor: float,
+    coverage_floor: float,
+    max_removed: float = 1.0,
+    approved: str = "",
+) -> list[Rule]:
+    """What the gate asks of a knowledge base beside its metrics.
+
+    `approved` says who approved this very evidence, and why; empty when nobody did.
+    """
     return [
         counts_reconcile,
+        lambda evidence: nothing_lost(evidence, max_removed, approved=approved),
         lambda evidence: own_documents(evidence, own_document_floor),
         lambda evidence: references_resolve(evidence, coverage_floor),
     ]
@@ -186,6 +227,24 @@ def counts_reconcile(evidence: Evidence) -> list[Reason]:
         return []
     message = f"the index holds {counts.stored} rows and the manifest names {counts.expected}"
     return [Reason(Status.FAIL, "counts", message)]
+
+
+def nothing_lost(evidence: Evidence, max_removed: float, *, approved: str = "") -> list[Reason]:
+    """A bucket that was emptied, or a key that lost its rights, is no ordinary change.
+
+    It is held, not failed: a person may have meant it, and says so for exactly this evidence.
+    """
+    found = lost_of(evidence)
+    if found is None or found.lost < LEAST_LOST or found.share <= max_removed:
+        return []
+    message = (
+        f"{found.lost} of {found.live} live documents are gone or unreadable, the first: "
+        f"{', '.join(found.named[:LEAST_LOST])}; more than {max_removed:.0%} is held"
+    )
+    if approved:
+        return [Reason(Status.PASS, MASS_LOSS, f"{message}; approved by {approved}")]
+    remedy = f"if it is meant, run `platform-pipelines approve NAME {evidence.revision[:12]}`"
+    return [Reason(Status.UNDECIDED, MASS_LOSS, f"{message}. {remedy} --reason TEXT")]
 
 
 def own_documents(evidence: Evidence, floor: float) -> list[Reason]:

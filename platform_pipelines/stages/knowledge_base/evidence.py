@@ -8,12 +8,18 @@ from typing import Any
 from urllib.parse import unquote
 
 from platform_pipelines.core.knowledge_base import evidence as known
-from platform_pipelines.core.knowledge_base.evidence import COMPONENT, RowCounts, upgrade_evidence
+from platform_pipelines.core.knowledge_base.evidence import (
+    COMPONENT,
+    Lost,
+    RowCounts,
+    lost_documents,
+    upgrade_evidence,
+)
 from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
+from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Status, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.errors import ConfigurationError
@@ -28,9 +34,11 @@ from platform_pipelines.stages.knowledge_base.evaluation import (
 from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
+from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road import evidence as road_evidence
+from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "evidence"
@@ -76,8 +84,11 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
-    """What was asked, and the rules it is judged by: other rules, another verdict."""
-    return digest_parts(asked, workspace.spec.gate.model_dump_json())
+    """What was asked, the rules it is judged by, and who approved: other rules, another verdict."""
+    head, _ = workspace.head(STAGE)
+    approval = read_approval(workspace.store, head.details["evidence"]) if head else None
+    parts = (asked, workspace.spec.gate.model_dump_json())
+    return digest_parts(*parts, *([approval.digest] if approval else []))
 
 
 def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evidence | None:
@@ -162,7 +173,18 @@ def judge(
         golden_digest=golden.digest if golden else None,
         conditions=_conditions(workspace),
     )
-    return decide(evidence, gate_policy(workspace), expected, rules=gate_rules(workspace))
+    rules = gate_rules(workspace, approved=approved(workspace, evidence))
+    return decide(evidence, gate_policy(workspace), expected, rules=rules)
+
+
+def approved(workspace: Workspace, evidence: Evidence | None) -> str:
+    """Who approved this evidence, and why; empty when nobody did.
+
+    Raises:
+        IntegrityError: the approval is damaged.
+    """
+    found = read_approval(workspace.store, evidence.digest) if evidence else None
+    return found.told if found else ""
 
 
 def gate_policy(workspace: Workspace) -> GatePolicy:
@@ -177,12 +199,14 @@ def gate_policy(workspace: Workspace) -> GatePolicy:
     )
 
 
-def gate_rules(workspace: Workspace) -> list[Rule]:
+def gate_rules(workspace: Workspace, *, approved: str = "") -> list[Rule]:
     """What the gate asks of a knowledge base beside its metrics."""
     gate = workspace.spec.gate
     return known.rules(
         own_document_floor=gate.own_document_floor,
         coverage_floor=gate_policy(workspace).coverage_floor,
+        max_removed=gate.max_removed,
+        approved=approved,
     )
 
 
@@ -215,6 +239,7 @@ def _evaluate(
     with connect.vectors_of(workspace.settings) as store:
         if baseline is not None:
             ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
+        lost = lost_against(workspace, revision, baseline)
         stored = store.count(revision.collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
@@ -223,7 +248,7 @@ def _evaluate(
         try:
             retriever = Retriever(store, embedder, revision, revision.collection)
             if golden is None:
-                return _without_labels(workspace, retriever, counts, baseline)
+                return _without_labels(workspace, retriever, counts, baseline, lost)
             rows, calibration = _ask_golden(workspace, retriever, baseline, golden)
         finally:
             embedder.close()
@@ -241,13 +266,40 @@ def _evaluate(
                 counts,
                 calibration=calibration.calibration,
                 calibration_reason=calibration.reason,
+                lost=lost,
             ),
         )
     )
 
 
+def lost_against(
+    workspace: Workspace, revision: Revision, baseline: Revision | None
+) -> Lost | None:
+    """Documents of the live revision that the candidate lacks; only shards that differ are read."""
+    if baseline is None:
+        return None
+    same = {shard.path for shard in revision.chunks} & {shard.path for shard in baseline.chunks}
+    live, new = (
+        {
+            key
+            for shard in one.chunks
+            if shard.path not in same
+            for key in read_table(workspace.store, shard.path, ["document_key"])
+            .column("document_key")
+            .unique()
+            .to_pylist()
+        }
+        for one in (baseline, revision)
+    )
+    return lost_documents(live, new, of=baseline.documents)
+
+
 def _without_labels(
-    workspace: Workspace, retriever: Retriever, counts: RowCounts, baseline: Revision | None
+    workspace: Workspace,
+    retriever: Retriever,
+    counts: RowCounts,
+    baseline: Revision | None,
+    lost: Lost | None,
 ) -> Evidence:
     k = workspace.spec.gate.k
     return make_evidence(
@@ -264,6 +316,7 @@ def _without_labels(
                 counts,
                 sample=sample_sentences(workspace.store, retriever, k=k),
                 calibration_reason="no golden set is declared",
+                lost=lost,
             ),
         )
     )
@@ -343,4 +396,9 @@ def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "verdict": str(verdict.status),
         "proven": verdict.proven,
         "reasons": [f"{r.code}: {r.message}" for r in verdict.reasons],
+        "others": [
+            r.code
+            for r in verdict.reasons
+            if r.status is not Status.PASS and r.code != known.MASS_LOSS
+        ],
     }

@@ -35,7 +35,7 @@ from platform_pipelines.stages.knowledge_base.pointer import Alias
 from platform_pipelines.stages.knowledge_base.revisions import read_revision, revision_key
 from platform_pipelines.stages.knowledge_base.tables import read_batches
 from platform_pipelines.stages.knowledge_base.vectors import STAGE as VECTORS
-from platform_pipelines.stages.knowledge_base.vectors import read_vectors
+from platform_pipelines.stages.knowledge_base.vectors_worker import read_vectors
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.outcome import StageOutcome
@@ -317,7 +317,7 @@ def _rows(
     rows = (row for batch in texts for row in batch.to_pylist())
     tenant, keyword = revision.recipe.tenant, revision.index["keyword"]
     for row, (digest, vector) in zip_longest(
-        rows, read_vectors(workspace.store, vectors), fillvalue=("", None)
+        rows, read_vectors(workspace.store, vectors.path), fillvalue=("", None)
     ):
         if isinstance(row, tuple) or vector is None or row["text_digest"] != digest:
             raise _not_of_one(workspace, shard, vectors)

@@ -16,6 +16,7 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.collect import collect
 from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.knowledge_base.evidence import (
+    approved,
     judge,
     load_golden_set,
     read_evidence,
@@ -106,7 +107,9 @@ class _Releasing:
         baseline = None if live is None else read_revision(workspace.store, live.revision)
         golden = load_golden_set(workspace)
         verdict = judge(workspace, evidence, self.revision, baseline, golden)
-        return release.Judged(verdict, evidence.digest if evidence else None)
+        word = approved(workspace, evidence)
+        digest = evidence.digest if evidence else None
+        return release.Judged(verdict, digest, f"approved by {word}" if word else "")
 
 
 def _snapshot(

@@ -16,6 +16,7 @@ from platform_pipelines.components.knowledge_base.policy import (
     retry_seconds,
 )
 from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
+from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.settings import Settings
 from tests.declared import definitions_of, use_settings
@@ -23,12 +24,18 @@ from tests.fakes import FakeClock
 from tests.knowledge import Knowledge
 
 
+def sensor_context(instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorEvaluationContext:
+    """A tick's context, with the platform's resource."""
+    resources = {PLATFORM: platform_resource()}
+    return dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
+
+
 def watch(knowledge: Knowledge, cursor: str | None) -> Any:
     """One tick of the sensor."""
     with definitions_of(knowledge) as defs:
         sensor = defs.get_repository_def().get_sensor_def(f"{knowledge.name}_watch")
         with dg.DagsterInstance.ephemeral() as instance:
-            context = dg.build_sensor_context(instance=instance, cursor=cursor)
+            context = sensor_context(instance, cursor)
             return sensor.evaluate_tick(context)
 
 
@@ -85,9 +92,7 @@ class Watched:
         """One tick, and the cursor that it leaves."""
         spec = self.knowledge.spec
         sensor = build_sensor(spec, build_refresh_job(spec), clock=self.clock)
-        seen = sensor.evaluate_tick(
-            dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        )
+        seen = sensor.evaluate_tick(sensor_context(self.instance, self.cursor))
         self.cursor = seen.cursor or self.cursor
         return seen
 

@@ -56,6 +56,7 @@ def test_every_stage_gets_owner_group_pool_retries_version_and_time_out(stage: s
         "code_version": CODE_VERSIONS[stage],
         "retry_policy": RETRIES,
         "op_tags": {TIMEOUT_TAG: "7200"},
+        "required_resource_keys": {"platform"},
     }
 
 
