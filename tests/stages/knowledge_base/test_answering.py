@@ -107,9 +107,21 @@ def test_what_passages_and_tokens_an_answer_took_is_told() -> None:
     assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 7)
 
 
-def test_a_model_that_finds_no_answer_is_believed() -> None:
-    """It read the passages; the threshold only measured them."""
-    answer = ask(model=Model(MODEL_DOES_NOT_KNOW))
+@pytest.mark.parametrize(
+    "reply",
+    [
+        MODEL_DOES_NOT_KNOW,
+        f"{MODEL_DOES_NOT_KNOW}.",
+        f"  {MODEL_DOES_NOT_KNOW}\n",
+        f"`{MODEL_DOES_NOT_KNOW}`",
+        f"**{MODEL_DOES_NOT_KNOW}**",
+        f"The passages [1] [2] do not say. {MODEL_DOES_NOT_KNOW}",
+        f"{MODEL_DOES_NOT_KNOW}: 구절에 답이 없습니다 [1].",
+    ],
+)
+def test_a_model_that_finds_no_answer_is_believed(reply: str) -> None:
+    """It read the passages; the threshold only measured them. Models dress the word up."""
+    answer = ask(model=Model(reply))
     assert (answer.known, answer.text, answer.citations) == (False, "", ())
     assert "found no answer" in answer.note
 
