@@ -97,7 +97,7 @@ class Workspace:
         if here is not None:
             return HereBackend(here, access)
         workers, environment = self.settings.workers, self.settings.worker_environment
-        return LocalBackend(workers, {**access, "workers": 1}, environment)
+        return LocalBackend(workers, {**access, "workers": 1, "keeps_open": True}, environment)
 
     @property
     def name(self) -> str:
