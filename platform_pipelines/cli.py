@@ -120,8 +120,8 @@ def releases(
 ) -> None:
     """The release log, newest first: what is live, what was before, and why."""
     from platform_pipelines.core.road.releases import entry_record
-    from platform_pipelines.stages.knowledge_base.connect import release_log
     from platform_pipelines.stages.knowledge_base.live import live_entry
+    from platform_pipelines.stages.road.connect import release_log
 
     store, _ = live_entry(load_settings(), name)
     entries = list(reversed(release_log(store, name).entries(limit=limit)))
@@ -134,6 +134,23 @@ def releases(
             f"{live} {entry.sequence:>4} {entry.action:<8} {entry.revision[:12]} {entry.at} "
             f"{entry.actor} {entry.reason}".rstrip()
         )
+
+
+@app.command()
+def approve(
+    name: Name,
+    revision: Annotated[str, typer.Argument(help="the held candidate, or how its digest begins")],
+    reason: Annotated[str, typer.Option(help="why; it stands in the release log")],
+) -> None:
+    """Lift the hold on a candidate that lost many documents; the next refresh releases it."""
+    from platform_pipelines.gateways.clock import SystemClock
+    from platform_pipelines.stages.knowledge_base import approving
+
+    approval = approving.approve(
+        load_settings(), name, revision, reason=reason, clock=SystemClock()
+    )
+    typer.echo(f"approved {approval.revision[:12]} as {approval.actor}: {approval.reason}")
+    typer.echo(f"release it: dg launch --job {name}_refresh")
 
 
 @app.command()

@@ -6,12 +6,12 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from platform_pipelines.errors import ConfigurationError, hide_user
+from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
@@ -52,6 +52,9 @@ class Secret:
     """A value that is used and never shown."""
 
     value: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        keep_secret(self.value)
 
     def __str__(self) -> str:
         return "***"
@@ -117,13 +120,20 @@ class Settings:
         return {**shown, **WORKER_ENVIRONMENT}
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process.
+def are_set(names: Iterable[str]) -> set[str]:
+    """Those of these variables that the environment holds, and not empty."""
+    return {name for name in names if os.environ.get(name)}
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings of this process; `given` variables come before those of the environment.
 
     Raises:
         ConfigurationError: names the variable, its value and what is allowed.
     """
-    env = os.environ if environment is None else environment
+    env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
         home=home,
@@ -151,6 +161,34 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
     )
 
 
+class _Variables:
+    """The variables as they are meant: trimmed, without control characters, empty is not set.
+
+    A key that was pasted with its line's end is a key; a line's end inside of it is a mistake, and
+    an HTTP client would print the key in its complaint.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value, or the default.
+
+        Raises:
+            ConfigurationError: a control character is in it; the value is not shown.
+        """
+        value = self._environment.get(name, "").strip()
+        wrong = next((c for c in value if not c.isprintable()), None)
+        if wrong is not None:
+            raise ConfigurationError(
+                f"{name} holds the character U+{ord(wrong):04X}, which cannot be meant",
+                stored=f"{len(value)} characters, not shown",
+                expected="one line of printable characters",
+                remedy=f"set {name} again, on one line",
+            )
+        return value or default
+
+
 def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
     """The variables of this process that match one of the patterns."""
     return {
@@ -169,7 +207,7 @@ def _project_folder() -> Path:
     return here
 
 
-def _milvus_uri(env: Mapping[str, str]) -> str | None:
+def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
         raise ConfigurationError(
@@ -180,7 +218,7 @@ def _milvus_uri(env: Mapping[str, str]) -> str | None:
     return uri
 
 
-def _s3(env: Mapping[str, str]) -> S3Settings:
+def _s3(env: _Variables) -> S3Settings:
     return S3Settings(
         endpoint=_address(env, "PLATFORM_S3_ENDPOINT", instead=_S3_KEYS)
         or _address(env, "AWS_ENDPOINT_URL", instead=_S3_KEYS),
@@ -192,7 +230,7 @@ def _s3(env: Mapping[str, str]) -> S3Settings:
     )
 
 
-def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
+def _language_model(env: _Variables) -> LanguageModelSettings | None:
     key = "PLATFORM_LANGUAGE_MODEL_API_KEY"
     url = _address(env, "PLATFORM_LANGUAGE_MODEL_URL", instead=key)
     model = env.get("PLATFORM_LANGUAGE_MODEL")
@@ -206,7 +244,7 @@ def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
     return LanguageModelSettings(url=url, model=model, api_key=_secret(env, key))
 
 
-def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
+def _address(env: _Variables, name: str, *, instead: str) -> str | None:
     """An address without user and password; `instead` names what takes those."""
     url = env.get(name) or None
     if url is not None and hide_user(url) != url:
@@ -219,25 +257,25 @@ def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
     return url
 
 
-def _secret(env: Mapping[str, str], name: str) -> Secret | None:
+def _secret(env: _Variables, name: str) -> Secret | None:
     value = env.get(name)
     return Secret(value) if value else None
 
 
-def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = env.get(name, "").strip().lower()
+def _flag(env: _Variables, name: str, *, default: bool) -> bool:
+    value = (env.get(name) or "").lower()
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
 
 
-def _task_index(env: Mapping[str, str]) -> int | None:
+def _task_index(env: _Variables) -> int | None:
     """Kubernetes numbers the pods of an Indexed Job."""
     name = "JOB_COMPLETION_INDEX"
     return _number(env, name, default=0, low=0, high=2**31) if env.get(name) else None
 
 
-def _number(env: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
+def _number(env: _Variables, name: str, *, default: int, low: int, high: int) -> int:
     value = env.get(name) or str(default)
     try:
         number = int(value)

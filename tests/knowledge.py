@@ -24,6 +24,7 @@ from platform_pipelines.stages.knowledge_base.release import refresh_release, ro
 from platform_pipelines.stages.knowledge_base.retrieve import Found
 from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
+from platform_pipelines.stages.road import connect as road_connect
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 if TYPE_CHECKING:
@@ -142,7 +143,7 @@ class Knowledge:
         return roll_back(self.workspace(run_id=run), **options)
 
     def log(self) -> tuple[ReleaseEntry, ...]:
-        return connect.release_log(self.store, self.name).entries()
+        return road_connect.release_log(self.store, self.name).entries()
 
     def stored(self, prefix: str = "") -> dict[str, str]:
         """Everything that the store holds below a prefix, with its version."""
@@ -173,7 +174,7 @@ class Knowledge:
     def chunk_ids(self) -> list[str]:
         """What the live collection holds."""
         with self.vectors() as store:
-            return sorted(store.chunk_ids(self.log()[-1].collection))
+            return sorted(store.chunk_ids(self.log()[-1].target))
 
     def search(self, *texts: str, k: int = 5, tenant: str = "default") -> list[list[Found]]:
         with open_live(self.settings, self.name, self.progress.append) as live:

@@ -1,15 +1,17 @@
 """What a lease object holds."""
 
-import json
-from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from pydantic.dataclasses import dataclass
+
 from platform_pipelines.core.road.identity import canonical_json
-from platform_pipelines.errors import IntegrityError
+from platform_pipelines.core.road.records import CONFIG, VERSION, Format, plain, stored_field
+
+FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, config=CONFIG)
 class LeaseRecord:
     """Who holds a lease. No two records ever written are equal: `nonce` and `beats` differ."""
 
@@ -23,11 +25,19 @@ class LeaseRecord:
     acquired_at: datetime
     expires_at: datetime
     released: bool = False
+    format: int = FORMAT
+    written_by: str = VERSION
+    stored: Any = stored_field()
+
+    def __post_init__(self) -> None:
+        for time in (self.acquired_at, self.expires_at):
+            if time.tzinfo is None:
+                raise ValueError("a time without its zone")
 
 
 def encode(record: LeaseRecord) -> bytes:
     """As JSON; times in ISO 8601."""
-    fields = asdict(record)
+    fields = plain(record)
     fields["acquired_at"] = record.acquired_at.isoformat()
     fields["expires_at"] = record.expires_at.isoformat()
     return canonical_json(fields).encode()
@@ -35,20 +45,12 @@ def encode(record: LeaseRecord) -> bytes:
 
 def decode(data: bytes, *, where: str) -> LeaseRecord:
     """The inverse of `encode`. Raises IntegrityError for anything else."""
-    try:
-        fields: dict[str, Any] = json.loads(data)
-        times = {
-            name: datetime.fromisoformat(fields[name]) for name in ("acquired_at", "expires_at")
-        }
-        if any(time.tzinfo is None for time in times.values()):
-            raise ValueError("a time without its zone")
-        values: dict[str, Any] = {**fields, **times}
-        return LeaseRecord(**values)
-    except (ValueError, TypeError, KeyError) as error:
-        raise IntegrityError(
-            "not a lease",
-            where=where,
-            stored=data[:200].decode("utf-8", "replace"),
-            expected="the JSON that this version writes",
-            remedy="make sure that no run is active, then delete the object",
-        ) from error
+    return _FORMAT.read(_FORMAT.parse(data, where=where), where=where)
+
+
+_FORMAT = Format(
+    kind="a lease",
+    model=LeaseRecord,
+    current=FORMAT,
+    remedy="make sure that no run is active, then delete the object",
+)

@@ -59,7 +59,7 @@ def test_it_loads_without_network_environment_and_heavy_libraries() -> None:
     )
     assert done.returncode == 0, done.stderr
     loaded = json.loads(done.stdout.splitlines()[-1])
-    assert len(loaded["assets"]) == len(STAGES)
+    assert len(loaded["assets"]) == len(STAGES) + 1
     assert set(HEAVY) & set(loaded["modules"]) == set()
 
 
@@ -72,6 +72,7 @@ def test_its_assets_are_the_shipped_knowledge_base(repository: dg.RepositoryDefi
         "handbook/evidence",
         "handbook/index",
         "handbook/release",
+        "handbook/source",
         "handbook/vectors",
     ]
 
@@ -108,9 +109,8 @@ def test_each_asset_follows_the_one_before(repository: dg.RepositoryDefinition) 
         key.path[-1]: [parent.path[-1] for parent in graph.get(key).parent_keys]
         for key in graph.get_all_asset_keys()
     }
-    assert parents == {
-        stage: [STAGES[number - 1]] if number else [] for number, stage in enumerate(STAGES)
-    }
+    above = ["source", *STAGES]
+    assert parents == {"source": []} | {s: [above[number]] for number, s in enumerate(STAGES)}
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -15,6 +15,7 @@ from platform_pipelines.components.knowledge_base.automation import (
     build_rollback_job,
     build_schedule,
 )
+from platform_pipelines.components.knowledge_base.source import source_asset
 from platform_pipelines.components.knowledge_base.watching import build_sensor
 from platform_pipelines.core.knowledge_base.declaration import (
     EmbedSpec,
@@ -176,7 +177,7 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
 def _definitions(spec: KnowledgeBaseSpec) -> dg.Definitions:
     refresh = build_refresh_job(spec)
     return dg.Definitions(
-        assets=build_assets(spec),
+        assets=[source_asset(spec), *build_assets(spec)],
         jobs=[refresh, build_rollback_job(spec)],
         schedules=[build_schedule(spec, refresh)],
         sensors=[build_sensor(spec, refresh)] if spec.refresh.watch else [],

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 
-from platform_pipelines.stages.knowledge_base.index import candidate
+from platform_pipelines.stages.knowledge_base.revisions import candidate
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 

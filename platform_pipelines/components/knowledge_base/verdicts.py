@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Verdict, decide
+from platform_pipelines.core.road.gate import Expected, Verdict, decide
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.stages.knowledge_base.evidence import (
+    approved,
     declared_rules,
     gate_policy,
+    gate_rules,
     load_golden_set,
 )
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -42,9 +44,9 @@ def verdict_text(workspace: Workspace, snapshot: Snapshot, evidence: Evidence | 
 def stale_quotes(workspace: Workspace, evidence: Evidence) -> list[Mapping[str, Any]]:
     """Questions some of whose quotes the documents no longer hold, or hold with other numbers."""
     stale = {
-        row.question_id: f"{row.candidate.unresolved_references} of {row.candidate.references}"
+        row.sample_id: f"{details['unresolved_references']} of {details['references']}"
         for row in evidence.rows
-        if row.candidate.unresolved_references
+        if (details := row.candidate.details).get("unresolved_references")
     }
     golden = load_golden_set(workspace) if stale else None
     if golden is None or golden.digest != evidence.golden_digest:  # the words are others by now
@@ -83,14 +85,15 @@ def _under_them(workspace: Workspace, evidence: Evidence | None) -> str:
 
 
 def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
-    return decide(
-        evidence,
-        gate_policy(workspace),
-        expect_revision=evidence.revision,
-        expect_baseline=evidence.baseline,
-        expect_golden_digest=evidence.golden_digest,
-        expect_k=evidence.k,
+    expected = Expected(
+        evidence.component,
+        evidence.revision,
+        evidence.baseline,
+        evidence.golden_digest,
+        evidence.conditions,
     )
+    rules = gate_rules(workspace, approved=approved(workspace, evidence))
+    return decide(evidence, gate_policy(workspace), expected, rules=rules)
 
 
 def _told(rules: Mapping[str, Any]) -> list[str]:

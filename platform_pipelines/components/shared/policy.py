@@ -7,40 +7,21 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_shared.error import DagsterError
 
-from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.components.shared.resource import PLATFORM
 from platform_pipelines.errors import PlatformError
-
-# Raise a stage's version when equal input would give other output.
-CODE_VERSIONS = {
-    "documents": "1",
-    "chunks": "1",
-    "vectors": "1",
-    "index": "1",
-    "evidence": "1",
-    "release": "1",
-}
 
 RETRIES = dg.RetryPolicy(
     max_retries=3, delay=5, backoff=dg.Backoff.EXPONENTIAL, jitter=dg.Jitter.PLUS_MINUS
 )
 
-# Share of a run's time-out that one stage may use: two slow stages still fit into a run.
-STAGE_SHARE = 0.5
-
 TIMEOUT_TAG = "platform/timeout_seconds"
 MAX_RUNTIME_TAG = "dagster/max_runtime"
 ATTEMPT_TAG = "platform/attempt"
-REQUEST_TAG = "platform/request"
-
-# How often the sensor asks for a refresh of one state of the source, and how long it waits after
-# the first failure; twice as long after each further one: 5, 10, 20, 40 minutes.
-REFRESH_ATTEMPTS = 5
-FIRST_RETRY_SECONDS = 300.0
 
 
 @dataclass(frozen=True, slots=True)
-class StagePolicy:
-    """How one stage of one knowledge base runs."""
+class AssetPolicy:
+    """How one asset runs: every one is given all of it."""
 
     owner: str
     group: str
@@ -58,6 +39,7 @@ class StagePolicy:
             "code_version": self.code_version,
             "retry_policy": self.retries,
             "op_tags": {TIMEOUT_TAG: str(self.timeout_seconds)},
+            "required_resource_keys": {PLATFORM},
         }
 
 
@@ -70,33 +52,9 @@ class RunInterruptedError(DagsterError, DagsterExecutionInterruptedError):
     """
 
 
-def stage_policy(spec: KnowledgeBaseSpec, stage: str) -> StagePolicy:
-    """The policy of a stage. The pool holds one slot a knowledge base: its stages never overlap."""
-    return StagePolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=pool_name(spec),
-        code_version=CODE_VERSIONS[stage],
-        timeout_seconds=int(spec.refresh.timeout_minutes * 60 * STAGE_SHARE),
-    )
-
-
-def pool_name(spec: KnowledgeBaseSpec) -> str:
-    """The pool of everything that writes to a knowledge base."""
-    return f"knowledge_base_{spec.name}"
-
-
-def job_tags(spec: KnowledgeBaseSpec) -> dict[str, str]:
-    """Tags of every job of a knowledge base."""
-    return {
-        MAX_RUNTIME_TAG: str(spec.refresh.timeout_minutes * 60),
-        "platform/knowledge_base": spec.name,
-    }
-
-
-def retry_seconds(attempt: int) -> float:
-    """How long to wait after the `attempt`-th refresh of one state of the source, which failed."""
-    return FIRST_RETRY_SECONDS * 2.0 ** (attempt - 1)
+def run_tags(component: str, name: str, *, timeout_seconds: int) -> dict[str, str]:
+    """Tags of every job of a component: whose it is, and when Dagster ends it."""
+    return {MAX_RUNTIME_TAG: str(timeout_seconds), f"platform/{component}": name}
 
 
 def as_failure(error: PlatformError) -> Exception:

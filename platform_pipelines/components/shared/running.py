@@ -1,19 +1,21 @@
 """Running a stage inside a Dagster step: settings, the log, errors as Dagster should see them."""
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure
-from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
-from platform_pipelines.errors import PlatformError
+from platform_pipelines.components.shared.resource import settings_of
+from platform_pipelines.errors import PlatformError, scrub_causes
 from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.settings import load_settings
-from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
+from platform_pipelines.settings import Settings
+from platform_pipelines.stages.road import workspace as road
 
 Result = TypeVar("Result")
+Workspace = TypeVar("Workspace", bound=road.Workspace)
+Workspace_co = TypeVar("Workspace_co", bound=road.Workspace, covariant=True)
 
 SECONDS_BETWEEN = 1.0
 
@@ -43,14 +45,30 @@ class Progress:
             self._kept = None
 
 
+class Opener(Protocol[Workspace_co]):
+    """Opens a component's workspace for one run."""
+
+    def __call__(
+        self,
+        settings: Settings,
+        *,
+        run_id: str,
+        progress: Callable[[str], None],
+        timeout_seconds: float,
+    ) -> Workspace_co:
+        """The workspace."""
+        ...
+
+
 def run_stage(
     context: dg.AssetExecutionContext | dg.OpExecutionContext,
-    spec: KnowledgeBaseSpec,
+    open_workspace: Opener[Workspace],
     work: Callable[[Workspace], Result],
     *,
+    name: str,
     timeout_seconds: float,
 ) -> tuple[Workspace, Result]:
-    """Do the work of a stage or of a rollback.
+    """Do the work of a stage or of a rollback, in a step that requires the platform's resource.
 
     Raises:
         dg.Failure: a terminal error, not to be tried again; a transient one is raised as it is.
@@ -58,18 +76,18 @@ def run_stage(
     progress = Progress(context.log.info, SystemClock())
     try:
         workspace = open_workspace(
-            spec,
-            load_settings(),
+            settings_of(context),
             run_id=context.run.run_id,
             progress=progress,
             timeout_seconds=timeout_seconds,
         )
         result = work(workspace)
     except PlatformError as error:
+        scrub_causes(error)
         raise as_failure(error) from error
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
         raise RunInterruptedError(
-            f"{spec.name}: interrupted; what was finished is kept, and the next run goes on there"
+            f"{name}: interrupted; what was finished is kept, and the next run goes on there"
         ) from interrupt
     finally:
         progress.flush()

@@ -199,6 +199,13 @@ class GateSpec(_Spec):
         default=0.02, ge=0, le=1, description="a loss against live that does not matter"
     )
     minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    max_removed: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="a larger share of the live documents gone or unreadable (and at least "
+        "5) is held until `platform-pipelines approve`",
+    )
     own_document_floor: float = Field(
         default=0.9,
         ge=0,

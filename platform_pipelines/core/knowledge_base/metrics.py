@@ -1,26 +1,19 @@
-"""Retrieval metrics of one question, with binary relevance, and their mean over many.
+"""Retrieval metrics of one question, with binary relevance.
 
 `None` means undefined, and is a value of its own: a question without a relevant chunk has no score,
-and the precision of an empty result is 0/0. Neither is silently 0 or 1; `mean_score` counts them as
-failures. An empty result for a question that has relevant chunks found nothing: that is 0.
+and the precision of an empty result is 0/0. Neither is silently 0 or 1; they are failures, which
+is declared with each metric. An empty result for a question that has relevant chunks found nothing:
+that is 0.
 """
 
 import math
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
+from platform_pipelines.core.road.metrics import Metric
 from platform_pipelines.errors import ConfigurationError, EvidenceError
 
 METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
-
-
-@dataclass(frozen=True, slots=True)
-class MeanScore:
-    """A mean over all questions. Failures (`None`, not finite) score 0 in it, and are counted."""
-
-    mean: float | None  # None when there was no question
-    questions: int
-    failures: int
+DECLARED = tuple(Metric(name) for name in METRICS)
 
 
 def hit_at_k(retrieved: Sequence[str], relevant: Collection[str], *, k: int) -> float | None:
@@ -92,13 +85,6 @@ def retrieval_scores(
         "context_precision": precision_at_k(retrieved, known, k=k),
         "context_recall": recall_at_k(retrieved, known, k=k),
     }
-
-
-def mean_score(values: Sequence[float | None]) -> MeanScore:
-    """Mean in which a failure scores 0: it is never averaged away (design.md §6)."""
-    finite = [v for v in values if v is not None and math.isfinite(v)]
-    mean = math.fsum(finite) / len(values) if values else None
-    return MeanScore(mean=mean, questions=len(values), failures=len(values) - len(finite))
 
 
 def _top(retrieved: Sequence[str], k: int) -> Sequence[str]:

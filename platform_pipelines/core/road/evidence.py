@@ -1,345 +1,268 @@
-"""Evidence: a report about one revision, one baseline and one golden set, named by its digest.
+"""Evidence: a report about one revision, against one baseline, on one golden set, named by digest.
 
-Rows are the truth; means, slices and coverage are computed from them. The JSON holds those too, for
-its readers, and reading it back checks that they are what the rows say.
+Rows per sample are the truth; means and slices are computed from them. The JSON holds those too,
+for its readers, and reading it back checks that they are what the rows say. What a component knows
+beside its metrics (counts, calibrations, costs) stands in `facts`, under names of its own.
 """
 
-import json
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import field, replace
 from enum import StrEnum
 from typing import Any
 
-from platform_pipelines.core.knowledge_base.calibration import (
-    Calibration,
-    calibration_from_record,
-    calibration_record,
-)
-from platform_pipelines.core.knowledge_base.metrics import METRICS, MeanScore, mean_score
-from platform_pipelines.core.road.identity import Json, canonical_json, digest_json
-from platform_pipelines.errors import EvidenceError, IntegrityError
+from pydantic.dataclasses import dataclass
 
-SCHEMA = 1
+from platform_pipelines.core.road.identity import canonical_json, digest_json
+from platform_pipelines.core.road.metrics import (
+    MeanScore,
+    Metric,
+    by_name,
+    check_metrics,
+    mean_score,
+)
+from platform_pipelines.core.road.records import (
+    CONFIG,
+    VERSION,
+    Format,
+    Raw,
+    plain,
+    stored_field,
+)
+from platform_pipelines.errors import ConfigurationError, EvidenceError, IntegrityError
+
+FORMAT = 2  # 1 was the knowledge base's own, see core/knowledge_base/evidence.py
 
 
 class Failure(StrEnum):
-    """Why a question has no score on a revision."""
+    """Why a sample has no score on a revision."""
 
-    UNRESOLVED = "unresolved"  # no chunk of the revision holds what the golden set quotes
+    UNRESOLVED = "unresolved"  # the revision rightly lacks what the sample asks for
     NOT_FINITE = "not_finite"  # a metric came out as NaN or infinite
-    ERROR = "error"  # the search or the metric failed
+    ERROR = "error"  # what was asked, or the metric, failed
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, config=CONFIG)
 class Outcome:
-    """One question on one revision. A score of None is undefined, and counts as a failure."""
+    """One sample on one revision. A score of None is undefined; its metric says what that means.
+
+    `details` is of the component: what was retrieved, what was answered.
+    """
 
     scores: Mapping[str, float | None]
     failure: Failure | None = None
-    references: int = 1
-    unresolved_references: int = 0
-    retrieved: tuple[str, ...] = ()
-    relevant: tuple[str, ...] = ()
-
-    def value(self, metric: str) -> float:
-        """The score, 0 where it is undefined: what a person who asked got."""
-        score = self.scores.get(metric)
-        return score if score is not None and math.isfinite(score) else 0.0
+    details: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
-@dataclass(frozen=True, slots=True)
-class QuestionRow:
-    """One answerable golden question. `slices`, e.g. {"language": "ko", "document_type": "pdf"}."""
+@dataclass(frozen=True, config=CONFIG)
+class SampleRow:
+    """One sample: a golden question, a request. `slices`, e.g. {"language": "ko"}."""
 
-    question_id: str
+    sample_id: str
     slices: Mapping[str, str]
     candidate: Outcome
     baseline: Outcome | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class RowCounts:
-    """Chunks that the manifest says there are, and rows that the index counted."""
-
-    expected: int
-    stored: int
-
-    @property
-    def reconcile(self) -> bool:
-        """Whether both are the same, and not zero."""
-        return self.expected == self.stored > 0
-
-
-@dataclass(frozen=True, slots=True)
-class SentenceSample:
-    """Evidence that needs no labels: sampled sentences, and how many found their own document."""
-
-    sampled: int
-    own_at_1: int
-    own_at_k: int
-
-    @property
-    def share_at_k(self) -> float | None:
-        """Share whose own document is among the first k; None when nothing was sampled."""
-        return self.own_at_k / self.sampled if self.sampled else None
-
-
-@dataclass(frozen=True, slots=True)
-class Coverage:
-    """How much of the golden set could be judged. `questions` is how many there should be."""
-
-    questions: int
-    judged: int
-    references: int
-    unresolved_references: int
-
-    @property
-    def share(self) -> float:
-        """The smaller of the judged share of questions and the resolved share of references."""
-        if not self.questions or not self.references:
-            return 0.0
-        resolved = 1.0 - self.unresolved_references / self.references
-        return min(self.judged / self.questions, resolved)
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, config=CONFIG)
 class Evidence:
-    """Made by `make_evidence` or `evidence_from_json`, which keep the rows sorted and unique."""
+    """Made by `make_evidence` or `evidence_from_json`, which keep the rows sorted and unique.
 
+    `conditions` are what both sides were measured under, e.g. {"k": 5}: under others it is foreign.
+    """
+
+    component: str
     revision: str
     baseline: str | None
     golden_digest: str | None  # None: evidence without labels
-    k: int
-    questions: int  # answerable questions of the golden set
-    rows: tuple[QuestionRow, ...]
-    counts: RowCounts
-    sample: SentenceSample | None = None
-    calibration: Calibration | None = None
-    calibration_reason: str = ""  # why there is no calibration
+    conditions: Mapping[str, Any]
+    metrics: tuple[Metric, ...]
+    samples: int  # that there should be
+    rows: tuple[SampleRow, ...]
+    facts: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    format: int = FORMAT
+    written_by: str = VERSION
+    stored: Any = stored_field()
 
     @property
-    def metrics(self) -> dict[str, MeanScore]:
-        """Means over all questions of the candidate."""
-        return _means([r.candidate for r in self.rows])
+    def means(self) -> dict[str, MeanScore]:
+        """Means over all samples of the candidate."""
+        return self._means([r.candidate for r in self.rows])
 
     @property
-    def baseline_metrics(self) -> dict[str, MeanScore]:
-        """Means over the questions that the baseline was asked too."""
-        return _means([r.baseline for r in self.rows if r.baseline is not None])
+    def baseline_means(self) -> dict[str, MeanScore]:
+        """Means over the samples that the baseline was asked too."""
+        return self._means([r.baseline for r in self.rows if r.baseline is not None])
 
     @property
-    def slices(self) -> dict[str, tuple[QuestionRow, ...]]:
+    def slices(self) -> dict[str, tuple[SampleRow, ...]]:
         """Rows by slice; the names are `dimension=value`, sorted."""
-        groups: dict[str, list[QuestionRow]] = {}
+        groups: dict[str, list[SampleRow]] = {}
         for row in self.rows:
             for dimension, value in row.slices.items():
                 groups.setdefault(f"{dimension}={value}", []).append(row)
         return {name: tuple(groups[name]) for name in sorted(groups)}
 
     @property
-    def slice_metrics(self) -> dict[str, dict[str, MeanScore]]:
+    def slice_means(self) -> dict[str, dict[str, MeanScore]]:
         """Means of the candidate by slice."""
-        return {n: _means([r.candidate for r in rows]) for n, rows in self.slices.items()}
+        return {n: self._means([r.candidate for r in rows]) for n, rows in self.slices.items()}
 
     @property
-    def coverage(self) -> Coverage:
-        """Questions without a row, and rows with a failure, are not judged."""
-        return Coverage(
-            questions=self.questions,
-            judged=sum(r.candidate.failure is None for r in self.rows),
-            references=sum(r.candidate.references for r in self.rows),
-            unresolved_references=sum(r.candidate.unresolved_references for r in self.rows),
-        )
+    def judged(self) -> int:
+        """Samples with a row that has no failure."""
+        return sum(r.candidate.failure is None for r in self.rows)
+
+    @property
+    def judged_share(self) -> float:
+        """Judged samples of those that there should be; 0 of 0 is 0."""
+        return self.judged / self.samples if self.samples else 0.0
+
+    def metric(self, name: str) -> Metric:
+        """A declared metric.
+
+        Raises:
+            EvidenceError: this evidence has none of that name.
+        """
+        found = by_name(self.metrics).get(name)
+        if found is None:
+            raise EvidenceError(
+                "the evidence has no such metric",
+                where=f"revision {self.revision}",
+                stored=", ".join(m.name for m in self.metrics),
+                expected=name,
+            )
+        return found
+
+    def value(self, outcome: Outcome, name: str) -> float | None:
+        """An outcome's score as it counts, None when the sample is left out of the metric."""
+        return self.metric(name).value(outcome.scores.get(name))
 
     @property
     def digest(self) -> str:
-        """Digest of the whole content: the name of this evidence.
+        """Digest of the whole record as it is stored: the name of this evidence.
 
         Raises:
             EvidenceError: a number in it is not finite.
         """
-        return digest_json(_finite_record(self))
+        return digest_json(self._record())
+
+    def to_json(self) -> str:
+        """One JSON text with the digest of everything else in it.
+
+        Raises:
+            EvidenceError: a number is not finite (write None and a `Failure` instead).
+        """
+        return canonical_json({**self._record(), "digest": self.digest})
+
+    @property
+    def summary(self) -> dict[str, Any]:
+        """What the rows say, for readers of the JSON."""
+        return {
+            "metrics": _means_record(self.means),
+            "baseline_metrics": _means_record(self.baseline_means),
+            "slices": {n: _means_record(m) for n, m in self.slice_means.items()},
+            "judged": self.judged,
+        }
+
+    def _means(self, outcomes: Sequence[Outcome]) -> dict[str, MeanScore]:
+        return {
+            m.name: mean_score(m, [o.scores.get(m.name) for o in outcomes]) for m in self.metrics
+        }
+
+    def _record(self) -> Raw:
+        record = self.stored or {**plain(self), "summary": self.summary}
+        try:
+            canonical_json(record)
+        except ValueError as error:
+            raise EvidenceError(
+                "evidence holds a number that is not finite",
+                where=f"revision {self.revision}",
+                remedy="record None and the failure `not_finite`",
+            ) from error
+        return record
 
 
-def scored_outcome(
-    scores: Mapping[str, float | None],
-    *,
-    retrieved: Sequence[str],
-    relevant: Sequence[str],
-    references: int = 1,
-    unresolved_references: int = 0,
-) -> Outcome:
-    """An outcome with its failure found: nothing relevant, or a score not finite (now None)."""
-    clean = {m: s if s is not None and math.isfinite(s) else None for m, s in scores.items()}
-    broken = any(s is not None and not math.isfinite(s) for s in scores.values())
-    failure = Failure.NOT_FINITE if broken else None
-    return Outcome(
-        scores=clean,
-        failure=failure if relevant else Failure.UNRESOLVED,
-        references=references,
-        unresolved_references=unresolved_references,
-        retrieved=tuple(retrieved),
-        relevant=tuple(relevant),
-    )
+def finite_outcome(outcome: Outcome) -> Outcome:
+    """The same with scores that are not finite undefined, and that said."""
+    clean = {m: s if s is None or math.isfinite(s) else None for m, s in outcome.scores.items()}
+    if clean == dict(outcome.scores):
+        return outcome
+    return replace(outcome, scores=clean, failure=outcome.failure or Failure.NOT_FINITE)
 
 
 def make_evidence(evidence: Evidence) -> Evidence:
     """The same evidence with its rows in order of their ids.
 
     Raises:
-        EvidenceError: a question has two rows, or there are more rows than questions.
+        EvidenceError: a sample has two rows, or there are more rows than samples, or a finite score
+            is outside its metric's range.
+        ConfigurationError: the metrics are refused by `check_metrics`.
     """
-    ids = [row.question_id for row in evidence.rows]
+    check_metrics(evidence.metrics)
+    ids = [row.sample_id for row in evidence.rows]
     where = f"revision {evidence.revision}"
     if len(set(ids)) != len(ids):
         twice = sorted({i for i in ids if ids.count(i) > 1})
-        raise EvidenceError("a question has two rows", where=where, stored=twice)
-    if len(ids) > evidence.questions or (ids and evidence.golden_digest is None):
+        raise EvidenceError("a sample has two rows", where=where, stored=twice)
+    if len(ids) > evidence.samples or (ids and evidence.golden_digest is None):
         raise EvidenceError(
-            "more rows than the golden set has questions",
+            "more rows than the golden set has samples",
             where=where,
             stored=len(ids),
-            expected=evidence.questions if evidence.golden_digest else 0,
+            expected=evidence.samples if evidence.golden_digest else 0,
         )
-    return replace(evidence, rows=tuple(sorted(evidence.rows, key=lambda row: row.question_id)))
+    _check_ranges(evidence)
+    return replace(evidence, rows=tuple(sorted(evidence.rows, key=lambda row: row.sample_id)))
 
 
-def evidence_to_json(evidence: Evidence) -> str:
-    """One JSON text with the digest of everything else in it.
+def evidence_from_json(
+    text: str | bytes, *, where: str = "", upgrade: Callable[[Raw], Raw] | None = None
+) -> Evidence:
+    """Read evidence back and certify it. `upgrade` makes a component's format 1 into format 2.
 
     Raises:
-        EvidenceError: a number is not finite (write None and a `Failure` instead).
+        IntegrityError: not evidence, another format, or content that is not what its digest says.
     """
-    return canonical_json({**_finite_record(evidence), "digest": evidence.digest})
-
-
-def evidence_from_json(text: str, *, where: str = "") -> Evidence:
-    """Read evidence back and certify it.
-
-    Raises:
-        IntegrityError: not evidence, another schema, or content that is not what its digest says.
-    """
+    kind = _FORMAT if upgrade is None else replace(_FORMAT, upgrades={1: upgrade})
+    raw = kind.parse(text, where=where)
+    stated = raw.pop("digest", None)
+    kind.must_equal("digest", stated, digest_json(raw), where=where)
+    evidence = kind.read(raw, where=where)
     try:
-        record = json.loads(text)
-        evidence = _evidence(record)
-        found, stated = evidence.digest, record["digest"]
-    except (ValueError, KeyError, TypeError, AttributeError, EvidenceError) as error:
-        raise IntegrityError("not evidence", where=where, stored=repr(error)) from error
-    # The rebuilt digest covers the summaries too: they are recomputed from the rows.
-    if found != stated or canonical_json(record) != evidence_to_json(evidence):
-        raise IntegrityError(
-            "evidence is not what its digest says",
-            where=where,
-            stored=found,
-            expected=stated,
-            remedy="evaluate the revision again; do not edit evidence",
-        )
-    return evidence
+        made = make_evidence(evidence)
+    except (ConfigurationError, EvidenceError) as error:
+        raise IntegrityError("not evidence", where=where, stored=str(error)) from error
+    if evidence.stored.get("format") == FORMAT:
+        kind.must_equal("rows", raw.get("summary"), made.summary, where=where)
+    object.__setattr__(made, "stored", raw)
+    return made
 
 
-def _means(outcomes: Sequence[Outcome]) -> dict[str, MeanScore]:
-    return {m: mean_score([o.scores.get(m) for o in outcomes]) for m in METRICS}
+def _check_ranges(evidence: Evidence) -> None:
+    metrics = by_name(evidence.metrics)
+    for row in evidence.rows:
+        for outcome in (row.candidate, row.baseline):
+            for name, score in outcome.scores.items() if outcome else ():
+                metric = metrics.get(name)
+                if metric is None or score is None or not math.isfinite(score):
+                    continue
+                if not metric.fits(score):
+                    raise EvidenceError(
+                        "a score is outside its metric's range",
+                        where=f"revision {evidence.revision}, sample {row.sample_id}",
+                        stored=f"{name} {score}",
+                        expected=f"{metric.low} to {metric.high}",
+                    )
 
 
-def _finite_record(evidence: Evidence) -> dict[str, Json]:
-    record = _record(evidence)
-    try:
-        canonical_json(record)
-    except ValueError as error:
-        raise EvidenceError(
-            "evidence holds a number that is not finite",
-            where=f"revision {evidence.revision}",
-            remedy="record None and the failure `not_finite`",
-        ) from error
-    return record
+def _means_record(means: Mapping[str, MeanScore]) -> Raw:
+    return {m: [s.mean, s.samples, s.failures, s.left_out] for m, s in means.items()}
 
 
-def _record(evidence: Evidence) -> dict[str, Json]:
-    calibration, sample, coverage = evidence.calibration, evidence.sample, evidence.coverage
-    return {
-        "schema": SCHEMA,
-        "revision": evidence.revision,
-        "baseline": evidence.baseline,
-        "golden_digest": evidence.golden_digest,
-        "k": evidence.k,
-        "questions": evidence.questions,
-        "rows": [_row_record(row) for row in evidence.rows],
-        "counts": [evidence.counts.expected, evidence.counts.stored],
-        "sample": [sample.sampled, sample.own_at_1, sample.own_at_k] if sample else None,
-        "calibration": calibration_record(calibration) if calibration else None,
-        "calibration_reason": evidence.calibration_reason,
-        "summary": {
-            "metrics": _means_record(evidence.metrics),
-            "baseline_metrics": _means_record(evidence.baseline_metrics),
-            "slices": {n: _means_record(m) for n, m in evidence.slice_metrics.items()},
-            "coverage": coverage.share,
-            "judged": coverage.judged,
-            "unresolved_references": coverage.unresolved_references,
-        },
-    }
-
-
-def _means_record(means: Mapping[str, MeanScore]) -> dict[str, Json]:
-    return {m: [s.mean, s.questions, s.failures] for m, s in means.items()}
-
-
-def _row_record(row: QuestionRow) -> dict[str, Json]:
-    return {
-        "id": row.question_id,
-        "slices": dict(row.slices),
-        "candidate": _outcome_record(row.candidate),
-        "baseline": _outcome_record(row.baseline) if row.baseline else None,
-    }
-
-
-def _outcome_record(outcome: Outcome) -> dict[str, Json]:
-    return {
-        "scores": {m: None if s is None else float(s) for m, s in outcome.scores.items()},
-        "failure": outcome.failure,
-        "references": [outcome.references, outcome.unresolved_references],
-        "retrieved": outcome.retrieved,
-        "relevant": outcome.relevant,
-    }
-
-
-def _evidence(record: Mapping[str, Any]) -> Evidence:
-    if record["schema"] != SCHEMA:
-        raise EvidenceError("evidence of another schema", stored=record["schema"], expected=SCHEMA)
-    calibration = record["calibration"]
-    return make_evidence(
-        Evidence(
-            revision=record["revision"],
-            baseline=record["baseline"],
-            golden_digest=record["golden_digest"],
-            k=record["k"],
-            questions=record["questions"],
-            rows=tuple(_row(r) for r in record["rows"]),
-            counts=RowCounts(*record["counts"]),
-            sample=SentenceSample(*record["sample"]) if record["sample"] else None,
-            calibration=calibration_from_record(calibration) if calibration else None,
-            calibration_reason=record["calibration_reason"],
-        )
-    )
-
-
-def _row(record: Mapping[str, Any]) -> QuestionRow:
-    baseline = record["baseline"]
-    return QuestionRow(
-        question_id=record["id"],
-        slices=record["slices"],
-        candidate=_outcome(record["candidate"]),
-        baseline=_outcome(baseline) if baseline else None,
-    )
-
-
-def _outcome(record: Mapping[str, Any]) -> Outcome:
-    references, unresolved = record["references"]
-    return Outcome(
-        scores=record["scores"],
-        failure=Failure(record["failure"]) if record["failure"] else None,
-        references=references,
-        unresolved_references=unresolved,
-        retrieved=tuple(record["retrieved"]),
-        relevant=tuple(record["relevant"]),
-    )
+_FORMAT = Format(
+    kind="evidence",
+    model=Evidence,
+    current=FORMAT,
+    remedy="evaluate the revision again; do not edit evidence",
+)

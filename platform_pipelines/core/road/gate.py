@@ -1,24 +1,30 @@
 """The gate: evidence and a policy in; `pass`, `fail` or `undecided` with all its reasons out.
 
 Only `pass` releases. Evidence that is absent is `undecided`: evaluating will tell.
-Evidence about something else, or with a number that is not finite, is `fail`. A metric that is
-undefined for a question counts as 0 for it.
+Evidence about something else, or with a number that is not finite, is `fail`. What a metric that is
+undefined for a sample means is declared with the metric.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Any
 
-from platform_pipelines.core.knowledge_base.metrics import METRICS
-from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, QuestionRow
+from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
+from platform_pipelines.core.road.metrics import (
+    Direction,
+    MeanScore,
+    Metric,
+    Undefined,
+    by_name,
+)
 from platform_pipelines.core.road.statistics import (
     bootstrap_interval,
     holm,
     paired_differences,
     probability_not_below,
     samples_needed,
-    small_sample_allowance,
 )
 from platform_pipelines.errors import ConfigurationError
 
@@ -32,22 +38,20 @@ class Status(StrEnum):
 
 
 class Code(StrEnum):
-    """What a reason is about."""
+    """What a reason of the road is about; a component's own rules have codes of their own."""
 
     MISSING = "missing"
     NOT_FINITE = "not_finite"
+    FOREIGN_COMPONENT = "foreign_component"
     FOREIGN_REVISION = "foreign_revision"
     FOREIGN_BASELINE = "foreign_baseline"
     FOREIGN_GOLDEN_SET = "foreign_golden_set"
-    FOREIGN_K = "foreign_k"
-    COUNTS = "counts"
-    OWN_DOCUMENT = "own_document"
+    FOREIGN_CONDITIONS = "foreign_conditions"
+    UNKNOWN_METRIC = "unknown_metric"
     UNPROVEN = "unproven"
-    TOO_FEW_QUESTIONS = "too_few_questions"
+    TOO_FEW_SAMPLES = "too_few_samples"
     COVERAGE = "coverage"
     FLOOR = "floor"
-    SLICE_FLOOR = "slice_floor"
-    SMALL_SLICE = "small_slice"
     BASELINE_COVERAGE = "baseline_coverage"
     REGRESSION = "regression"
     UNCERTAIN = "uncertain"
@@ -56,19 +60,42 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class GatePolicy:
-    """What a knowledge base declares. Check it with `check_policy` when it is loaded."""
+    """What a component declares. Check it with `check_policy` when it is loaded.
+
+    `minimum_effect` is how much worse than live is still "not worse", in each compared metric's
+    unit; `minimum_effects` says it for single metrics.
+    """
 
     floors: Mapping[str, float] = field(default_factory=dict[str, float])
-    slice_floors: Mapping[str, float] = field(default_factory=dict[str, float])
-    compared: tuple[str, ...] = ("ndcg",)  # with the live revision; one, or power is spent on many
-    minimum_effect: float = 0.02  # how much worse than live is still "not worse"
+    compared: tuple[str, ...] = ()  # with the live revision; one, or power is spent on many
+    minimum_effect: float = 0.02
+    minimum_effects: Mapping[str, float] = field(default_factory=dict[str, float])
     coverage_floor: float = 0.98
-    minimum_questions: int = 20
-    minimum_slice_questions: int = 8  # smaller slices are noted, not gated
+    minimum_samples: int = 20
+    minimum_slice_samples: int = 8  # smaller slices are not gated
     confidence: float = 0.95
-    own_document_floor: float = 0.9  # evidence without labels
     resamples: int = 4000
     seed: int = 0
+    sample_noun: str = "samples"  # for people: "questions", "requests"
+
+    def effect(self, metric: str) -> float:
+        """The minimum effect of a metric."""
+        return self.minimum_effects.get(metric, self.minimum_effect)
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """What the release itself knows, and evidence must be about.
+
+    `baseline` is the live revision, None before the first release; `golden_digest` is None where no
+    golden set is declared; `conditions` are those of an evaluation made now.
+    """
+
+    component: str
+    revision: str
+    baseline: str | None
+    golden_digest: str | None
+    conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +103,7 @@ class Reason:
     """One finding. `metric` and `slice` are empty where they do not apply."""
 
     status: Status
-    code: Code
+    code: str
     message: str
     metric: str = ""
     slice: str = ""
@@ -89,65 +116,77 @@ class Verdict:
 
     status: Status
     reasons: tuple[Reason, ...]
-    more_samples: int | None  # further questions that would decide it, where a number would
+    more_samples: int | None  # further samples that would decide it, where a number would
     proven: bool
 
 
-def check_policy(policy: GatePolicy) -> None:
+Rule = Callable[[Evidence], Sequence[Reason]]
+
+
+def check_policy(policy: GatePolicy, metrics: Sequence[Metric]) -> None:
     """Refuse a policy that could not mean what it says.
 
     Raises:
         ConfigurationError: names the field, its value and what is allowed.
     """
-    for name in ("floors", "slice_floors"):
-        for metric, floor in getattr(policy, name).items():
-            _check(f"{name}.{metric}", metric, allowed=metric in METRICS, expected=str(METRICS))
-            _check(f"{name}.{metric}", floor, allowed=0.0 <= floor <= 1.0, expected="0..1")
-    known = bool(policy.compared) and set(policy.compared) <= set(METRICS)
-    _check("compared", policy.compared, allowed=known, expected=f"some of {METRICS}")
-    for name in ("minimum_effect", "coverage_floor", "own_document_floor"):
-        share = getattr(policy, name)
-        _check(name, share, allowed=0.0 <= share <= 1.0, expected="0..1")
+    known = by_name(metrics)
+    for name, floor in policy.floors.items():
+        where = f"floors.{name}"
+        _check(where, name, allowed=name in known, expected=", ".join(known))
+        fits = math.isfinite(floor) and known[name].fits(floor)
+        _check(where, floor, allowed=fits, expected=f"{known[name].low}..{known[name].high}")
+    for name in ("compared", "minimum_effects"):
+        named = getattr(policy, name)
+        _check(name, named, allowed=set(named) <= set(known), expected=", ".join(known))
+    for name in {*policy.compared, *policy.minimum_effects}:
+        _check_effect(name, policy.effect(name), known[name], single=name in policy.minimum_effects)
+    covered = 0.0 <= policy.coverage_floor <= 1.0
+    _check("coverage_floor", policy.coverage_floor, allowed=covered, expected="0..1")
     confident = 0.5 <= policy.confidence < 1.0
     _check("confidence", policy.confidence, allowed=confident, expected="0.5 <= c < 1")
-    for name in ("minimum_questions", "minimum_slice_questions"):
+    for name in ("minimum_samples", "minimum_slice_samples"):
         _check(name, getattr(policy, name), allowed=getattr(policy, name) >= 1, expected=">= 1")
     _check("resamples", policy.resamples, allowed=policy.resamples >= 1000, expected=">= 1000")
+
+
+def _check_effect(name: str, effect: float, metric: Metric, *, single: bool) -> None:
+    """A margin as wide as the metric's range passes everything: 2 (percent, meant) of a share."""
+    span = math.inf if metric.low is None or metric.high is None else metric.high - metric.low
+    field_name = f"minimum_effects.{name}" if single else "minimum_effect"
+    allowed = math.isfinite(effect) and 0.0 <= effect <= span
+    _check(field_name, effect, allowed=allowed, expected=f"0 to {span:g} {metric.unit}".rstrip())
 
 
 def decide(
     evidence: Evidence | None,
     policy: GatePolicy,
+    expected: Expected,
     *,
-    expect_revision: str,
-    expect_baseline: str | None,
-    expect_golden_digest: str | None,
-    expect_k: int,
+    rules: Sequence[Rule] = (),
 ) -> Verdict:
-    """Judge a revision by its evidence. What is expected is what the release itself knows.
-
-    `expect_baseline` is the live revision, None before the first release; `expect_golden_digest` is
-    None for a knowledge base that declares no golden set; `expect_k` is how many chunks count.
+    """Judge a revision by its evidence. `rules` are the component's own, about its facts.
 
     Raises:
         ConfigurationError: the policy is refused by `check_policy`.
     """
-    check_policy(policy)
     if evidence is None:
-        missing = f"there is no evidence about revision {expect_revision}; evaluate it first"
+        missing = f"there is no evidence about revision {expected.revision}; evaluate it first"
         return _verdict([Reason(Status.UNDECIDED, Code.MISSING, missing)], proven=False)
-    expected = (expect_revision, expect_baseline, expect_golden_digest, expect_k)
-    unfit = [*_not_finite(evidence), *_foreign(evidence, expected)]
+    unfit = [
+        *_not_finite(evidence, policy),
+        *_foreign(evidence, expected),
+        *_unknown_metrics(evidence, policy),
+    ]
     if unfit:
         return _verdict(unfit, proven=False)
+    check_policy(policy, evidence.metrics)
+    found = [reason for rule in rules for reason in rule(evidence)]
     if evidence.golden_digest is None:
-        reasons = [*_counts(evidence), *_own_document(evidence, policy)]
-        return _verdict(reasons, proven=False)
+        return _verdict(_unlabelled(found, rules), proven=False)
     reasons = [
-        *_counts(evidence),
+        *found,
         *_enough(evidence, policy),
         *_floors(evidence, policy),
-        *_slice_floors(evidence, policy),
         *_against_live(evidence, policy),
     ]
     return _verdict(reasons, proven=True)
@@ -172,12 +211,21 @@ def _verdict(reasons: Sequence[Reason], *, proven: bool) -> Verdict:
     )
 
 
-def _not_finite(evidence: Evidence) -> list[Reason]:
-    broken = [r.question_id for r in evidence.rows if _broken(r.candidate) or _broken(r.baseline)]
+def _unlabelled(found: Sequence[Reason], rules: Sequence[Rule]) -> list[Reason]:
+    """Evidence without labels rests on the component's rules; without a rule it says nothing."""
+    if rules:
+        note = "answers are unproven: declare a golden set to prove them"
+        return [*found, Reason(Status.PASS, Code.UNPROVEN, note)]
+    message = "neither samples nor a rule of the component: nothing was looked at"
+    return [Reason(Status.UNDECIDED, Code.MISSING, message)]
+
+
+def _not_finite(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
+    broken = [r.sample_id for r in evidence.rows if _broken(r.candidate) or _broken(r.baseline)]
     if not broken:
         return []
-    message = f"scores of {len(broken)} questions are not finite: {', '.join(broken[:5])}"
-    return [Reason(Status.FAIL, Code.NOT_FINITE, message)]
+    message = f"scores of {len(broken)} {policy.sample_noun} are not finite: "
+    return [Reason(Status.FAIL, Code.NOT_FINITE, message + ", ".join(broken[:5]))]
 
 
 def _broken(outcome: Outcome | None) -> bool:
@@ -187,137 +235,135 @@ def _broken(outcome: Outcome | None) -> bool:
     return outcome.failure is Failure.NOT_FINITE or not all(math.isfinite(v) for v in values)
 
 
-def _foreign(evidence: Evidence, expected: tuple[str, str | None, str | None, int]) -> list[Reason]:
+def _foreign(evidence: Evidence, expected: Expected) -> list[Reason]:
     pairs = (
-        (Code.FOREIGN_REVISION, "revision", evidence.revision, expected[0]),
-        (Code.FOREIGN_BASELINE, "live revision", evidence.baseline, expected[1]),
-        (Code.FOREIGN_GOLDEN_SET, "golden set", evidence.golden_digest, expected[2]),
-        (Code.FOREIGN_K, "k =", evidence.k, expected[3]),
+        (Code.FOREIGN_COMPONENT, "component", evidence.component, expected.component),
+        (Code.FOREIGN_REVISION, "revision", evidence.revision, expected.revision),
+        (Code.FOREIGN_BASELINE, "live revision", evidence.baseline, expected.baseline),
+        (Code.FOREIGN_GOLDEN_SET, "golden set", evidence.golden_digest, expected.golden_digest),
     )
-    return [
+    others = [
         Reason(Status.FAIL, code, f"evidence is about {noun} {found}, not {wanted}; evaluate again")
         for code, noun, found, wanted in pairs
         if found != wanted
     ]
+    names = sorted({*evidence.conditions, *expected.conditions})
+    values = [(n, evidence.conditions.get(n), expected.conditions.get(n)) for n in names]
+    return others + [
+        Reason(
+            Status.FAIL,
+            Code.FOREIGN_CONDITIONS,
+            f"evidence was made with {name} = {found}, not {wanted}; evaluate again",
+        )
+        for name, found, wanted in values
+        if found != wanted
+    ]
 
 
-def _counts(evidence: Evidence) -> list[Reason]:
-    counts = evidence.counts
-    if counts.reconcile:
-        return []
-    message = f"the index holds {counts.stored} rows and the manifest names {counts.expected}"
-    return [Reason(Status.FAIL, Code.COUNTS, message)]
-
-
-def _own_document(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
-    share = evidence.sample.share_at_k if evidence.sample else None
-    if share is None:
-        message = "no sentence was sampled; evaluate again"
-        return [Reason(Status.UNDECIDED, Code.MISSING, message)]
-    note = "answers are unproven: declare a golden set to prove them"
-    reasons = [Reason(Status.PASS, Code.UNPROVEN, note)]
-    if not share >= policy.own_document_floor:
-        message = f"{share:.3f} of the sampled sentences find their own document"
-        message += f"; the floor is {policy.own_document_floor}"
-        reasons.append(Reason(Status.FAIL, Code.OWN_DOCUMENT, message))
-    return reasons
+def _unknown_metrics(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
+    """A metric that the policy asks for and nobody measured is no metric that passed."""
+    measured = by_name(evidence.metrics)
+    wanted = sorted({*policy.floors, *policy.compared, *policy.minimum_effects} - set(measured))
+    return [
+        Reason(Status.FAIL, Code.UNKNOWN_METRIC, f"{name} was not measured; evaluate again", name)
+        for name in wanted
+    ]
 
 
 def _enough(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
     reasons: list[Reason] = []
-    coverage = evidence.coverage
-    lacking = policy.minimum_questions - coverage.questions
+    noun = policy.sample_noun
+    lacking = policy.minimum_samples - evidence.samples
     if lacking > 0:
-        message = f"{coverage.questions} questions; at least {policy.minimum_questions} are needed"
+        message = f"{evidence.samples} {noun}; at least {policy.minimum_samples} are needed"
         reasons.append(
-            Reason(Status.UNDECIDED, Code.TOO_FEW_QUESTIONS, message, more_samples=lacking)
+            Reason(Status.UNDECIDED, Code.TOO_FEW_SAMPLES, message, more_samples=lacking)
         )
-    if not coverage.share >= policy.coverage_floor:
+    if not evidence.judged_share >= policy.coverage_floor:
         message = (
-            f"{coverage.judged} of {coverage.questions} questions judged, "
-            f"{coverage.unresolved_references} of {coverage.references} references found nowhere, "
-            "or with other numbers; "
-            f"the floor is {policy.coverage_floor:.0%}: correct the golden set's quotes"
+            f"{evidence.judged} of {evidence.samples} {noun} judged; "
+            f"the floor is {policy.coverage_floor:.0%}"
         )
         reasons.append(Reason(Status.FAIL, Code.COVERAGE, message))
     return reasons
 
 
 def _floors(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
+    """A floor is a ceiling where lower is better."""
     reasons: list[Reason] = []
-    means = evidence.metrics
-    for metric, floor in sorted(policy.floors.items()):
-        score = means[metric].mean
-        if score is not None and score >= floor:
+    means = evidence.means
+    for name, floor in sorted(policy.floors.items()):
+        metric, mean = evidence.metric(name), means[name]
+        if mean.mean is not None and metric.reaches(mean.mean, floor):
+            reasons += _few_defined(name, mean, policy)
             continue
-        message = f"{metric} is {_shown(score)}; the floor is {floor}"
-        reasons.append(Reason(Status.FAIL, Code.FLOOR, message, metric=metric))
+        bound = "floor" if metric.direction is Direction.HIGHER else "ceiling"
+        left = f" over {mean.samples}" if metric.undefined is Undefined.LEFT_OUT else ""
+        message = f"{name} is {_shown(mean.mean)}{left}; the {bound} is {floor}"
+        reasons.append(Reason(Status.FAIL, Code.FLOOR, message, metric=name))
     return reasons
 
 
-def _slice_floors(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
-    if not policy.slice_floors:
+def _few_defined(name: str, mean: MeanScore, policy: GatePolicy) -> list[Reason]:
+    """A floor that is reached by the few samples that were not left out is not reached yet."""
+    lacking = policy.minimum_samples - mean.samples
+    if not mean.left_out or lacking <= 0:
         return []
-    least = policy.minimum_slice_questions
-    gated = {n: rows for n, rows in evidence.slices.items() if len(rows) >= least}
-    reasons = [
-        Reason(Status.PASS, Code.SMALL_SLICE, f"fewer than {least} questions: not gated", slice=n)
-        for n in evidence.slices
-        if n not in gated
+    message = (
+        f"{name} is defined for {mean.samples} {policy.sample_noun}; "
+        f"at least {policy.minimum_samples} are needed"
+    )
+    return [
+        Reason(Status.UNDECIDED, Code.TOO_FEW_SAMPLES, message, metric=name, more_samples=lacking)
     ]
-    means = evidence.slice_metrics
-    tests = len(gated) * len(policy.slice_floors)
-    for name in gated:
-        for metric, floor in sorted(policy.slice_floors.items()):
-            mean = means[name][metric]
-            slack = small_sample_allowance(
-                floor, mean.questions, confidence=policy.confidence, tests=tests
-            )
-            if mean.mean is not None and mean.mean >= floor - slack:
-                continue
-            message = f"{metric} is {_shown(mean.mean)}; the floor is {floor} - {slack:.3f}"
-            reasons.append(Reason(Status.FAIL, Code.SLICE_FLOOR, message, metric, name))
-    return reasons
 
 
 def _against_live(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
-    if evidence.baseline is None:
+    if evidence.baseline is None or not policy.compared:
         return []
     paired = [r for r in evidence.rows if _comparable(r.baseline)]
-    share = len(paired) / evidence.questions if evidence.questions else 0.0
+    share = len(paired) / evidence.samples if evidence.samples else 0.0
     if not share >= policy.coverage_floor:
-        message = f"{len(paired)} of {evidence.questions} questions were judged on live"
+        message = f"{len(paired)} of {evidence.samples} {policy.sample_noun} were judged on live"
         return [Reason(Status.UNDECIDED, Code.BASELINE_COVERAGE, message)]
-    overall = [r for metric in policy.compared for r in _not_worse(paired, metric, policy)]
+    overall = [r for name in policy.compared for r in _not_worse(evidence, paired, name, policy)]
     return overall + _slice_regressions(evidence, policy)
 
 
 def _comparable(baseline: Outcome | None) -> bool:
-    """A live revision that lacks the document rightly scores 0; one that failed says nothing."""
+    """A live revision that lacks the sample's answer rightly scores the worst; one that failed
+    says nothing.
+    """
     return baseline is not None and baseline.failure in {None, Failure.UNRESOLVED}
 
 
-def _not_worse(rows: Sequence[QuestionRow], metric: str, policy: GatePolicy) -> list[Reason]:
+def _not_worse(
+    evidence: Evidence, rows: Sequence[SampleRow], name: str, policy: GatePolicy
+) -> list[Reason]:
     """Non-inferiority: pass when the whole interval is above -minimum_effect, fail when below it.
 
     Passing needs every compared metric, so it needs no correction; failing needs only one, so its
     interval is Bonferroni-corrected.
     """
-    differences = _differences(rows, metric)
-    margin = -policy.minimum_effect
+    gains = _gains(evidence, rows, name)
+    if len(gains) < len(rows) * policy.coverage_floor or not gains:
+        message = f"{name} is defined on both sides for {len(gains)} of {len(rows)}"
+        return [Reason(Status.UNDECIDED, Code.BASELINE_COVERAGE, message, metric=name)]
+    margin = -policy.effect(name)
     sampling = {"resamples": policy.resamples, "seed": policy.seed}
-    interval = bootstrap_interval(differences, confidence=policy.confidence, **sampling)
+    interval = bootstrap_interval(gains, confidence=policy.confidence, **sampling)
     if interval.low >= margin:
         return []
     strict = 1.0 - (1.0 - policy.confidence) / len(policy.compared)
-    wide = bootstrap_interval(differences, confidence=strict, **sampling)
-    shown = f"{metric} differs from live by {interval.estimate:+.4f}"
+    wide = bootstrap_interval(gains, confidence=strict, **sampling)
+    unit = f" {evidence.metric(name).unit}".rstrip()
+    shown = f"{name} gains {interval.estimate:+.4f}{unit} on live"
     shown += f" [{interval.low:+.4f}, {interval.high:+.4f}]; {margin:+} is allowed"
     if wide.high < margin:
-        return [Reason(Status.FAIL, Code.REGRESSION, shown, metric=metric)]
-    needed = samples_needed(differences, margin, confidence=policy.confidence)
-    more = None if needed is None else max(1, needed - len(differences))
-    return [Reason(Status.UNDECIDED, Code.UNCERTAIN, shown, metric=metric, more_samples=more)]
+        return [Reason(Status.FAIL, Code.REGRESSION, shown, metric=name)]
+    needed = samples_needed(gains, margin, confidence=policy.confidence) if len(gains) > 1 else None
+    more = None if needed is None else max(1, needed - len(gains))
+    return [Reason(Status.UNDECIDED, Code.UNCERTAIN, shown, metric=name, more_samples=more)]
 
 
 def _slice_regressions(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
@@ -325,14 +371,12 @@ def _slice_regressions(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
     tested: list[tuple[str, str, float]] = []
     for name, rows in evidence.slices.items():
         paired = [r for r in rows if _comparable(r.baseline)]
-        if len(paired) < policy.minimum_slice_questions:
-            continue
         for metric in policy.compared:
+            gains = _gains(evidence, paired, metric)
+            if len(gains) < policy.minimum_slice_samples:
+                continue
             p = probability_not_below(
-                _differences(paired, metric),
-                -policy.minimum_effect,
-                resamples=policy.resamples,
-                seed=policy.seed,
+                gains, -policy.effect(metric), resamples=policy.resamples, seed=policy.seed
             )
             tested.append((name, metric, p))
     level = (1.0 - policy.confidence) / 2.0
@@ -350,9 +394,17 @@ def _slice_regressions(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
     ]
 
 
-def _differences(rows: Sequence[QuestionRow], metric: str) -> list[float]:
-    asked = [(r.candidate.value(metric), r.baseline.value(metric)) for r in rows if r.baseline]
-    return paired_differences([c for c, _ in asked], [b for _, b in asked])
+def _gains(evidence: Evidence, rows: Sequence[SampleRow], name: str) -> list[float]:
+    """How much better the candidate is, sample by sample; those left out of the metric are not."""
+    metric = evidence.metric(name)
+    pairs = [
+        (evidence.value(r.candidate, name), evidence.value(r.baseline, name))
+        for r in rows
+        if r.baseline is not None
+    ]
+    both = [(c, b) for c, b in pairs if c is not None and b is not None]
+    paired_differences([c for c, _ in both], [b for _, b in both])  # refuses what is not finite
+    return [metric.gain(c, b) for c, b in both]
 
 
 def _shown(score: float | None) -> str:

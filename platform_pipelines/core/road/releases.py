@@ -1,18 +1,29 @@
 """The release state machine: what is live, what may follow, where a rollback goes, what is kept.
 
-The append-only log is the truth and the alias is its projection: append first, then point the
-alias; every later run points it again where it differs (`drift`). An increment changes the live
-collection in place and is a new revision of it: only the last revision of a collection is intact.
+The append-only log is the truth and the pointer is its projection: append first, then point;
+every later run points again where it differs (`drift`). A `target` is what readers follow: a
+collection, a model version, route weights. An increment changes the live target in place and is a
+new revision of it: only the last revision of a target is intact.
 
 `entries` is the whole log, oldest first, everywhere here.
 """
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, TypeAlias
 
+from pydantic.dataclasses import dataclass as record_class
+
 from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.records import (
+    CONFIG,
+    VERSION,
+    Format,
+    Raw,
+    plain,
+    stored_field,
+)
 from platform_pipelines.errors import (
     ConfigurationError,
     EvidenceError,
@@ -20,6 +31,7 @@ from platform_pipelines.errors import (
     UnknownNameError,
 )
 
+FORMAT = 2  # 1 called the target `collection`, and had no format
 _SHOWN_CHOICES = 10
 
 
@@ -30,27 +42,30 @@ class Action(StrEnum):
     ROLLBACK = "rollback"
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, config=CONFIG)
 class ReleaseEntry:
-    """One line of the log: after it, `collection` at `revision` is live."""
+    """One line of the log: after it, `target` at `revision` is live."""
 
     sequence: int  # from 1, without gaps
     action: Action
-    name: str  # of the knowledge base
+    name: str  # of the component
     revision: str
-    collection: str
+    target: str
     evidence_digest: str | None
     previous_revision: str | None
-    previous_collection: str | None
+    previous_target: str | None
     previous_digest: str | None  # of the entry before; None for the first
     run_id: str
     actor: str
     at: str  # ISO 8601, UTC
     reason: str
+    format: int = FORMAT
+    written_by: str = VERSION
+    stored: Any = stored_field()
 
     @property
     def digest(self) -> str:
-        """Covers every field, and through `previous_digest` the whole history."""
+        """Covers every field as it is stored, and through `previous_digest` the whole history."""
         return digest_json(entry_record(self))
 
 
@@ -60,7 +75,7 @@ class Candidate:
 
     name: str
     revision: str
-    collection: str
+    target: str
     evidence_digest: str
 
 
@@ -93,10 +108,10 @@ Plan: TypeAlias = AlreadyLive | Append
 
 @dataclass(frozen=True, slots=True)
 class Retained:
-    """A released revision whose collection is kept for rollback."""
+    """A released revision whose target is kept for rollback."""
 
     revision: str
-    collection: str
+    target: str
 
 
 def current(entries: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
@@ -105,8 +120,8 @@ def current(entries: Sequence[ReleaseEntry]) -> ReleaseEntry | None:
 
 
 def drift(live: ReleaseEntry | None, aliased: str | None) -> str | None:
-    """The collection to point the alias to; None when it is right, or nothing is live."""
-    return None if live is None or live.collection == aliased else live.collection
+    """The target to point readers to; None when they are right, or nothing is live."""
+    return None if live is None or live.target == aliased else live.target
 
 
 def plan_release(entries: Sequence[ReleaseEntry], candidate: Candidate, stamp: Stamp) -> Plan:
@@ -122,7 +137,7 @@ def plan_release(entries: Sequence[ReleaseEntry], candidate: Candidate, stamp: S
             remedy="evaluate the revision first",
         )
     live = current(entries)
-    if live is not None and _is(live, candidate.revision, candidate.collection):
+    if live is not None and _is(live, candidate.revision, candidate.target):
         return AlreadyLive(live)
     return Append(_next(entries, Action.RELEASE, candidate, stamp))
 
@@ -141,7 +156,7 @@ def plan_rollback(
         stamp: who, when, why.
         to: a revision or an unambiguous beginning of one; None is the one released before the live
             one. Rolling back again goes further back; what was rolled away from is no default.
-        existing: the collections that the vector store still has.
+        existing: the targets that still exist.
 
     Raises:
         UnknownNameError: there is nothing to go back to, or `to` names none or several; lists the
@@ -152,25 +167,23 @@ def plan_rollback(
         raise UnknownNameError("nothing was released yet", remedy="release a revision first")
     if to is not None and to == live.revision:
         return AlreadyLive(live)
-    choices = [e for e in _intact(entries) if e.collection in existing]
+    choices = [e for e in _intact(entries) if e.target in existing]
     target = _default_target(entries, choices) if to is None else _named(to, choices)
     if target is None:
         raise _no_target(live, to, choices)
-    if _is(live, target.revision, target.collection):
+    if _is(live, target.revision, target.target):
         return AlreadyLive(live)
-    candidate = Candidate(
-        live.name, target.revision, target.collection, target.evidence_digest or ""
-    )
+    candidate = Candidate(live.name, target.revision, target.target, target.evidence_digest or "")
     return Append(_next(entries, Action.ROLLBACK, candidate, stamp))
 
 
 def retained(
     entries: Sequence[ReleaseEntry], keep: int, *, existing: Collection[str]
 ) -> tuple[Retained, ...]:
-    """The `keep` revisions whose collections stay, one a collection (its last).
+    """The `keep` revisions whose targets stay, one a target (its last).
 
     The live one, then those before it, newest first, then those that were rolled away from. One
-    whose collection is gone is no way back, and keeps nobody's place; the live one is built again.
+    whose target is gone is no way back, and keeps nobody's place; the live one is built again.
 
     Raises:
         ConfigurationError: `keep` is less than 1.
@@ -180,11 +193,11 @@ def retained(
             "the live revision is always kept", where="keep", stored=keep, expected="1 or more"
         )
     live = current(entries)
-    stays = {*existing, *([live.collection] if live else [])}
-    intact = [e for e in _intact(entries) if e.collection in stays]
+    stays = {*existing, *([live.target] if live else [])}
+    intact = [e for e in _intact(entries) if e.target in stays]
     road = [e for e in reversed(_road(entries)) if e in intact]
     ordered = dict.fromkeys([*road, *intact])
-    return tuple(Retained(e.revision, e.collection) for e in list(ordered)[:keep])
+    return tuple(Retained(e.revision, e.target) for e in list(ordered)[:keep])
 
 
 def collectable(
@@ -195,28 +208,24 @@ def collectable(
     protected: Collection[str] = (),
 ) -> list[str]:
     """Collections to drop, sorted: all that are neither retained nor `protected` (being built)."""
-    kept = {one.collection for one in retained(entries, keep, existing=existing)} | set(protected)
+    kept = {one.target for one in retained(entries, keep, existing=existing)} | set(protected)
     return sorted(set(existing) - kept)
 
 
-def entry_record(entry: ReleaseEntry) -> dict[str, Any]:
-    """An entry as a JSON object."""
-    return {**asdict(entry), "action": str(entry.action)}
+def entry_record(entry: ReleaseEntry) -> Raw:
+    """An entry as a JSON object: as it is stored, if it is."""
+    if entry.stored is not None:
+        return dict(entry.stored)
+    return {**plain(entry), "action": str(entry.action)}
 
 
 def entry_from_record(record: Mapping[str, Any], *, where: str) -> ReleaseEntry:
-    """The inverse of `entry_record`.
+    """The inverse of `entry_record`, also for entries that an earlier version wrote.
 
     Raises:
-        IntegrityError: a field is missing or unknown, or the action is.
+        IntegrityError: a field is missing, the action is unknown, or the format is a newer one.
     """
-    expected = sorted(f.name for f in fields(ReleaseEntry))
-    if sorted(record) != expected or record["action"] not in list(Action):
-        raise IntegrityError(
-            "not an entry of a release log", where=where, stored=sorted(record), expected=expected
-        )
-    values: dict[str, Any] = {**record, "action": Action(record["action"])}
-    return ReleaseEntry(**values)
+    return _FORMAT.read(dict(record), where=where)
 
 
 def verify_chain(entries: Sequence[ReleaseEntry], *, name: str) -> None:
@@ -256,10 +265,10 @@ def _next(
         action=action,
         name=candidate.name,
         revision=candidate.revision,
-        collection=candidate.collection,
+        target=candidate.target,
         evidence_digest=candidate.evidence_digest or None,
         previous_revision=None if live is None else live.revision,
-        previous_collection=None if live is None else live.collection,
+        previous_target=None if live is None else live.target,
         previous_digest=None if live is None else live.digest,
         run_id=stamp.run_id,
         actor=stamp.actor,
@@ -268,16 +277,16 @@ def _next(
     )
 
 
-def _is(entry: ReleaseEntry, revision: str, collection: str) -> bool:
-    return entry.revision == revision and entry.collection == collection
+def _is(entry: ReleaseEntry, revision: str, target: str) -> bool:
+    return entry.revision == revision and entry.target == target
 
 
 def _intact(entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
-    """The last release of every collection, newest first."""
+    """The last release of every target, newest first."""
     last: dict[str, ReleaseEntry] = {}
     for entry in reversed(entries):
         if entry.action is Action.RELEASE:
-            last.setdefault(entry.collection, entry)
+            last.setdefault(entry.target, entry)
     return list(last.values())
 
 
@@ -290,10 +299,10 @@ def _road(entries: Sequence[ReleaseEntry]) -> list[ReleaseEntry]:
     road: list[ReleaseEntry] = []
     released: dict[tuple[str, str], ReleaseEntry] = {}
     for entry in entries:
-        name = (entry.revision, entry.collection)
+        name = (entry.revision, entry.target)
         if entry.action is Action.RELEASE:
             released[name] = entry
-            road = [e for e in road if (e.revision, e.collection) != name]
+            road = [e for e in road if (e.revision, e.target) != name]
         target = released.get(name, entry)
         road = road[: road.index(target)] if target in road else road
         road.append(target)
@@ -322,7 +331,25 @@ def _no_target(
     return UnknownNameError(
         "there is no such revision to roll back to",
         where=f"{live.name}, live: {live.revision}",
-        stored=f"revisions that still have their collection: {', '.join(others) or 'none'}",
+        stored=f"revisions whose target still exists: {', '.join(others) or 'none'}",
         expected=asked,
         remedy="name one of them" if others else "keep more revisions (`keep`)",
     )
+
+
+def _upgrade_1(raw: Raw) -> Raw:
+    return {
+        **raw,
+        "target": raw["collection"],
+        "previous_target": raw["previous_collection"],
+        "written_by": "0.1.0 or earlier",
+    }
+
+
+_FORMAT = Format(
+    kind="an entry of a release log",
+    model=ReleaseEntry,
+    current=FORMAT,
+    remedy="restore the release log from a backup; do not edit it",
+    upgrades={1: _upgrade_1},
+)

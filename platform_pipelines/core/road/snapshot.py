@@ -7,14 +7,25 @@ from the same place and finds the shards that were already made by their names.
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
+from pydantic.dataclasses import dataclass as record_class
+
 from platform_pipelines.core.road.identity import digest_json, digest_parts
-from platform_pipelines.errors import IntegrityError
+from platform_pipelines.core.road.records import (
+    CONFIG,
+    VERSION,
+    Format,
+    Raw,
+    plain,
+    stored_field,
+)
+
+FORMAT = 1
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, config=CONFIG)
 class ShardRecord:
     """One shard's output: `digest` names its content, `path` is the Parquet file that holds it.
 
@@ -28,7 +39,7 @@ class ShardRecord:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
+@record_class(frozen=True, config=CONFIG)
 class Snapshot:
     """All shards of a stage. `counts` are numbers for people; they are not part of the identity."""
 
@@ -37,6 +48,9 @@ class Snapshot:
     shards: tuple[ShardRecord, ...]
     counts: Mapping[str, int] = field(default_factory=dict[str, int])
     details: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    format: int = FORMAT
+    written_by: str = VERSION
+    stored: Any = stored_field()
 
     @property
     def digest(self) -> str:
@@ -54,13 +68,20 @@ class Snapshot:
 
     def to_json(self) -> str:
         """One JSON text that carries its own digest."""
-        record = {**asdict(self), "digest": self.digest, "record_digest": self.record_digest}
+        record = {
+            **self._record(),
+            "digest": self.digest,
+            "record_digest": self.record_digest,
+        }
         return json.dumps(record, ensure_ascii=False, indent=1, allow_nan=False)
 
     @property
     def record_digest(self) -> str:
         """Of all that is written, counts and details too: what was damaged is not believed."""
-        return digest_json(asdict(self))
+        return digest_json(self._record())
+
+    def _record(self) -> Raw:
+        return self.stored or plain(self)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,32 +126,12 @@ def snapshot_from_json(text: str | bytes, *, where: str) -> Snapshot:
     Raises:
         IntegrityError: not a snapshot, or its content is not what its digest says.
     """
-    try:
-        record = json.loads(text)
-        snapshot = Snapshot(
-            stage=record["stage"],
-            settings=record["settings"],
-            shards=tuple(ShardRecord(**shard) for shard in record["shards"]),
-            counts=record["counts"],
-            details=record["details"],
-        )
-        stored = {name: record[name] for name in ("digest", "record_digest")}
-        expected = {"digest": snapshot.digest, "record_digest": snapshot.record_digest}
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise IntegrityError(
-            f"not a snapshot: {error}",
-            where=where,
-            remedy="delete this file; the next run remakes it",
-        ) from error
-    for name, digest in expected.items():
-        if stored[name] != digest:
-            raise IntegrityError(
-                f"the snapshot is not what its {name.replace('_', ' ')} says",
-                where=where,
-                stored=stored[name],
-                expected=digest,
-                remedy="delete this file; the next run remakes it",
-            )
+    raw = _FORMAT.parse(text, where=where)
+    stated = {name: raw.pop(name, None) for name in ("digest", "record_digest")}
+    snapshot = _FORMAT.read(raw, where=where)
+    for name, digest in stated.items():
+        what = name.replace("_", " ")
+        _FORMAT.must_equal(what, digest, getattr(snapshot, name), where=where)
     return snapshot
 
 
@@ -142,3 +143,11 @@ def listing_digest(rows: Iterable[tuple[str, str, int]], settings: str) -> str:
 def source_digest(documents: Iterable[tuple[str, str]]) -> str:
     """Digest of a shard's parsed documents: (key, document digest), in any order."""
     return digest_json(sorted([list(row) for row in documents]))
+
+
+_FORMAT = Format(
+    kind="a snapshot",
+    model=Snapshot,
+    current=FORMAT,
+    remedy="delete this file; the next run remakes it",
+)

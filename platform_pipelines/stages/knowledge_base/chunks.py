@@ -11,7 +11,6 @@ from platform_pipelines.core.knowledge_base.chunking.policy import (
 )
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
-from platform_pipelines.errors import EvidenceError
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks_worker import (
     chunk_shards,
@@ -37,7 +36,7 @@ def refresh_chunks(workspace: Workspace) -> StageOutcome:
         ConfigurationError: a policy's size is over the embedder's window.
         IntegrityError: no documents yet; materialise them first.
     """
-    documents = require_head(workspace, DOCUMENTS)
+    documents = workspace.require_head(DOCUMENTS)
     previous, version = workspace.standing(STAGE)
     settings = chunk_settings(workspace)
     plan = plan_shards(STAGE, documents, previous, settings=settings)
@@ -65,22 +64,6 @@ def _cut(
     counts["removed"] = (previous.rows if previous else 0) + counts["made"] - snapshot.rows
     workspace.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, dict(counts))
-
-
-def require_head(workspace: Workspace, stage: str) -> Snapshot:
-    """The last snapshot of the stage above.
-
-    Raises:
-        EvidenceError: it has never been made.
-    """
-    snapshot, _ = workspace.head(stage)
-    if snapshot is None:
-        raise EvidenceError(
-            f"there is no `{stage}` yet",
-            where=workspace.name,
-            remedy=f"run the job {workspace.name}_refresh, or materialise {stage} first",
-        )
-    return snapshot
 
 
 def chunk_settings(workspace: Workspace) -> str:

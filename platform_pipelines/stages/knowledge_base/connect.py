@@ -4,69 +4,47 @@ Records are the same as JSON, for worker processes: they travel over an inherite
 command line, and are not logged.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
+from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.access import plain, store_options
+from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
-    from platform_pipelines.gateways.clock import Clock
+    from platform_pipelines.core.knowledge_base.revision import EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
-    from platform_pipelines.gateways.lease import Lease
-    from platform_pipelines.gateways.release_log import ReleaseLog
     from platform_pipelines.gateways.vector_store import VectorStore
     from platform_pipelines.settings import Settings
+
+    Embed = EmbedSpec | EmbedRecipe
 
 MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
 EMBEDDER_SECONDS = 120.0
 EMBEDDER_ATTEMPTS = 6
-LEASE_SECONDS = 60.0
 LANGUAGE_MODEL_SECONDS = 120.0
 LANGUAGE_MODEL_ATTEMPTS = 4
 
-Progress = Callable[[str], None]
+FOLDER = "knowledge"  # of the platform's store
 
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_store(url, options=_options(settings))
+    return open_store(url, options=StoreOptions(**store_options(settings)))
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
     """Where a knowledge base keeps what it made."""
-    return _open_own(settings, _knowledge_url(settings, name))
-
-
-def open_platform_store(settings: "Settings") -> ObjectStore:
-    """The root under which all knowledge bases are."""
-    return _open_own(settings, settings.store_url)
-
-
-def release_log(store: ObjectStore, name: str) -> "ReleaseLog":
-    """The append-only log of a knowledge base."""
-    from platform_pipelines.gateways.release_log import ReleaseLog
-
-    return ReleaseLog(store, name)
-
-
-def open_lease(
-    settings: "Settings", store: ObjectStore, name: str, clock: "Clock", progress: Progress
-) -> "Lease":
-    """The right to write to a knowledge base's store."""
-    from platform_pipelines.gateways.lease import Lease, LeaseOptions
-
-    options = LeaseOptions(ttl_seconds=LEASE_SECONDS, wait_seconds=settings.lease_wait_seconds)
-    return Lease(
-        store, name, holder=settings.actor, clock=clock, options=options, progress=progress
-    )
+    return road.open_component_store(settings, FOLDER, name)
 
 
 @contextmanager
@@ -94,19 +72,19 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
         store.close()
 
 
-def task_model(access: Mapping[str, Any], embed: "EmbedSpec") -> Mapping[str, Any]:
+def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
     key = access["embedder_api_key"] if embed.provider == "openai" else None
     return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
 
 
-def model_record(settings: "Settings", embed: "EmbedSpec") -> Mapping[str, object]:
+def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
     key = plain(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
-def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> "Embedder":
+def open_embedder(settings: "Settings", embed: "Embed", progress: Progress) -> "Embedder":
     """The declared embedder, its files made when they are not there yet.
 
     Raises:
@@ -118,7 +96,7 @@ def open_embedder(settings: "Settings", embed: "EmbedSpec", progress: Progress) 
     return embedder_from_record(record, embed)
 
 
-def ensure_model(settings: "Settings", embed: "EmbedSpec", progress: Progress) -> None:
+def ensure_model(settings: "Settings", embed: "Embed", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
         make_model(settings.model_dir, progress)
@@ -131,8 +109,9 @@ def make_model(model_dir: Path, progress: Progress) -> None:
     provision(model_dir, progress=progress)
 
 
-def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+def embedder_from_record(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     """The declared embedder in a worker; its model files are there already."""
+    keep_secret(record.get("api_key"))
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
 
@@ -144,7 +123,7 @@ def embedder_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embe
     return _http_embedder(record, embed)
 
 
-def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "TokenCounter":
+def counter_from_record(record: Mapping[str, Any], embed: "Embed") -> "TokenCounter":
     """The declared embedder's token counter, without the model where that is possible."""
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
@@ -153,18 +132,18 @@ def counter_from_record(record: Mapping[str, Any], embed: "EmbedSpec") -> "Token
     return embedder_from_record(record, embed).token_counter()
 
 
-def embedder_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+def embedder_identity(settings: "Settings", embed: "Embed") -> str:
     """Digest of everything that decides the vectors; the model is not loaded for it."""
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
-def embedder_facts(settings: "Settings", embed: "EmbedSpec") -> tuple[int, str]:
+def embedder_facts(settings: "Settings", embed: "Embed") -> tuple[int, str]:
     """The embedder's dimension and name; the model is not loaded for it."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return embedder.dimension, embedder.name
 
 
-def tokenizer_identity(settings: "Settings", embed: "EmbedSpec") -> str:
+def tokenizer_identity(settings: "Settings", embed: "Embed") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
@@ -188,7 +167,7 @@ def open_language_model(settings: "Settings") -> "LanguageModel | None":
     return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
 
 
-def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
+def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     from platform_pipelines.gateways.http_embedder import HttpEmbedder
 
     assert embed.url is not None
@@ -209,15 +188,3 @@ def _http_embedder(record: Mapping[str, Any], embed: "EmbedSpec") -> "Embedder":
         tokenizer="server" if embed.tokenizer == "server" else Path(embed.tokenizer),
         revision=embed.revision,
     )
-
-
-def _open_own(settings: "Settings", url: str) -> ObjectStore:
-    return open_store(url, options=_options(settings), create=True, named="PLATFORM_STORE_URL")
-
-
-def _knowledge_url(settings: "Settings", name: str) -> str:
-    return f"{settings.store_url.rstrip('/')}/knowledge/{name}"
-
-
-def _options(settings: "Settings") -> StoreOptions:
-    return StoreOptions(**store_options(settings))

@@ -13,7 +13,7 @@ from urllib.parse import unquote, urlsplit
 
 from platform_pipelines.compute.limits import memory_is_bounded
 from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
-from platform_pipelines.core.knowledge_base.revision import Revision, alias_name
+from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, alias_name
 from platform_pipelines.core.road.releases import ReleaseEntry
 from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError, hide_user
 from platform_pipelines.gateways.language_model import Message
@@ -22,6 +22,7 @@ from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.live import live_entry, names
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.road import connect as road
 
 LOW_DISK_BYTES = 2 * 1024**3
 _UNSET_LANGUAGE_MODEL = (
@@ -148,7 +149,7 @@ def _memory(settings: Settings) -> Iterator[Finding]:
 def _store(settings: Settings) -> Iterator[Finding]:
     url = hide_user(settings.store_url)
     try:
-        store = connect.open_platform_store(settings)
+        store = road.open_platform_store(settings)
         count = sum(len(batch) for batch in store.list_objects("knowledge"))
         _try_writing(store)
     except PlatformError as error:
@@ -251,12 +252,12 @@ def _knowledge_bases(settings: Settings) -> Iterator[Finding]:
                 store, entry = live_entry(settings, name)
                 revision = read_revision(store, entry.revision)
                 yield _alias(name, vectors.alias(alias_name(name)), entry, revision)
-                yield from _embedding_server(name, settings, revision.spec.embed)
+                yield from _embedding_server(name, settings, revision.recipe.embed)
             except PlatformError as error:
                 yield Finding(name, Health.BROKEN, _seen(error), error.remedy or str(error))
 
 
-def _embedding_server(name: str, settings: Settings, embed: EmbedSpec) -> Iterator[Finding]:
+def _embedding_server(name: str, settings: Settings, embed: EmbedRecipe) -> Iterator[Finding]:
     """Whether the server that embeds this knowledge base's questions answers."""
     if embed.provider != "openai":
         return
@@ -271,11 +272,11 @@ def _embedding_server(name: str, settings: Settings, embed: EmbedSpec) -> Iterat
 
 
 def _alias(name: str, points_to: str | None, entry: ReleaseEntry, revision: Revision) -> Finding:
-    if points_to != entry.collection:
+    if points_to != entry.target:
         return Finding(
             name,
             Health.BROKEN,
-            f"the alias points to {points_to}, the log released {entry.collection}",
+            f"the alias points to {points_to}, the log released {entry.target}",
             f"run `dg launch --job {name}_refresh`: it points the alias right, or builds it again",
         )
     seen = f"release {entry.sequence}, revision {entry.revision[:12]}, {revision.rows:,} chunks"

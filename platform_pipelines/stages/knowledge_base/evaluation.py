@@ -13,12 +13,13 @@ from platform_pipelines.core.knowledge_base.calibration import (
     CalibrationSample,
     calibrate,
 )
+from platform_pipelines.core.knowledge_base.evidence import SentenceSample, scored_outcome
 from platform_pipelines.core.knowledge_base.golden import Question
 from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
 from platform_pipelines.core.knowledge_base.metrics import retrieval_scores
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.sentences import split_sentences
-from platform_pipelines.core.road.evidence import Outcome, SentenceSample, scored_outcome
+from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.core.road.identity import digest_text, shard_of
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.embedder import Embedder
@@ -60,7 +61,7 @@ def ask_questions(
     vectors: "Matrix | None" = None,
 ) -> Asked:
     """Retrieve for every question and score it against the chunks that hold its quotes."""
-    tenant = retriever.revision.declaration["tenant"]
+    tenant = retriever.revision.recipe.tenant
     found = retriever.search(
         [q.question for q in questions], k=k, tenant=tenant, vectors=vectors, strong=True
     )
@@ -89,7 +90,7 @@ def _document_chunks(
     store: ObjectStore, revision: Revision, documents: set[str]
 ) -> tuple[dict[str, list[ChunkText]], dict[str, str]]:
     """The chunks and the type of some documents, from the revision's own files."""
-    shards = revision.spec.source.shards
+    shards = revision.recipe.shards
     wanted = {shard_of(key, shards) for key in documents}
     texts: dict[str, list[ChunkText]] = defaultdict(list)
     types: dict[str, str] = {}
@@ -111,7 +112,9 @@ def with_ragas(settings: Settings, outcomes: Mapping[str, Outcome]) -> dict[str,
     Raises:
         WorkerLostError, EvidenceError: Ragas gave no usable answer.
     """
-    samples = [[list(o.retrieved), list(o.relevant)] for o in outcomes.values()]
+    samples = [
+        [list(o.details["retrieved"]), list(o.details["relevant"])] for o in outcomes.values()
+    ]
     return join_ragas(outcomes, _ragas(settings, samples))
 
 
@@ -207,7 +210,7 @@ def _own_ranks(
     found = retriever.search(
         [" ".join(text.split()[:SAMPLED_WORDS]) for text, _ in sentences],
         k=k,
-        tenant=retriever.revision.declaration["tenant"],
+        tenant=retriever.revision.recipe.tenant,
         strong=True,
         across_languages=False,
     )

@@ -7,21 +7,22 @@ a golden set it needs no labels: counts reconcile, and sampled sentences find th
 from typing import Any
 from urllib.parse import unquote
 
-from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
-from platform_pipelines.core.knowledge_base.revision import Revision
-from platform_pipelines.core.road.evidence import (
-    Evidence,
-    Outcome,
-    QuestionRow,
+from platform_pipelines.core.knowledge_base import evidence as known
+from platform_pipelines.core.knowledge_base.evidence import (
+    COMPONENT,
+    Lost,
     RowCounts,
-    evidence_from_json,
-    evidence_to_json,
-    make_evidence,
+    lost_documents,
+    upgrade_evidence,
 )
-from platform_pipelines.core.road.gate import GatePolicy, Verdict, decide
+from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
+from platform_pipelines.core.knowledge_base.metrics import DECLARED
+from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
+from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Status, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
-from platform_pipelines.errors import ConfigurationError, IntegrityError
+from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.evaluation import (
@@ -30,15 +31,20 @@ from platform_pipelines.stages.knowledge_base.evaluation import (
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.knowledge_base.index import candidate, ensure_collection
+from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
-from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
+from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road import evidence as road_evidence
+from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "evidence"
+COMPARED = ("ndcg",)  # with the live revision
 _NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
-EVALUATION_VERSION = "4"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "5"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -63,7 +69,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     )
     if (
         previous
-        and workspace.store.exists(evidence_key(previous.details["evidence"]))
+        and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
@@ -74,12 +80,15 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         verdict = judge(held, evidence, revision, baseline, golden)
         snapshot = _record(held, evidence, verdict, asked)
         held.move_head(snapshot, version)
-    return StageOutcome.changed(snapshot, previous, {"questions": evidence.questions})
+    return StageOutcome.changed(snapshot, previous, {"questions": evidence.samples})
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
-    """What was asked, and the rules it is judged by: other rules, another verdict."""
-    return digest_parts(asked, workspace.spec.gate.model_dump_json())
+    """What was asked, the rules it is judged by, and who approved: other rules, another verdict."""
+    head, _ = workspace.head(STAGE)
+    approval = read_approval(workspace.store, head.details["evidence"]) if head else None
+    parts = (asked, workspace.spec.gate.model_dump_json())
+    return digest_parts(*parts, *([approval.digest] if approval else []))
 
 
 def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evidence | None:
@@ -91,12 +100,12 @@ def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evide
 
 def _record(workspace: Workspace, evidence: Evidence, verdict: Verdict, asked: str) -> Snapshot:
     """Keep the evidence under its own digest; the snapshot that points to it."""
-    workspace.store.put(evidence_key(evidence.digest), evidence_to_json(evidence).encode())
+    road_evidence.write_evidence(workspace.store, evidence)
     return Snapshot(
         stage=STAGE,
         settings=_judged(workspace, asked),
         shards=(),
-        counts={"questions": evidence.questions, "judged": evidence.coverage.judged},
+        counts={"questions": evidence.samples, "judged": evidence.judged},
         details={**_details(evidence, verdict), "asked": asked, "rules": declared_rules(workspace)},
     )
 
@@ -109,32 +118,13 @@ def declared_rules(workspace: Workspace) -> dict[str, Any]:
     return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
 
 
-def evidence_key(digest: str) -> str:
-    """Where evidence is: named by its own digest."""
-    return f"evidence/{digest}.json"
-
-
 def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
-    """Evidence by its digest, certified; None when there is none.
+    """Evidence by its digest, also of the first schema, certified; None when there is none.
 
     Raises:
         IntegrityError: it is not what its digest says.
     """
-    key = evidence_key(digest)
-    if not store.exists(key):
-        return None
-    data, _ = store.get(key)
-    where = f"{store.url}/{key}"
-    evidence = evidence_from_json(data.decode(errors="replace"), where=where)
-    if evidence.digest != digest:
-        raise IntegrityError(
-            "other evidence stands under this digest",
-            where=where,
-            stored=evidence.digest,
-            expected=digest,
-            remedy="delete the file and evaluate again",
-        )
-    return evidence
+    return road_evidence.read_evidence(store, digest, upgrade=upgrade_evidence)
 
 
 def load_golden_set(workspace: Workspace) -> GoldenSet | None:
@@ -164,7 +154,7 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
 
 def live_revision(workspace: Workspace) -> Revision | None:
     """The revision that the release log says is live."""
-    entry = connect.release_log(workspace.store, workspace.name).head()
+    entry = road.release_log(workspace.store, workspace.name).head()
     return None if entry is None else read_revision(workspace.store, entry.revision)
 
 
@@ -176,14 +166,25 @@ def judge(
     golden: GoldenSet | None,
 ) -> Verdict:
     """The gate's answer under the declared policy, for exactly this candidate and baseline."""
-    return decide(
-        evidence,
-        gate_policy(workspace),
-        expect_revision=revision.digest,
-        expect_baseline=baseline.digest if baseline else None,
-        expect_golden_digest=golden.digest if golden else None,
-        expect_k=workspace.spec.gate.k,
+    expected = Expected(
+        component=COMPONENT,
+        revision=revision.digest,
+        baseline=baseline.digest if baseline else None,
+        golden_digest=golden.digest if golden else None,
+        conditions=_conditions(workspace),
     )
+    rules = gate_rules(workspace, approved=approved(workspace, evidence))
+    return decide(evidence, gate_policy(workspace), expected, rules=rules)
+
+
+def approved(workspace: Workspace, evidence: Evidence | None) -> str:
+    """Who approved this evidence, and why; empty when nobody did.
+
+    Raises:
+        IntegrityError: the approval is damaged.
+    """
+    found = read_approval(workspace.store, evidence.digest) if evidence else None
+    return found.told if found else ""
 
 
 def gate_policy(workspace: Workspace) -> GatePolicy:
@@ -191,10 +192,26 @@ def gate_policy(workspace: Workspace) -> GatePolicy:
     gate = workspace.spec.gate
     return GatePolicy(
         floors=gate.floors,
+        compared=COMPARED,
         minimum_effect=gate.minimum_effect,
-        minimum_questions=gate.minimum_questions,
-        own_document_floor=gate.own_document_floor,
+        minimum_samples=gate.minimum_questions,
+        sample_noun="questions",
     )
+
+
+def gate_rules(workspace: Workspace, *, approved: str = "") -> list[Rule]:
+    """What the gate asks of a knowledge base beside its metrics."""
+    gate = workspace.spec.gate
+    return known.rules(
+        own_document_floor=gate.own_document_floor,
+        coverage_floor=gate_policy(workspace).coverage_floor,
+        max_removed=gate.max_removed,
+        approved=approved,
+    )
+
+
+def _conditions(workspace: Workspace) -> dict[str, Any]:
+    return known.conditions(k=workspace.spec.gate.k, evaluation=EVALUATION_VERSION)
 
 
 def _stands(
@@ -222,55 +239,92 @@ def _evaluate(
     with connect.vectors_of(workspace.settings) as store:
         if baseline is not None:
             ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
+        lost = lost_against(workspace, revision, baseline)
         stored = store.count(revision.collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
-            workspace.settings, revision.spec.embed, workspace.progress
+            workspace.settings, revision.recipe.embed, workspace.progress
         )
         try:
             retriever = Retriever(store, embedder, revision, revision.collection)
             if golden is None:
-                return _without_labels(workspace, retriever, counts, baseline)
+                return _without_labels(workspace, retriever, counts, baseline, lost)
             rows, calibration = _ask_golden(workspace, retriever, baseline, golden)
         finally:
             embedder.close()
     return make_evidence(
         Evidence(
+            component=COMPONENT,
             revision=revision.digest,
             baseline=baseline.digest if baseline else None,
             golden_digest=golden.digest,
-            k=workspace.spec.gate.k,
-            questions=len(golden.answerable),
+            conditions=_conditions(workspace),
+            metrics=DECLARED,
+            samples=len(golden.answerable),
             rows=tuple(rows),
-            counts=counts,
-            calibration=calibration.calibration,
-            calibration_reason=calibration.reason,
+            facts=known.facts(
+                counts,
+                calibration=calibration.calibration,
+                calibration_reason=calibration.reason,
+                lost=lost,
+            ),
         )
     )
 
 
+def lost_against(
+    workspace: Workspace, revision: Revision, baseline: Revision | None
+) -> Lost | None:
+    """Documents of the live revision that the candidate lacks; only shards that differ are read."""
+    if baseline is None:
+        return None
+    same = {shard.path for shard in revision.chunks} & {shard.path for shard in baseline.chunks}
+    live, new = (
+        {
+            key
+            for shard in one.chunks
+            if shard.path not in same
+            for key in read_table(workspace.store, shard.path, ["document_key"])
+            .column("document_key")
+            .unique()
+            .to_pylist()
+        }
+        for one in (baseline, revision)
+    )
+    return lost_documents(live, new, of=baseline.documents)
+
+
 def _without_labels(
-    workspace: Workspace, retriever: Retriever, counts: RowCounts, baseline: Revision | None
+    workspace: Workspace,
+    retriever: Retriever,
+    counts: RowCounts,
+    baseline: Revision | None,
+    lost: Lost | None,
 ) -> Evidence:
     k = workspace.spec.gate.k
     return make_evidence(
         Evidence(
+            component=COMPONENT,
             revision=retriever.revision.digest,
             baseline=baseline.digest if baseline else None,
             golden_digest=None,
-            k=k,
-            questions=0,
+            conditions=_conditions(workspace),
+            metrics=DECLARED,
+            samples=0,
             rows=(),
-            counts=counts,
-            sample=sample_sentences(workspace.store, retriever, k=k),
-            calibration_reason="no golden set is declared",
+            facts=known.facts(
+                counts,
+                sample=sample_sentences(workspace.store, retriever, k=k),
+                calibration_reason="no golden set is declared",
+                lost=lost,
+            ),
         )
     )
 
 
 def _ask_golden(
     workspace: Workspace, retriever: Retriever, baseline: Revision | None, golden: GoldenSet
-) -> tuple[list[QuestionRow], Any]:
+) -> tuple[list[SampleRow], Any]:
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
     questions = [*golden.answerable, *golden.unanswerable]
@@ -292,12 +346,12 @@ def _ask_golden(
         retriever.embedder,
         questions,
         [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
-        {i: outcome.relevant for i, outcome in outcomes.items()},
+        {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
         vectors=vectors,
     )
     rows = [
-        QuestionRow(
-            question_id=q.id,
+        SampleRow(
+            sample_id=q.id,
             slices={"language": q.language, "document_type": asked.document_types[q.id]},
             candidate=outcomes[q.id],
             baseline=before.get(q.id),
@@ -313,16 +367,22 @@ def _ask_baseline(
     """The same questions on the live revision, with its own embedder, policies and index."""
     if baseline is None:
         return {}
-    k = workspace.spec.gate.k
     if baseline.embedder_digest == retriever.revision.embedder_digest:
         live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
-        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
-    embedder = connect.open_embedder(workspace.settings, baseline.spec.embed, workspace.progress)
+        return _measured(workspace, live, golden)
+    embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
     try:
         live = Retriever(retriever.store, embedder, baseline, baseline.collection)
-        return dict(ask_questions(workspace.store, live, golden.answerable, k=k).outcomes)
+        return _measured(workspace, live, golden)
     finally:
         embedder.close()
+
+
+def _measured(workspace: Workspace, live: Retriever, golden: GoldenSet) -> dict[str, Outcome]:
+    """By the code that measures the candidate."""
+    k = workspace.spec.gate.k
+    asked = ask_questions(workspace.store, live, golden.answerable, k=k)
+    return with_ragas(workspace.settings, asked.outcomes)
 
 
 def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
@@ -336,4 +396,9 @@ def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "verdict": str(verdict.status),
         "proven": verdict.proven,
         "reasons": [f"{r.code}: {r.message}" for r in verdict.reasons],
+        "others": [
+            r.code
+            for r in verdict.reasons
+            if r.status is not Status.PASS and r.code != known.MASS_LOSS
+        ],
     }

@@ -18,22 +18,29 @@ from platform_pipelines.core.knowledge_base.index_choice import (
     preferred_kind,
 )
 from platform_pipelines.core.knowledge_base.keywords import KEYWORDS_VERSION, keyword_text
-from platform_pipelines.core.knowledge_base.revision import Revision, collection_prefix
+from platform_pipelines.core.knowledge_base.revision import (
+    Revision,
+    collection_prefix,
+    recipe_of,
+)
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot, plan_shards
 from platform_pipelines.errors import ConflictError, EvidenceError, IntegrityError
 from platform_pipelines.gateways.vector_store import Capabilities, CollectionSpec, Row, VectorStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
-from platform_pipelines.stages.knowledge_base.chunks import chunk_settings, require_head
+from platform_pipelines.stages.knowledge_base.chunks import chunk_settings
 from platform_pipelines.stages.knowledge_base.collect import collect
-from platform_pipelines.stages.knowledge_base.pointer import repair_alias
+from platform_pipelines.stages.knowledge_base.pointer import Alias
 from platform_pipelines.stages.knowledge_base.revisions import read_revision, revision_key
 from platform_pipelines.stages.knowledge_base.tables import read_batches
 from platform_pipelines.stages.knowledge_base.vectors import STAGE as VECTORS
 from platform_pipelines.stages.knowledge_base.vectors_worker import read_vectors
-from platform_pipelines.stages.knowledge_base.workspace import POINTER, Workspace
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.outcome import StageOutcome
+from platform_pipelines.stages.road.release import repair
+from platform_pipelines.stages.road.workspace import POINTER
 
 STAGE = "index"
 EXACT = "FLAT"
@@ -60,13 +67,13 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
         EvidenceError: chunks or vectors were made under another declaration.
         ConflictError: the vectors are not of these chunks (another run is between the two).
     """
-    chunks = require_head(workspace, CHUNKS)
-    vectors = require_head(workspace, VECTORS)
+    chunks = workspace.require_head(CHUNKS)
+    vectors = workspace.require_head(VECTORS)
     _require_of_one(workspace, chunks, vectors)
     previous, version = workspace.head(STAGE)
     request = _request_digest(workspace, chunks, vectors)
     with connect.vectors_of(workspace.settings) as store:
-        repair_alias(workspace, store)
+        repair(workspace, Alias(workspace, store))
         if previous and previous.settings == request and _stands(workspace, store, previous):
             return StageOutcome.unchanged(previous)
         with workspace.writing(STAGE, version) as held:
@@ -77,7 +84,7 @@ def refresh_index(workspace: Workspace) -> StageOutcome:
             snapshot = _record(revision, request)
             held.move_head(snapshot, version)
             with held.lease(POINTER) as pointer:
-                entries = connect.release_log(held.store, held.name).entries()
+                entries = road.release_log(held.store, held.name).entries()
                 collect(held.holding(pointer), store, entries, revision)
     return StageOutcome.changed(snapshot, previous, {"inserted": built})
 
@@ -120,12 +127,6 @@ def _record(revision: Revision, request: str) -> Snapshot:
             "notes": dict(revision.notes),
         },
     )
-
-
-def candidate(workspace: Workspace) -> Revision:
-    """The revision that was built last."""
-    head = require_head(workspace, STAGE)
-    return read_revision(workspace.store, head.details["revision"])
 
 
 def collection_spec(revision: Revision) -> CollectionSpec:
@@ -185,7 +186,7 @@ def _revision(
         fallback=spec.index.fallback,
     )
     keyword = spec.index.keyword and capabilities.keyword_search
-    documents = require_head(workspace, "documents")
+    documents = workspace.require_head("documents")
     return Revision(
         name=spec.name,
         chunks_digest=chunks.digest,
@@ -197,6 +198,7 @@ def _revision(
         chunks=chunks.shards,
         vectors=vectors.shards,
         declaration=spec.model_dump(mode="json"),
+        recipe=recipe_of(spec),
         notes=_notes(choice, wanted=spec.index.keyword, keyword=keyword, server=capabilities),
     )
 
@@ -313,7 +315,7 @@ def _rows(
 ) -> Iterator[Row]:
     texts = read_batches(workspace.store, shard.path, ROW_COLUMNS, rows=BATCH_ROWS)
     rows = (row for batch in texts for row in batch.to_pylist())
-    tenant, keyword = revision.declaration["tenant"], revision.index["keyword"]
+    tenant, keyword = revision.recipe.tenant, revision.index["keyword"]
     for row, (digest, vector) in zip_longest(
         rows, read_vectors(workspace.store, vectors.path), fillvalue=("", None)
     ):

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.calibration import Calibration
+from platform_pipelines.core.knowledge_base.evidence import calibration_of
 from platform_pipelines.core.knowledge_base.revision import Revision, alias_name
 from platform_pipelines.core.road.releases import ReleaseEntry
 from platform_pipelines.core.road.snapshot import snapshot_from_json
@@ -16,7 +17,8 @@ from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.knowledge_base.evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
-from platform_pipelines.stages.knowledge_base.workspace import head_key
+from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.workspace import head_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +33,7 @@ class Live:
 
 def names(settings: Settings) -> list[str]:
     """Knowledge bases that have a release log in this store, sorted."""
-    store = connect.open_platform_store(settings)
+    store = road.open_platform_store(settings)
     found: set[str] = set()
     for batch in store.list_objects("knowledge"):
         for item in batch:
@@ -42,7 +44,7 @@ def names(settings: Settings) -> list[str]:
 
 
 @contextmanager
-def open_live(settings: Settings, name: str, progress: connect.Progress) -> Iterator[Live]:
+def open_live(settings: Settings, name: str, progress: road.Progress) -> Iterator[Live]:
     """The live revision of a knowledge base: what its alias points to.
 
     Raises:
@@ -53,9 +55,9 @@ def open_live(settings: Settings, name: str, progress: connect.Progress) -> Iter
     with connect.vectors_of(settings) as vectors:
         entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
         revision = read_revision(store, entry.revision)
-        embedder = connect.open_embedder(settings, revision.spec.embed, progress)
+        embedder = connect.open_embedder(settings, revision.recipe.embed, progress)
         try:
-            retriever = Retriever(vectors, embedder, revision, entry.collection)
+            retriever = Retriever(vectors, embedder, revision, entry.target)
             yield Live(entry, revision, retriever, _calibration(store, entry))
         finally:
             embedder.close()
@@ -68,10 +70,10 @@ def _followed(
 
     The collection itself is searched then, so that what is named is what is searched.
     """
-    if points_to in (None, newest.collection):
+    if points_to in (None, newest.target):
         return newest
-    entries = connect.release_log(store, name).entries()
-    return next((e for e in reversed(entries) if e.collection == points_to), newest)
+    entries = road.release_log(store, name).entries()
+    return next((e for e in reversed(entries) if e.target == points_to), newest)
 
 
 def live_entry(settings: Settings, name: str) -> tuple[ObjectStore, ReleaseEntry]:
@@ -81,7 +83,7 @@ def live_entry(settings: Settings, name: str) -> tuple[ObjectStore, ReleaseEntry
         UnknownNameError: nothing of that name was released; lists what was.
     """
     store = connect.open_knowledge_store(settings, name)
-    entry = connect.release_log(store, name).head()
+    entry = road.release_log(store, name).head()
     if entry is None:
         known = names(settings)
         raise UnknownNameError(
@@ -100,6 +102,6 @@ def _calibration(store: ObjectStore, entry: ReleaseEntry) -> Calibration | None:
         head = snapshot_from_json(data, where=f"{store.url}/{head_key(EVIDENCE)}")
         if head.details["revision"] == entry.revision:
             found = read_evidence(store, head.details["evidence"])
-            return found.calibration if found else None
+            return calibration_of(found) if found else None
     found = read_evidence(store, entry.evidence_digest or "")
-    return found.calibration if found else None
+    return calibration_of(found) if found else None

@@ -1,34 +1,35 @@
-"""The pointer that readers follow: the alias is the projection of the release log."""
+"""The pointer that readers of a knowledge base follow: the alias of its collection."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.revision import alias_name, collection_prefix
-from platform_pipelines.core.road.releases import ReleaseEntry, drift
 from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.collect import refuse_foreign_alias
-from platform_pipelines.stages.knowledge_base.workspace import POINTER, Workspace
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 
-def point(workspace: Workspace, store: VectorStore, entry: ReleaseEntry) -> None:
-    """Let readers follow an entry of the log; idempotent.
+@dataclass(frozen=True, slots=True)
+class Alias:
+    """A `ReleaseTarget`: targets are collections."""
 
-    Raises:
-        ConfigurationError: the alias belongs to another store.
-        UnknownNameError: the collection is gone.
-    """
-    alias = alias_name(workspace.name)
-    refuse_foreign_alias(workspace, store.alias(alias))
-    store.point_alias(alias, entry.collection)
+    workspace: Workspace
+    store: VectorStore
 
+    def pointed(self) -> str | None:
+        """The collection that readers search."""
+        return self.store.alias(alias_name(self.workspace.name))
 
-def repair_alias(workspace: Workspace, store: VectorStore) -> None:
-    """Finish what a run that was killed between the log and the alias left undone."""
-    log = connect.release_log(workspace.store, workspace.name)
-    live = log.head()
-    if drift(live, store.alias(alias_name(workspace.name))) is None:
-        return
-    with workspace.lease(POINTER):
-        live = log.head()
-        existing = store.collections(collection_prefix(workspace.name))
-        if live is not None and live.collection in existing:
-            point(workspace, store, live)
-            workspace.progress(f"release {live.sequence}: readers are pointed to it again")
+    def point(self, target: str) -> None:
+        """Let readers search a collection; idempotent.
+
+        Raises:
+            ConfigurationError: the alias belongs to another store.
+            UnknownNameError: the collection is gone.
+        """
+        refuse_foreign_alias(self.workspace, self.pointed())
+        self.store.point_alias(alias_name(self.workspace.name), target)
+
+    def existing(self) -> Collection[str]:
+        """The collections of this knowledge base."""
+        return self.store.collections(collection_prefix(self.workspace.name))

@@ -104,12 +104,12 @@ class Retriever:
         return self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
 
     def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
-        index = self.revision.spec.index
+        index = self.revision.index
         fused = reciprocal_rank_fusion(
             [[h.chunk_id for h in dense], [h.chunk_id for h in words]],
-            weights=[index.dense_weight, index.keyword_weight],
+            weights=[index["dense_weight"], index["keyword_weight"]],
             limit=k,
-            k=index.rank_constant,
+            k=index["rank_constant"],
         )
         hits = {h.chunk_id: h for h in (*words, *dense)}
         cosine = {h.chunk_id: h.score for h in dense}

@@ -3,8 +3,10 @@
 from platform_pipelines.core.knowledge_base.revision import Revision, revision_from_json
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 REVISIONS = "revisions"
+INDEX = "index"  # the stage whose head names the candidate
 
 
 def revision_key(digest: str) -> str:
@@ -28,3 +30,13 @@ def read_revision(store: ObjectStore, digest: str) -> Revision:
         )
     data, _ = store.get(key)
     return revision_from_json(data, where=f"{store.url}/{key}")
+
+
+def candidate(workspace: Workspace) -> Revision:
+    """The revision that was built last.
+
+    Raises:
+        EvidenceError: nothing was indexed yet.
+    """
+    head = workspace.require_head(INDEX)
+    return read_revision(workspace.store, head.details["revision"])

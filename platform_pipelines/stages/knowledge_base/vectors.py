@@ -14,7 +14,6 @@ from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapsh
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
-from platform_pipelines.stages.knowledge_base.chunks import require_head
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.vectors_worker import embed_shards, text_digests
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -34,7 +33,7 @@ def refresh_vectors(workspace: Workspace) -> StageOutcome:
         UnavailableError, RateLimitedError: the embedder does not answer; finished shards are kept.
         DimensionError, IntegrityError: its vectors are not usable.
     """
-    chunks = require_head(workspace, CHUNKS)
+    chunks = workspace.require_head(CHUNKS)
     previous, version = workspace.standing(STAGE)
     identity = connect.embedder_identity(workspace.settings, workspace.spec.embed)
     plan = plan_shards(STAGE, chunks, previous, settings=identity)

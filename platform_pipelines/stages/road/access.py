@@ -7,6 +7,7 @@ hands over what its own settings say: over the inherited channel, never on a com
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 
@@ -39,7 +40,10 @@ def open_named(access: Mapping[str, Any], url: str, *, create: bool = False) -> 
     Raises:
         ConfigurationError: the URL is wrong.
     """
-    return open_store(url, options=StoreOptions(**access["store"]), create=create)
+    options = StoreOptions(**access["store"])
+    for secret in (options.access_key, options.secret_key, options.session_token):
+        keep_secret(secret)
+    return open_store(url, options=options, create=create)
 
 
 def store_options(settings: "Settings") -> dict[str, Any]:
