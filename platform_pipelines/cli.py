@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from platform_pipelines.compute.confinement import hide_from_peers
 from platform_pipelines.errors import ConfigurationError, PlatformError
 from platform_pipelines.settings import load_settings
 
@@ -246,6 +247,7 @@ def doctor(
 
 def main() -> None:
     """The program: typed errors become one message and an exit code, never a traceback."""
+    hide_from_peers()
     sys.exit(run(app))
 
 

@@ -53,7 +53,11 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
     from platform_pipelines.gateways.milvus.store import MilvusStore
 
-    local = LocalMilvus(settings.milvus_dir, idle_seconds=LOCAL_MILVUS_IDLE_SECONDS)
+    local = LocalMilvus(
+        settings.milvus_dir,
+        idle_seconds=LOCAL_MILVUS_IDLE_SECONDS,
+        environment=settings.parser_environment,
+    )
     embedded = settings.milvus_uri is None
     store = MilvusStore(
         uri=local.uri if settings.milvus_uri is None else settings.milvus_uri,

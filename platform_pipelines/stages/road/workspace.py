@@ -104,7 +104,7 @@ class Workspace:
         if here is not None:
             return HereBackend(here, access)
         workers, environment = self.settings.workers, self.settings.worker_environment
-        return LocalBackend(workers, {**access, "workers": 1}, environment)
+        return LocalBackend(workers, {**access, "workers": 1, "keeps_open": True}, environment)
 
     def head(self, stage: str) -> tuple[Snapshot | None, str | None]:
         """The last snapshot of a stage and the version of its head; (None, None) before the first.
