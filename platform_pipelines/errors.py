@@ -3,7 +3,6 @@
     PlatformError
     ├── TerminalError              the same input fails the same way: no retry
     │   ├── ConfigurationError     a declaration or a setting is wrong
-    │   │   └── OwnershipError     it belongs to another platform, or to nobody that may write
     │   ├── SourceError            the source of documents cannot be used as it is
     │   │   ├── SourceNotFoundError
     │   │   ├── SourceForbiddenError
@@ -19,6 +18,8 @@
     │   ├── MissingTenantError
     │   ├── UnknownNameError       no such knowledge base, release or revision
     │   ├── StorageFullError
+    │   ├── ManifestRefusedError   the API server refuses an object as it is
+    │   ├── OwnershipError         an object belongs to somebody else
     │   └── MemoryBudgetError      killed for memory: terminal at the same size
     └── TransientError             the same call may succeed later
         ├── UnavailableError       a system does not answer
@@ -137,10 +138,6 @@ class ConfigurationError(TerminalError):
     """A declaration or a setting is wrong: names the field, the value and what is allowed."""
 
 
-class OwnershipError(ConfigurationError):
-    """What is there belongs to another platform; names both owners. Nothing of it is touched."""
-
-
 class SourceError(TerminalError):
     """The source of documents cannot be used as it is."""
 
@@ -199,6 +196,14 @@ class MissingTenantError(TerminalError):
 
 class UnknownNameError(TerminalError):
     """No such knowledge base, release or revision."""
+
+
+class ManifestRefusedError(TerminalError):
+    """The API server refuses an object: its schema, a quota, a security level or a policy does."""
+
+
+class OwnershipError(TerminalError):
+    """What would be changed or deleted belongs to somebody else; nothing of it is touched."""
 
 
 class StorageFullError(TerminalError):

@@ -157,7 +157,7 @@ def test_the_next_run_points_a_moved_alias_right(
     entries = knowledge.log()
     with knowledge.behind() as client:
         if drift == "elsewhere":
-            client.alter_alias(entries[0].collection, alias_name(knowledge.name))
+            client.alter_alias(entries[0].target, alias_name(knowledge.name))
         else:
             client.drop_alias(alias_name(knowledge.name))
     found = {one.part: one for one in examine(knowledge.settings)}[knowledge.name]
@@ -165,7 +165,7 @@ def test_the_next_run_points_a_moved_alias_right(
     assert f"{knowledge.name}_refresh" in found.remedy
     assert changed_stages(knowledge.refresh()) == []
     assert "pointed" in knowledge.progress[-1]
-    assert pointed(knowledge) == entries[-1].collection
+    assert pointed(knowledge) == entries[-1].target
     assert knowledge.log() == entries
     assert changed_stages(knowledge.refresh()) == []
 
@@ -182,7 +182,7 @@ def test_a_vector_store_that_lost_everything_is_filled_again(
             client.drop_collection(collection)
     outcomes = knowledge.refresh()
     assert changed_stages(outcomes) == ["index", "release"]
-    assert pointed(knowledge) == entries[-1].collection
+    assert pointed(knowledge) == entries[-1].target
     assert knowledge.found("walrus2")[0] == "guide0.md"
 
 

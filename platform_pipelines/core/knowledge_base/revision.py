@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from platform_pipelines.core.knowledge_base.answer_declaration import AnswerSpec
 from platform_pipelines.core.knowledge_base.declaration import (
     DEFAULT_PREFIX,
     EmbedSpec,
@@ -48,6 +49,32 @@ class EmbedRecipe:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class ModelRecipe:
+    """A language model of an OpenAI-compatible server."""
+
+    url: str
+    model: str
+
+
+@dataclass(frozen=True, config=CONFIG)
+class AnswerRecipe:
+    """The chain that answers: prompt, models (in the order in which they are asked), parameters.
+
+    `prompt` is the text itself: a live revision answers as it was evaluated.
+    """
+
+    prompt_name: str
+    prompt: str
+    models: tuple[ModelRecipe, ...]
+    temperature: float
+    max_tokens: int
+    passages: int
+    mmr: bool
+    fetch_k: int
+    diversity: float
+
+
+@dataclass(frozen=True, config=CONFIG)
 class SearchRecipe:
     """All that a search of the revision needs beside its index: never today's declaration."""
 
@@ -55,6 +82,7 @@ class SearchRecipe:
     shards: int
     embed: EmbedRecipe
     prefix: str = DEFAULT_PREFIX  # of its collection and of the alias that readers follow
+    answer: AnswerRecipe | None = None  # none was declared: the shipped extractive chain
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -82,8 +110,8 @@ class Revision:
 
     @property
     def digest(self) -> str:
-        """Of the content and of how it is searched; not of counts, notes or file names."""
-        prefix = self.recipe.prefix
+        """Of the content and of how it is searched and answered from; not of counts or notes."""
+        prefix, answer = self.recipe.prefix, self.recipe.answer
         return digest_json(
             {
                 "name": self.name,
@@ -92,6 +120,7 @@ class Revision:
                 "index": dict(self.index),
                 "tenant": self.recipe.tenant,
                 **({} if prefix == DEFAULT_PREFIX else {"prefix": prefix}),
+                **({"answer": plain(answer)} if answer else {}),
             }
         )
 
@@ -114,13 +143,33 @@ class Revision:
         return self.stored or plain(self)
 
 
-def recipe_of(spec: KnowledgeBaseSpec) -> SearchRecipe:
-    """How a revision that is built under this declaration will be searched."""
+def recipe_of(spec: KnowledgeBaseSpec, *, prompt: str = "") -> SearchRecipe:
+    """How a revision that is built under this declaration will be searched and answered from.
+
+    `prompt` is the text of the declared one; it is not needed where no `answer` is declared.
+    """
     return SearchRecipe(
         tenant=spec.tenant,
         shards=spec.source.shards,
         embed=embed_recipe(spec.embed),
         prefix=spec.index.prefix,
+        answer=answer_recipe(spec.answer, prompt) if spec.answer else None,
+    )
+
+
+def answer_recipe(answer: AnswerSpec, prompt: str) -> AnswerRecipe:
+    """What a declaration says of the chain."""
+    first = [ModelRecipe(answer.url, answer.model)] if answer.url and answer.model else []
+    return AnswerRecipe(
+        prompt_name=answer.prompt,
+        prompt=prompt,
+        models=(*first, *(ModelRecipe(m.url, m.model) for m in answer.fallbacks)),
+        temperature=answer.temperature,
+        max_tokens=answer.max_tokens,
+        passages=answer.passages,
+        mmr=answer.mmr,
+        fetch_k=answer.fetch_k,
+        diversity=answer.diversity,
     )
 
 

@@ -7,6 +7,7 @@ base of the same name.
 from collections.abc import Sequence
 from dataclasses import replace
 
+from platform_pipelines.compute.plans import TASKS
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.slots import Slot, SlotState, shape
 from platform_pipelines.core.road.releases import ReleaseEntry, retained
@@ -15,7 +16,8 @@ from platform_pipelines.stages.knowledge_base.revisions import find_revision
 from platform_pipelines.stages.knowledge_base.slots import forget_slots, read_slots, write_slot
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
 
-SHARD_FOLDERS = ("documents", "chunks", "vectors")
+# Plans and records of tasks are needed until their stage has moved its head.
+SHARD_FOLDERS = ("documents", "chunks", "vectors", TASKS)
 
 
 def collect(
