@@ -220,10 +220,11 @@ class _Building:
         else:
             self._apply_listed()
         self._seal()
-        if self._chosen.exists and not self._is_exact():
-            self._apply_listed()  # something else than this platform changed it
-            self._seal()
-        self._require_exact()
+        if not self._is_exact():
+            if self._chosen.exists:
+                self._apply_listed()  # something else than this platform changed it
+                self._seal()
+            self._require_exact()
         self._write(SlotState.SEALED, revision=self._revision.digest)
         built = Built(self._spec.name, self._inserted, self._deleted, self._chosen.how)
         self._workspace.progress(f"index: {built.told}")
