@@ -1,6 +1,8 @@
 """Small knowledge bases for tests: their documents, their declaration, and all stages in order."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -42,6 +44,9 @@ RUN: Mapping[str, Callable[[Workspace], StageOutcome]] = dict(
 )  # fmt: skip
 
 _numbers = itertools.count(1)
+
+# Environments of worker classes are made once for all tests, and kept beside this Python.
+ENVIRONMENTS = Path(os.environ.get("PLATFORM_ENVIRONMENTS_DIR") or sys.prefix)
 
 
 def guide(number: int, *, note: str = "") -> str:
@@ -209,6 +214,7 @@ def settings_under(home: Path, milvus_uri: str | None, **other: Any) -> Settings
         home=home,
         store_url=(home / "store").as_uri(),
         model_dir=home / "models",
+        environments_dir=ENVIRONMENTS,
         milvus_uri=milvus_uri,
         actor="tester",
         **other,

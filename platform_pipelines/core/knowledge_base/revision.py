@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
+from platform_pipelines.core.knowledge_base.answer_declaration import AnswerSpec
 from platform_pipelines.core.knowledge_base.declaration import EmbedSpec, KnowledgeBaseSpec
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.records import (
@@ -44,12 +45,39 @@ class EmbedRecipe:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class ModelRecipe:
+    """A language model of an OpenAI-compatible server."""
+
+    url: str
+    model: str
+
+
+@dataclass(frozen=True, config=CONFIG)
+class AnswerRecipe:
+    """The chain that answers: prompt, models (in the order in which they are asked), parameters.
+
+    `prompt` is the text itself: a live revision answers as it was evaluated.
+    """
+
+    prompt_name: str
+    prompt: str
+    models: tuple[ModelRecipe, ...]
+    temperature: float
+    max_tokens: int
+    passages: int
+    mmr: bool
+    fetch_k: int
+    diversity: float
+
+
+@dataclass(frozen=True, config=CONFIG)
 class SearchRecipe:
     """All that a search of the revision needs beside its index: never today's declaration."""
 
     tenant: str
     shards: int
     embed: EmbedRecipe
+    answer: AnswerRecipe | None = None  # none was declared: the shipped extractive chain
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -77,7 +105,8 @@ class Revision:
 
     @property
     def digest(self) -> str:
-        """Of the content and of how it is searched; not of counts, notes or file names."""
+        """Of the content and of how it is searched and answered from; not of counts or notes."""
+        answer = self.recipe.answer
         return digest_json(
             {
                 "name": self.name,
@@ -85,6 +114,7 @@ class Revision:
                 "embedder": self.embedder_digest,
                 "index": dict(self.index),
                 "tenant": self.recipe.tenant,
+                **({"answer": plain(answer)} if answer else {}),
             }
         )
 
@@ -107,10 +137,32 @@ class Revision:
         return self.stored or plain(self)
 
 
-def recipe_of(spec: KnowledgeBaseSpec) -> SearchRecipe:
-    """How a revision that is built under this declaration will be searched."""
+def recipe_of(spec: KnowledgeBaseSpec, *, prompt: str = "") -> SearchRecipe:
+    """How a revision that is built under this declaration will be searched and answered from.
+
+    `prompt` is the text of the declared one; it is not needed where no `answer` is declared.
+    """
     return SearchRecipe(
-        tenant=spec.tenant, shards=spec.source.shards, embed=embed_recipe(spec.embed)
+        tenant=spec.tenant,
+        shards=spec.source.shards,
+        embed=embed_recipe(spec.embed),
+        answer=answer_recipe(spec.answer, prompt) if spec.answer else None,
+    )
+
+
+def answer_recipe(answer: AnswerSpec, prompt: str) -> AnswerRecipe:
+    """What a declaration says of the chain."""
+    first = [ModelRecipe(answer.url, answer.model)] if answer.url and answer.model else []
+    return AnswerRecipe(
+        prompt_name=answer.prompt,
+        prompt=prompt,
+        models=(*first, *(ModelRecipe(m.url, m.model) for m in answer.fallbacks)),
+        temperature=answer.temperature,
+        max_tokens=answer.max_tokens,
+        passages=answer.passages,
+        mmr=answer.mmr,
+        fetch_k=answer.fetch_k,
+        diversity=answer.diversity,
     )
 
 

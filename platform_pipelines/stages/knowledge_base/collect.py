@@ -6,6 +6,7 @@ for a knowledge base of the same name.
 
 from collections.abc import Sequence
 
+from platform_pipelines.compute.plans import TASKS
 from platform_pipelines.core.knowledge_base.revision import (
     Revision,
     collection_of,
@@ -21,7 +22,8 @@ from platform_pipelines.stages.knowledge_base.revisions import (
 )
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
 
-SHARD_FOLDERS = ("documents", "chunks", "vectors")
+# Plans and records of tasks are needed until their stage has moved its head.
+SHARD_FOLDERS = ("documents", "chunks", "vectors", TASKS)
 
 
 def collect(

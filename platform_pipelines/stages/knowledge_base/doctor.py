@@ -29,7 +29,7 @@ _UNSET_LANGUAGE_MODEL = (
     "start it, or unset PLATFORM_LANGUAGE_MODEL_URL and PLATFORM_LANGUAGE_MODEL: "
     "answers are quoted then"
 )
-PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow", "ragas")
+PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow")
 
 
 class Health(StrEnum):

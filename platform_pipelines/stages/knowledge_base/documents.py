@@ -33,9 +33,11 @@ from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "documents"
 OPERATION = "documents.shards"
-# Read and handed to parsers from this process: a worker's imports take a second.
+# Read and handed to parsers from this process, where that keeps them busy: a worker between them
+# costs its imports, a second, and a third of a millisecond a document.
 FEW_DOCUMENTS = 1_000
-TASK_DOCUMENTS = 512  # shards are given to a worker together until so many documents are listed
+FEW_PARSERS = 4
+TASK_DOCUMENTS = 1_024  # shards are given to a worker together until so many documents are listed
 MAX_LISTED_QUARANTINE = 200
 Row = dict[str, Any]
 
@@ -50,7 +52,9 @@ class _Digests:
     @staticmethod
     def of(workspace: Workspace) -> "_Digests":
         parser = parser_digest()
-        return _Digests(parser, digest_parts(parser, workspace.spec.parse.model_dump_json()))
+        return _Digests(
+            parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
+        )
 
     def for_state(self, state: str) -> str:
         return self.parsed if state == "parsed" else self.quarantined
@@ -129,12 +133,15 @@ def _parse_all(
     by_shard = {change.shard: change for change in changes}
     if not changes:
         return {}
-    is_little = _is_little(workspace.store, changes, digests)
+    few = workspace.settings.workers <= FEW_PARSERS
+    is_little = few or _is_little(workspace.store, changes, digests)
     groups = [list(changes)] if is_little else _groups(changes)
     tasks = [_task(workspace, group, digests) for group in groups]
     here = {OPERATION: parse_shards} if is_little else None
     records: dict[int, ShardRecord] = {}
-    for done in workspace.run_tasks(STAGE, tasks, doing="parsing", here=here):
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="parsing", here=here, profile=workspace.spec.parse.profile
+    ):
         counts.update(done.record["counts"])
         for made in done.record["shards"]:
             change = by_shard[made["shard"]]

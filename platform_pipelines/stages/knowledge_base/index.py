@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import chain, islice, repeat, zip_longest
 from typing import Any
 
-from platform_pipelines.core.knowledge_base.declaration import IndexSpec
+from platform_pipelines.core.knowledge_base.declaration import IndexSpec, KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.index_choice import (
     IndexChoice,
     choose_index,
@@ -32,6 +32,7 @@ from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.knowledge_base.chunks import chunk_settings
 from platform_pipelines.stages.knowledge_base.collect import collect
 from platform_pipelines.stages.knowledge_base.pointer import Alias
+from platform_pipelines.stages.knowledge_base.prompts import shipped_prompt
 from platform_pipelines.stages.knowledge_base.revisions import read_revision, revision_key
 from platform_pipelines.stages.knowledge_base.tables import read_batches
 from platform_pipelines.stages.knowledge_base.vectors import STAGE as VECTORS
@@ -148,8 +149,17 @@ def _request_digest(workspace: Workspace, chunks: Snapshot, vectors: Snapshot) -
     server = workspace.settings.milvus_uri or "embedded"
     return digest_parts(
         chunks.digest, vectors.digest, spec.index.model_dump_json(), spec.embed.model_dump_json(),
-        spec.tenant, server, str(KEYWORDS_VERSION), str(SEARCH_VERSION),
+        spec.tenant, server, str(KEYWORDS_VERSION), str(SEARCH_VERSION), *_answered(spec),
     )  # fmt: skip
+
+
+def _answered(spec: KnowledgeBaseSpec) -> list[str]:
+    """A changed prompt or model takes the road like a changed document."""
+    return [spec.answer.model_dump_json(), _prompt(spec)] if spec.answer else []
+
+
+def _prompt(spec: KnowledgeBaseSpec) -> str:
+    return shipped_prompt(spec.answer.prompt) if spec.answer else ""
 
 
 def _stands(workspace: Workspace, store: VectorStore, previous: Snapshot) -> bool:
@@ -198,7 +208,7 @@ def _revision(
         chunks=chunks.shards,
         vectors=vectors.shards,
         declaration=spec.model_dump(mode="json"),
-        recipe=recipe_of(spec),
+        recipe=recipe_of(spec, prompt=_prompt(spec)),
         notes=_notes(choice, wanted=spec.index.keyword, keyword=keyword, server=capabilities),
     )
 

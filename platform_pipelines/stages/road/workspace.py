@@ -17,6 +17,7 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import connect
 from platform_pipelines.stages.road.access import access_record
+from platform_pipelines.stages.road.backends import cluster_backend
 from platform_pipelines.stages.road.handing_out import records_of
 
 WRITER, POINTER = "writer", "pointer"
@@ -87,7 +88,8 @@ class Workspace:
         `here` are operations that need no worker on this machine: there is little to do, or they
         use all processors themselves. A backend that was given takes all tasks.
         """
-        backend = self.backend or self._local_backend(here)
+        chosen = self.backend or cluster_backend(self.settings, owner=self.name)
+        backend = chosen or self._local_backend(here)
         return records_of(
             backend,
             stage,
@@ -102,7 +104,7 @@ class Workspace:
         if here is not None:
             return HereBackend(here, access)
         workers, environment = self.settings.workers, self.settings.worker_environment
-        return LocalBackend(workers, {**access, "workers": 1}, environment)
+        return LocalBackend(workers, {**access, "workers": 1, "keeps_open": True}, environment)
 
     def head(self, stage: str) -> tuple[Snapshot | None, str | None]:
         """The last snapshot of a stage and the version of its head; (None, None) before the first.
