@@ -155,23 +155,44 @@ def bench(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "benchmarks", *arguments)
 
 
+def cluster_test(arguments: list[str]) -> None:
+    """The tests that need a cluster: the one that KUBECONFIG names, with PP_TEST_IMAGE loaded.
+
+    docs/eks.md says how the image is made and what pods must reach on this machine.
+    """
+    kubeconfig = os.environ.get("KUBECONFIG")
+    if not kubeconfig:
+        sys.exit("KUBECONFIG names no cluster")
+    environment("test")
+    command = [str(BIN / "python"), "-m", "pytest", "-m", "cluster", *(arguments or ["tests"])]
+    run(*command, PP_TEST_KUBECONFIG=kubeconfig)
+
+
+def cluster_demo() -> None:
+    """Install the chart on the cluster of KUBECONFIG, refresh the handbook over GraphQL, search."""
+    cluster_test(["-v", "tests/cluster/test_chart.py"])
+
+
 def clean() -> None:
     """Remove what the demo made; the environment stays."""
     shutil.rmtree(HOME, ignore_errors=True)
 
 
+WITH_ARGUMENTS = {"test": test, "bench": bench, "cluster-test": cluster_test}
+ALONE = {"demo": demo, "ui": ui, "lint": lint, "clean": clean, "cluster-demo": cluster_demo}
+
+
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["demo", "ui", "test", "lint", "bench", "clean"])
+    parser.add_argument("task", choices=[*WITH_ARGUMENTS, *ALONE])
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "bench": bench}
     try:
-        if chosen.task in with_arguments:
-            with_arguments[chosen.task](chosen.arguments)
+        if chosen.task in WITH_ARGUMENTS:
+            WITH_ARGUMENTS[chosen.task](chosen.arguments)
         else:
-            {"demo": demo, "ui": ui, "lint": lint, "clean": clean}[chosen.task]()
+            ALONE[chosen.task]()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 
