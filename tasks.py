@@ -178,21 +178,21 @@ def clean() -> None:
     shutil.rmtree(HOME, ignore_errors=True)
 
 
-WITH_ARGUMENTS = {"test": test, "bench": bench, "cluster-test": cluster_test}
-ALONE = {"demo": demo, "ui": ui, "lint": lint, "clean": clean, "cluster-demo": cluster_demo}
-
-
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=[*WITH_ARGUMENTS, *ALONE])
+    parser.add_argument("task", choices=[
+        "demo", "ui", "test", "lint", "bench", "clean", "cluster-test", "cluster-demo",
+    ])  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
+    with_arguments = {"test": test, "bench": bench, "cluster-test": cluster_test}
+    alone = {"demo": demo, "ui": ui, "lint": lint, "clean": clean, "cluster-demo": cluster_demo}
     try:
-        if chosen.task in WITH_ARGUMENTS:
-            WITH_ARGUMENTS[chosen.task](chosen.arguments)
+        if chosen.task in with_arguments:
+            with_arguments[chosen.task](chosen.arguments)
         else:
-            ALONE[chosen.task]()
+            alone[chosen.task]()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

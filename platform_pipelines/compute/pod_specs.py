@@ -19,8 +19,8 @@ CAPACITY_LABEL = "karpenter.sh/capacity-type"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PREFIX = "platform-pipelines"
 SPEC_DIGEST = f"{PREFIX}/spec-digest"
-# The same again ends the same way: two codes of `worker`, and the kernel's kill for memory. A worker
-# that is asked to end, as by a deleted pod, ends with 75.
+# The same again ends the same way: two codes of `worker`, and the kernel's kill for memory. When a
+# pod is deleted, its worker is asked to end, and ends with 75.
 EXIT_UNUSABLE, EXIT_TERMINAL, EXIT_KILLED = 2, 65, 137
 USER = 65532
 HOUR = 3600

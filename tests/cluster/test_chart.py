@@ -76,9 +76,14 @@ class Installed:
         assert "errors" not in found, found
         return found["data"]
 
+    def _repositories(self) -> list[dict[str, Any]]:
+        return self.ask(REPOSITORIES)["repositoriesOrError"]["nodes"]
+
     def finished(self, job: str, *, seconds: float) -> tuple[str, list[str]]:
         """Launch a job and wait for its end: status, and what the run's log says."""
-        (repository,) = self.ask(REPOSITORIES)["repositoriesOrError"]["nodes"]
+        # The web server loads the code location some seconds after both are ready.
+        wait_until(lambda: bool(self._repositories()), seconds=60)
+        (repository,) = self._repositories()
         launched = self.ask(LAUNCH, repository=repository["name"], job=job)["launchRun"]
         assert launched["__typename"] == "LaunchRunSuccess", launched
         run = launched["run"]["runId"]
