@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo ui test bench lint clean cluster-test cluster-demo
+.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test cluster-demo bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -9,23 +9,35 @@ help:  ## what a person may do here
 demo:  ## install, run the main job on the shipped documents, ask it a question
 	@$(PYTHON) tasks.py demo
 
+demo-model:  ## train a small model, roll it out under load, refuse a worse one (15 minutes, 9 GB)
+	@$(PYTHON) tasks.py demo-model
+
 ui:  ## the Dagster web UI at http://127.0.0.1:3000
 	@$(PYTHON) tasks.py ui
 
 test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 	@$(PYTHON) tasks.py test $(ARGS)
 
+test-models:  ## the model road with real NeMo, MLflow, vLLM and Envoy (12 minutes, 9 GB)
+	@$(PYTHON) tasks.py test-models $(ARGS)
+
+test-answers:  ## answers judged through Ragas, against real servers
+	@$(PYTHON) tasks.py test-answers $(ARGS)
+
+test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
+	@$(PYTHON) tasks.py test-plane $(ARGS)
+
+cluster-test:  ## on the cluster of KUBECONFIG: refresh in pods, chart, applied configuration
+	@$(PYTHON) tasks.py cluster-test $(ARGS)
+
+cluster-demo:  ## there: install the chart, refresh the handbook through its web server, search
+	@$(PYTHON) tasks.py cluster-demo
+
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)
 
 lint:  ## format, lint and types, as CI checks them
 	@$(PYTHON) tasks.py lint
-
-cluster-test:  ## the tests that need a cluster (KUBECONFIG, PP_TEST_IMAGE; ARGS="tests/cluster")
-	@$(PYTHON) tasks.py cluster-test $(ARGS)
-
-cluster-demo:  ## the chart installed there, the handbook refreshed through its web server
-	@$(PYTHON) tasks.py cluster-demo
 
 clean:  ## remove what the demo made (.platform)
 	@$(PYTHON) tasks.py clean

@@ -127,6 +127,22 @@ def demo() -> None:
     say(f"done in {time.monotonic() - started:.0f} s. The web UI: make ui (or python3 tasks.py ui)")
 
 
+def demo_model() -> None:
+    """Train a small model, roll it out under load, refuse a worse one; ends its servers."""
+    started = time.monotonic()
+    environment("runtime")
+    dagster_home()
+    say("the environments of training, serving, registry and proxy are made at their first use")
+    run(str(BIN / "python"), "demos/assistant/demo.py", PLATFORM_HOME=str(HOME))
+    say(f"the model road took {time.monotonic() - started:.0f} s, installation included")
+
+
+def test_models(arguments: list[str]) -> None:
+    """The model road with real NeMo, MLflow, vLLM and Envoy (minutes, 9 GB of memory)."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "models", *arguments)
+
+
 def ui() -> None:
     """The Dagster web UI on this checkout."""
     environment("runtime")
@@ -139,6 +155,31 @@ def test(arguments: list[str]) -> None:
     """All tests; arguments go to pytest."""
     environment("test")
     run(str(BIN / "python"), "-m", "pytest", *arguments)
+
+
+def test_answers(arguments: list[str]) -> None:
+    """Answers judged by a language model through Ragas, against real servers; minutes."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
+
+
+def test_plane(arguments: list[str]) -> None:
+    """What needs LiteLLM's proxy and a small model; their environments are kept under .platform."""
+    environment("test")
+    home = os.environ.get("PP_TEST_HOME") or str(HOME)
+    run(str(BIN / "python"), "-m", "pytest", "-m", "plane", *arguments, PP_TEST_HOME=home)
+
+
+def cluster_test(arguments: list[str]) -> None:
+    """What needs a Kubernetes API server with the custom resource definitions."""
+    environment("test")
+    config = os.environ.get("PP_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+    run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
+
+
+def cluster_demo() -> None:
+    """Install the chart on the cluster of KUBECONFIG, refresh the handbook over GraphQL, search."""
+    cluster_test(["-v", "tests/cluster/test_chart.py"])
 
 
 def lint() -> None:
@@ -155,24 +196,6 @@ def bench(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "benchmarks", *arguments)
 
 
-def cluster_test(arguments: list[str]) -> None:
-    """The tests that need a cluster: the one that KUBECONFIG names, with PP_TEST_IMAGE loaded.
-
-    docs/eks.md says how the image is made and what pods must reach on this machine.
-    """
-    kubeconfig = os.environ.get("KUBECONFIG")
-    if not kubeconfig:
-        sys.exit("KUBECONFIG names no cluster")
-    environment("test")
-    command = [str(BIN / "python"), "-m", "pytest", "-m", "cluster", *(arguments or ["tests"])]
-    run(*command, PP_TEST_KUBECONFIG=kubeconfig)
-
-
-def cluster_demo() -> None:
-    """Install the chart on the cluster of KUBECONFIG, refresh the handbook over GraphQL, search."""
-    cluster_test(["-v", "tests/cluster/test_chart.py"])
-
-
 def clean() -> None:
     """Remove what the demo made; the environment stays."""
     shutil.rmtree(HOME, ignore_errors=True)
@@ -181,13 +204,31 @@ def clean() -> None:
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=[
-        "demo", "ui", "test", "lint", "bench", "clean", "cluster-test", "cluster-demo",
-    ])  # fmt: skip
+    parser.add_argument(
+        "task",
+        choices=[
+            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
+            "cluster-test", "cluster-demo", "lint", "bench", "clean",
+        ],
+    )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "bench": bench, "cluster-test": cluster_test}
-    alone = {"demo": demo, "ui": ui, "lint": lint, "clean": clean, "cluster-demo": cluster_demo}
+    with_arguments = {
+        "test": test,
+        "test-models": test_models,
+        "test-answers": test_answers,
+        "test-plane": test_plane,
+        "cluster-test": cluster_test,
+        "bench": bench,
+    }
+    alone = {
+        "demo": demo,
+        "demo-model": demo_model,
+        "ui": ui,
+        "lint": lint,
+        "clean": clean,
+        "cluster-demo": cluster_demo,
+    }
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)

@@ -32,6 +32,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from platform_pipelines.compute.confinement import hide_from_peers
 from platform_pipelines.compute.execute import Operation, execute
 from platform_pipelines.compute.limits import live_only_with_parent, settle_signals
 from platform_pipelines.compute.progress import Phase, Progress
@@ -43,6 +44,7 @@ OPERATIONS = {
     "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
     "documents.parse": "platform_pipelines.stages.knowledge_base.parsing_worker:parse_bytes",
     "documents.shards": "platform_pipelines.stages.knowledge_base.documents_worker:parse_shards",
+    "evidence.judge": "platform_pipelines.stages.knowledge_base.evidence_worker:judge_items",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2
@@ -143,6 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="file descriptors of the pool that started this worker",
     )
     options = parser.parse_args(arguments)
+    hide_from_peers()
     if options.inherited:
         _serve_pool(*options.inherited)
     if (options.task is None) == (options.plan is None):

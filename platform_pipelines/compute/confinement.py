@@ -85,8 +85,8 @@ def _import_folders() -> Iterator[Path]:
         folder = entry.resolve()
         if folder == package.parent and folder.name != "site-packages":
             yield package
-        elif os.path.isdir(folder):
-            yield folder
+        elif os.path.isdir(entry):
+            yield entry
     # The interpreter's library may be shared.
     yield from (Path(prefix) / "lib" for prefix in {sys.prefix, sys.base_prefix})
 

@@ -1,4 +1,4 @@
-"""The one serializer of pods: every declared field is in the manifest, and pods are restricted."""
+"""The one serializer of pods: every declared field reaches the manifest; pods are restricted."""
 
 import json
 from typing import Any

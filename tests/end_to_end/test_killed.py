@@ -14,7 +14,16 @@ from platform_pipelines.errors import TransientError, UnavailableError
 from platform_pipelines.gateways.vector_store import CollectionSpec
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
-from tests.end_to_end.killing import AFTER, HALFWAY, Fuse, fused, fused_vectors, killed_at
+from tests.end_to_end.killing import (
+    AFTER,
+    HALFWAY,
+    TASKS,
+    Fuse,
+    fused,
+    fused_stores,
+    fused_vectors,
+    killed_at,
+)
 from tests.knowledge import (
     RUN,
     Knowledge,
@@ -171,6 +180,8 @@ def test_writes_that_fail_now_and_then_are_tried_until_they_land(
     flaky = Flaky(0, "", counts_leases=False, seed=seed)
     with monkeypatch.context() as patch:
         patch.setattr(connect, "vectors_of", fused_vectors(flaky))
+        for module in TASKS:
+            patch.setattr(module, "open_named", fused_stores(flaky))
         for stage in STAGES:
             for _ in range(MOST_WRITES):
                 try:

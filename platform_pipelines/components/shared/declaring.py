@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, model_validator
 
 from platform_pipelines.core.road.declarations import ComponentSpec, parse_spec
 from platform_pipelines.core.road.declared_values import shown
+from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.gateways.obstore_store import open_store
 
 Spec = TypeVar("Spec", bound=ComponentSpec)
 
@@ -52,6 +54,26 @@ def declared(model: type[Spec], attributes: dict[str, Any], path: Path, *, noun:
     """
     folder = path if path.is_dir() else path.parent
     return parse_spec(model, attributes, where=str(folder / "defs.yaml"), noun=noun)
+
+
+def absolute_url(value: str, folder: Path, *, field: str) -> str:
+    """A URL, or a path relative to the declaring folder as one.
+
+    Raises:
+        ConfigurationError: neither; names the field and what is allowed.
+    """
+    where = f"{field} in {folder / 'defs.yaml'}"
+    if "://" in value:
+        open_store(value, named=where)  # touches nothing; refuses what is no URL of a store
+        return value
+    if value.startswith(("~", "$")):
+        raise ConfigurationError(
+            f"{value!r} is not expanded here",
+            where=where,
+            expected="a URL, or a path relative to the declaration",
+            remedy='use "{{ env.NAME }}" for a value of the environment',
+        )
+    return (folder / value).resolve().as_uri()
 
 
 def _names(allowed: Iterable[str]) -> dict[str, Any]:

@@ -106,13 +106,7 @@ class NetworkSpec(Spec):
 
     internet: bool = Field(default=True, description="port 443 of public addresses")
     private_ranges: tuple[str, ...] = Field(
-        default=(
-            "10.0.0.0/8",
-            "172.16.0.0/12",
-            "192.168.0.0/16",
-            "169.254.0.0/16",
-            "100.64.0.0/10",
-        ),
+        default=PRIVATE_RANGES,
         description="never reached from the internet rule; 169.254 is the node's metadata",
     )
     gateway_namespace: str = Field(

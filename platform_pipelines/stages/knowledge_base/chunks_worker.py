@@ -61,10 +61,12 @@ def chunk_shards(
     `shards` are `{shard, documents, previous, path}`, keys in the task's store. The record is
     `{shards}`: of each `{shard, rows, documents, kept, made}`.
     """
+    # A process that has other work, too, gives the tokenizer back: 270 MB of the local model's.
+    open_tools = _kept_tools if access["keeps_open"] else lru_cache(maxsize=1)(_tools)
     for spec in items:
         arguments = spec["arguments"]
         settings = {name: arguments[name] for name in ("chunk", "embed", "tokenizer")}
-        tools = _tools(spec["store"], canonical_json(settings), canonical_json(dict(access)))
+        tools = open_tools(spec["store"], canonical_json(settings), canonical_json(dict(access)))
         results: list[Mapping[str, Any]] = []
         for shard, result in _cut_all(tools, arguments["shards"]):
             results.append({"shard": shard, **result})
@@ -118,7 +120,6 @@ class Tools:
         return self._embedder().embed_passages(list(sentences))
 
 
-@lru_cache(maxsize=1)
 def _tools(store: str, settings_json: str, access_json: str) -> Tools:
     """The tools of one run: its store, its policies and its embedder's token counter."""
     settings, access = json.loads(settings_json), json.loads(access_json)
@@ -134,6 +135,9 @@ def _tools(store: str, settings_json: str, access_json: str) -> Tools:
         opened,
         settings["tokenizer"],
     )
+
+
+_kept_tools = lru_cache(maxsize=1)(_tools)
 
 
 def cut_shard(

@@ -33,9 +33,11 @@ from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "documents"
 OPERATION = "documents.shards"
-# Read and handed to parsers from this process: a worker's imports take a second.
+# Read and handed to parsers from this process, where that keeps them busy: a worker between them
+# costs its imports, a second, and a third of a millisecond a document.
 FEW_DOCUMENTS = 1_000
-TASK_DOCUMENTS = 512  # shards are given to a worker together until so many documents are listed
+FEW_PARSERS = 4
+TASK_DOCUMENTS = 1_024  # shards are given to a worker together until so many documents are listed
 MAX_LISTED_QUARANTINE = 200
 Row = dict[str, Any]
 
@@ -131,7 +133,8 @@ def _parse_all(
     by_shard = {change.shard: change for change in changes}
     if not changes:
         return {}
-    is_little = _is_little(workspace.store, changes, digests)
+    few = workspace.settings.workers <= FEW_PARSERS
+    is_little = few or _is_little(workspace.store, changes, digests)
     groups = [list(changes)] if is_little else _groups(changes)
     tasks = [_task(workspace, group, digests) for group in groups]
     here = {OPERATION: parse_shards} if is_little else None

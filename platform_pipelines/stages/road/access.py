@@ -23,6 +23,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
         "workers": settings.workers,  # processors that one task may keep busy
+        "keeps_open": False,  # whether what a task opened stays open for the next one
         "milvus": {
             "uri": settings.milvus_uri,
             "token": plain(settings.milvus_token),
