@@ -1,10 +1,10 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test bench lint clean
+.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test cluster-demo bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
-	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 22
 
 demo:  ## install, run the main job on the shipped documents, ask it a question
 	@$(PYTHON) tasks.py demo
@@ -27,8 +27,11 @@ test-answers:  ## answers judged through Ragas, against real servers
 test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
 	@$(PYTHON) tasks.py test-plane $(ARGS)
 
-cluster-test:  ## the sample platform on the cluster of KUBECONFIG
+cluster-test:  ## on the cluster of KUBECONFIG: refresh in pods, chart, applied configuration
 	@$(PYTHON) tasks.py cluster-test $(ARGS)
+
+cluster-demo:  ## there: install the chart, refresh the handbook through its web server, search
+	@$(PYTHON) tasks.py cluster-demo
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

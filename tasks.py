@@ -177,6 +177,11 @@ def cluster_test(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
 
 
+def cluster_demo() -> None:
+    """Install the chart on the cluster of KUBECONFIG, refresh the handbook over GraphQL, search."""
+    cluster_test(["-v", "tests/cluster/test_chart.py"])
+
+
 def lint() -> None:
     """What pre-commit and CI check."""
     environment("test")
@@ -203,7 +208,7 @@ def main() -> None:
         "task",
         choices=[
             "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
-            "cluster-test", "lint", "bench", "clean",
+            "cluster-test", "cluster-demo", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -216,13 +221,19 @@ def main() -> None:
         "cluster-test": cluster_test,
         "bench": bench,
     }
+    alone = {
+        "demo": demo,
+        "demo-model": demo_model,
+        "ui": ui,
+        "lint": lint,
+        "clean": clean,
+        "cluster-demo": cluster_demo,
+    }
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)
         else:
-            {"demo": demo, "demo-model": demo_model, "ui": ui, "lint": lint, "clean": clean}[
-                chosen.task
-            ]()
+            alone[chosen.task]()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -25,6 +25,7 @@ import argparse
 import importlib
 import json
 import os
+import signal
 import socket
 import sys
 from collections.abc import Mapping, Sequence
@@ -103,6 +104,7 @@ def run_planned_task(plan: str, index: int | None, output: TextIO) -> int:
     from platform_pipelines.settings import load_settings
     from platform_pipelines.stages.road.access import open_named
 
+    signal.signal(signal.SIGTERM, _end_to_be_tried_again)
     chosen = load_settings().task_index if index is None else index
     if chosen is None:
         raise ConfigurationError(
@@ -121,6 +123,12 @@ def run_planned_task(plan: str, index: int | None, output: TextIO) -> int:
     if not isinstance(outcome, TaskFailed):
         return 0
     return EXIT_TERMINAL if outcome.terminal else EXIT_TRANSIENT
+
+
+def _end_to_be_tried_again(signum: int, frame: object) -> NoReturn:
+    """The first process of a container ignores SIGTERM, and would be killed as if for memory."""
+    del signum, frame
+    os._exit(EXIT_TRANSIENT)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -66,6 +66,9 @@ class IndexedJobs:
         chosen = self._profile(profile)
         folder = self._folder(tasks)
         store = self.open_store(folder)
+        # A plan is deleted when its outcomes are taken: a Job without one has nothing more to say,
+        # and what it made may have been deleted since.
+        is_known = store.exists(plans.plan_key(tasks))
         key = plans.write_plan(store, tasks)
         name = job_name(stage, plan_digest(tasks))
         manifest = indexed_job(
@@ -78,11 +81,12 @@ class IndexedJobs:
             stage=stage,
         )
         following = _Following(self, stage, name, tasks, store, key, progress)
-        following.start(manifest)
+        following.start(manifest, is_known=is_known)
         finished = False
         try:
             yield from following.outcomes()
             finished = True
+            store.delete([key])
         finally:
             if not finished and not following.lost_sight:
                 self.jobs.delete(name)
@@ -128,19 +132,22 @@ class _Following:
     def jobs(self) -> Jobs:
         return self.backend.jobs
 
-    def start(self, manifest: dict[str, object]) -> None:
-        """Create the Job, or adopt the one that still works; one that failed is made anew."""
+    def start(self, manifest: dict[str, object], *, is_known: bool) -> None:
+        """Create the Job, or adopt the one that works or whose outcomes nobody took.
+
+        One that failed, or has ended and belongs to no plan that is still known, is made anew.
+        """
         if self.jobs.create(manifest):
             self.progress(f"{self.stage}: Job {self.name} created, {len(self.tasks)} tasks")
             return
         state = self.jobs.state(self.name)
-        if not (state.ended and (state.reason or state.failed)):
+        if not state.ended or (is_known and not state.reason and not state.failed):
             self.progress(f"{self.stage}: Job {self.name} adopted")
             return
         self.jobs.delete(self.name)
         self._until_gone()
         self.jobs.create(manifest)
-        self.progress(f"{self.stage}: Job {self.name} had failed and is made anew")
+        self.progress(f"{self.stage}: Job {self.name} of a former try is made anew")
 
     def outcomes(self) -> Iterator[TaskOutcome]:
         """Of every task, as its index ends."""

@@ -19,7 +19,9 @@ CAPACITY_LABEL = "karpenter.sh/capacity-type"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PREFIX = "platform-pipelines"
 SPEC_DIGEST = f"{PREFIX}/spec-digest"
-EXIT_UNUSABLE, EXIT_TERMINAL = 2, 65  # of `worker`: the same again ends the same way
+# The same again ends the same way: two codes of `worker`, and the kernel's kill for memory. When a
+# pod is deleted, its worker is asked to end, and ends with 75.
+EXIT_UNUSABLE, EXIT_TERMINAL, EXIT_KILLED = 2, 65, 137
 USER = 65532
 HOUR = 3600
 
@@ -127,7 +129,7 @@ def _failure_rules() -> list[Manifest]:
     terminal = {
         "containerName": CONTAINER,
         "operator": "In",
-        "values": [EXIT_UNUSABLE, EXIT_TERMINAL],
+        "values": [EXIT_UNUSABLE, EXIT_TERMINAL, EXIT_KILLED],
     }
     return [
         {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},

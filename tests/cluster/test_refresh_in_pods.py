@@ -119,8 +119,8 @@ def test_the_handbook_is_refreshed_in_pods_released_and_searched_from_a_pod(
     for stage in jobs:
         assert any(line.startswith(f"{stage}: Job {stage}-") for line in log), log
 
-    hits = json.loads(searched(space, "GPU 노드 풀의 한도는 몇 개입니까?").splitlines()[-1])["hits"]
-    assert hits
+    found = searched(space, "GPU 노드 풀의 한도는 몇 개입니까?")
+    assert json.loads(found[found.index("{") : found.rindex("}") + 1])["hits"], found
 
     again, log = refresh()
     assert again.success

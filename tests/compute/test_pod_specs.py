@@ -81,7 +81,7 @@ def test_a_lost_node_costs_no_try_and_a_terminal_error_costs_all() -> None:
     """The order matters: the first rule that matches is taken."""
     ignore, fail = job(seed_profiles()["cpu"])["spec"]["podFailurePolicy"]["rules"]
     assert ignore["onPodConditions"][0]["type"] == "DisruptionTarget"
-    assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailIndex", [2, 65])
+    assert (fail["action"], fail["onExitCodes"]["values"]) == ("FailIndex", [2, 65, 137])
 
 
 def test_the_annotation_names_the_content() -> None:

@@ -130,7 +130,10 @@ class Space:
         """What a pod printed."""
         from kubernetes import client
 
-        return client.CoreV1Api(self.connection.client).read_namespaced_pod_log(pod, self.name)
+        # As bytes: the client makes a Python dict of what looks like JSON, and text of that.
+        core = client.CoreV1Api(self.connection.client)
+        answer = core.read_namespaced_pod_log(pod, self.name, _preload_content=False)
+        return answer.data.decode("utf-8", "replace")
 
     def pods(self) -> list[dict[str, Any]]:
         """All that are known."""
