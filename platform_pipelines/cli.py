@@ -34,6 +34,9 @@ app = typer.Typer(
     rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
 
+store_app = typer.Typer(no_args_is_help=True, help="The platform's store: whose it is.")
+app.add_typer(store_app, name="store")
+
 Name = Annotated[str, typer.Argument(help="the knowledge base, e.g. handbook")]
 Tenant = Annotated[str, typer.Option(help="whose documents may be searched")]
 AsJson = Annotated[bool, typer.Option("--json", help="one JSON object instead of text")]
@@ -243,6 +246,47 @@ def doctor(
     if as_json:
         _emit({"healthy": not broken, "findings": [asdict(f) for f in findings]})
     raise typer.Exit(EXIT_BROKEN if broken else 0)
+
+
+@store_app.command()
+def identity(
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new",
+            help="this store is a copy: it takes an identity of its own, and never touches what "
+            "the original made",
+        ),
+    ] = False,
+    moved: Annotated[
+        bool,
+        typer.Option(
+            "--moved",
+            help="this store is the original at a new address, or its backup, and no other one "
+            "writes: it keeps its identity",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Whose collections this store's runs may touch; without an option, only look."""
+    from platform_pipelines.gateways.clock import SystemClock
+    from platform_pipelines.stages.road.ownership import known_identity, take_identity
+
+    if new and moved:
+        raise typer.BadParameter("--new and --moved exclude each other")
+    settings = load_settings()
+    if new or moved:
+        found = take_identity(settings, SystemClock(), moved=moved)
+    else:
+        found = known_identity(settings)
+    if found is None:
+        _say("no identity yet: the first run makes it")
+        raise typer.Exit(EXIT_NOTHING)
+    if as_json:
+        _emit(json.loads(found.to_json()))
+        return
+    copied = f", a copy of {found.copy_of}" if found.copy_of else ""
+    typer.echo(f"owner {found.owner}{copied}, of {found.url}, since {found.made_at}")
 
 
 def main() -> None:

@@ -203,7 +203,7 @@ class ManifestRefusedError(TerminalError):
 
 
 class OwnershipError(TerminalError):
-    """What would be changed or deleted belongs to somebody else."""
+    """What would be changed or deleted belongs to somebody else; nothing of it is touched."""
 
 
 class StorageFullError(TerminalError):

@@ -13,6 +13,7 @@ from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.revision import collection_prefix
 from platform_pipelines.core.road.releases import ReleaseEntry
+from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
@@ -28,6 +29,7 @@ from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
 from platform_pipelines.stages.road import connect as road_connect
 from platform_pipelines.stages.road.outcome import StageOutcome
+from platform_pipelines.stages.road.ownership import take_identity
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -234,4 +236,5 @@ def copied(knowledge: Knowledge, folder: Path) -> Knowledge:
     shutil.copytree(knowledge.settings.home, folder / "home")
     store = (folder / "home" / "store").as_uri()
     there = replace(knowledge.settings, home=folder / "home", store_url=store)
+    take_identity(there, SystemClock(), moved=True)
     return replace(knowledge, folder=folder / "kb", settings=there)

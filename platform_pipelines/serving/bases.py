@@ -132,7 +132,8 @@ class Bases:
 
     def _moved(self, opened: Opened, name: str) -> bool:
         """The alias says what is followed; the log, that the same collection was released again."""
-        if self._vectors.alias(alias_name(name)) != opened.live.entry.target:
+        alias = alias_name(name, opened.live.revision.recipe.prefix)
+        if self._vectors.alias(alias) != opened.live.entry.target:
             return True
         head = release_log(connect.open_knowledge_store(self.settings, name), name).head()
         return head is not None and head.sequence != opened.live.entry.sequence

@@ -32,6 +32,8 @@ from platform_pipelines.errors import ConfigurationError
 PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
+DEFAULT_PREFIX = "kb"
+PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
 
 _Text = TypeVar("_Text", str, str | None)
 
@@ -184,6 +186,20 @@ class IndexSpec(_Spec):
         ge=1,
         le=1000,
         description="in reciprocal rank fusion: smaller trusts the first places more",
+    )
+    prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
+        max_length=20,
+        description="first part of the names of collections and aliases: keeps platforms apart "
+        "that share a vector store",
+    )
+    max_dead_share: float = Field(
+        default=0.3,
+        ge=0,
+        le=0.9,
+        description="a collection with a larger share of deleted rows is not recycled but built "
+        "afresh: deleted rows slow exact search until the server compacts them",
     )
 
     @model_validator(mode="after")

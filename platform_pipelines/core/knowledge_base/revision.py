@@ -11,7 +11,11 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.answer_declaration import AnswerSpec
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec, KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.declaration import (
+    DEFAULT_PREFIX,
+    EmbedSpec,
+    KnowledgeBaseSpec,
+)
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.records import (
     CONFIG,
@@ -77,6 +81,7 @@ class SearchRecipe:
     tenant: str
     shards: int
     embed: EmbedRecipe
+    prefix: str = DEFAULT_PREFIX  # of its collection and of the alias that readers follow
     answer: AnswerRecipe | None = None  # none was declared: the shipped extractive chain
 
 
@@ -106,7 +111,7 @@ class Revision:
     @property
     def digest(self) -> str:
         """Of the content and of how it is searched and answered from; not of counts or notes."""
-        answer = self.recipe.answer
+        prefix, answer = self.recipe.prefix, self.recipe.answer
         return digest_json(
             {
                 "name": self.name,
@@ -114,6 +119,7 @@ class Revision:
                 "embedder": self.embedder_digest,
                 "index": dict(self.index),
                 "tenant": self.recipe.tenant,
+                **({} if prefix == DEFAULT_PREFIX else {"prefix": prefix}),
                 **({"answer": plain(answer)} if answer else {}),
             }
         )
@@ -126,7 +132,7 @@ class Revision:
     @property
     def collection(self) -> str:
         """The collection's name."""
-        return collection_of(self.name, self.digest)
+        return collection_of(self.name, self.digest, self.recipe.prefix)
 
     def to_json(self) -> str:
         """One JSON text that carries its own digests."""
@@ -146,6 +152,7 @@ def recipe_of(spec: KnowledgeBaseSpec, *, prompt: str = "") -> SearchRecipe:
         tenant=spec.tenant,
         shards=spec.source.shards,
         embed=embed_recipe(spec.embed),
+        prefix=spec.index.prefix,
         answer=answer_recipe(spec.answer, prompt) if spec.answer else None,
     )
 
@@ -186,19 +193,19 @@ def revision_from_json(text: str | bytes, *, where: str) -> Revision:
     return revision
 
 
-def collection_of(name: str, digest: str) -> str:
+def collection_of(name: str, digest: str, prefix: str = DEFAULT_PREFIX) -> str:
     """The collection of a revision of a knowledge base."""
-    return f"{collection_prefix(name)}{digest[:COLLECTION_DIGEST_CHARACTERS]}"
+    return f"{collection_prefix(name, prefix)}{digest[:COLLECTION_DIGEST_CHARACTERS]}"
 
 
-def collection_prefix(name: str) -> str:
+def collection_prefix(name: str, prefix: str = DEFAULT_PREFIX) -> str:
     """What all collections of a knowledge base start with; no name has two underscores in a row."""
-    return f"kb_{name}__"
+    return f"{prefix}_{name}__"
 
 
-def alias_name(name: str) -> str:
+def alias_name(name: str, prefix: str = DEFAULT_PREFIX) -> str:
     """The alias that readers follow."""
-    return f"kb_{name}"
+    return f"{prefix}_{name}"
 
 
 def _upgrade_1(raw: Raw) -> Raw:

@@ -37,13 +37,16 @@ from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.building import (
+    ensure_collection,
+    sealed_collection,
+)
 from platform_pipelines.stages.knowledge_base.evaluation import (
     ask_questions,
     calibrate_answers,
     sample_sentences,
     with_ragas,
 )
-from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judge_rows,
@@ -289,13 +292,14 @@ def evaluate(
         if baseline is not None:
             ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
         lost = lost_against(workspace, revision, baseline)
-        stored = store.count(revision.collection)
+        collection = sealed_collection(workspace, store, revision)
+        stored = store.count(collection)
         counts = RowCounts(expected=revision.rows, stored=stored)
         embedder = connect.open_embedder(
             workspace.settings, revision.recipe.embed, workspace.progress
         )
         try:
-            retriever = Retriever(store, embedder, revision, revision.collection)
+            retriever = Retriever(store, embedder, revision, collection)
             if golden is None:
                 return _without_labels(workspace, retriever, counts, baseline, lost), None
             asked = _ask_golden(workspace, retriever, baseline, golden, salt)
@@ -441,13 +445,14 @@ def _opened_live(
         return
     entry = road.release_log(workspace.store, workspace.name).head()
     calibration = calibration_in_use(workspace.store, entry) if entry else None
+    held = ensure_collection(workspace, retriever.store, baseline).collection
     if baseline.embedder_digest == retriever.revision.embedder_digest:
-        live = Retriever(retriever.store, retriever.embedder, baseline, baseline.collection)
+        live = Retriever(retriever.store, retriever.embedder, baseline, held)
         yield Evaluated(baseline, live, calibration)
         return
     embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
     try:
-        live = Retriever(retriever.store, embedder, baseline, baseline.collection)
+        live = Retriever(retriever.store, embedder, baseline, held)
         yield Evaluated(baseline, live, calibration)
     finally:
         embedder.close()

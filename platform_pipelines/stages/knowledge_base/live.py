@@ -80,7 +80,8 @@ def read_live(settings: Settings, name: str, vectors: VectorStore) -> LiveRecord
         UnavailableError: the vector store does not answer.
     """
     store, newest = live_entry(settings, name)
-    entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
+    alias = alias_name(name, read_revision(store, newest.revision).recipe.prefix)
+    entry = _followed(store, name, newest, vectors.alias(alias))
     return LiveRecord(entry, read_revision(store, entry.revision), calibration_in_use(store, entry))
 
 
