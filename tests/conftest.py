@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings as hypothesis_settings
 
 from platform_pipelines.gateways.e5.provisioning import provision
 from platform_pipelines.gateways.milvus.local_files import LocalFiles
@@ -16,6 +17,10 @@ from tests.servers.milvus_server import wait_until
 
 # Markers of tests that bring an environment of their own; each runs when `-m` names its marker.
 HEAVY = ("answers", "cluster", "models", "plane")
+
+# How long an example takes on a machine that does other work is no promise of this product.
+hypothesis_settings.register_profile("shared", deadline=None)
+hypothesis_settings.load_profile("shared")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
