@@ -9,9 +9,9 @@ SIGKILL, and the others are done again on a fresh worker.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
-from platform_pipelines.compute.crew import Crew
 from platform_pipelines.compute.protocol import Budget, Outcome, Task
 from platform_pipelines.compute.run import Run
+from platform_pipelines.compute.workers import Workers
 from platform_pipelines.errors import ConfigurationError, ConflictError
 
 
@@ -25,7 +25,7 @@ class WorkerPool:
     def __init__(self, *, workers: int, budget: Budget, environment: Mapping[str, str]) -> None:
         if workers < 1:
             raise ConfigurationError("a pool needs a worker", stored=workers, expected=">= 1")
-        self._crew = Crew(limit=workers, budget=budget, environment=dict(environment))
+        self._workers = Workers(limit=workers, budget=budget, environment=dict(environment))
         self._is_running = False
 
     def run(
@@ -34,9 +34,8 @@ class WorkerPool:
         tasks: Iterable[Task],
         *,
         shared: Mapping[str, object] | None = None,
-        ordered: bool = False,
     ) -> Iterator[Outcome]:
-        """Outcomes of `operation` on every item of every task, as they come or in order.
+        """Outcomes of `operation` on every item of every task, as they come.
 
         `operation` is a name in `worker.OPERATIONS` or `module:function`; `shared` is sent once per
         worker. Lazy: at most 2 tasks per worker are sent, `workers` + 1 more are taken from
@@ -56,16 +55,16 @@ class WorkerPool:
                 "the pool is in use", where=operation, remedy="consume or close the other run first"
             )
         self._is_running = True
-        run = Run(self._crew, operation, shared or {}, tasks, ordered=ordered)
+        run = Run(self._workers, operation, shared or {}, tasks)
         try:
             yield from run.outcomes()
         finally:
-            self._crew.release()
+            self._workers.release()
             self._is_running = False
 
     def close(self) -> None:
         """End all workers. May be called again; a later run starts new ones."""
-        self._crew.dismiss_all()
+        self._workers.stop_all()
 
     def __enter__(self) -> Self:
         return self
