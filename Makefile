@@ -1,19 +1,34 @@
 PYTHON ?= python3
 
-.PHONY: help demo ui test bench lint clean
+.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 16
 
 demo:  ## install, run the main job on the shipped documents, ask it a question
 	@$(PYTHON) tasks.py demo
+
+demo-model:  ## train a small model, roll it out under load, refuse a worse one (15 minutes, 9 GB)
+	@$(PYTHON) tasks.py demo-model
 
 ui:  ## the Dagster web UI at http://127.0.0.1:3000
 	@$(PYTHON) tasks.py ui
 
 test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 	@$(PYTHON) tasks.py test $(ARGS)
+
+test-models:  ## the model road with real NeMo, MLflow, vLLM and Envoy (12 minutes, 9 GB)
+	@$(PYTHON) tasks.py test-models $(ARGS)
+
+test-answers:  ## answers judged through Ragas, against real servers
+	@$(PYTHON) tasks.py test-answers $(ARGS)
+
+test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
+	@$(PYTHON) tasks.py test-plane $(ARGS)
+
+cluster-test:  ## the sample platform on the cluster of KUBECONFIG
+	@$(PYTHON) tasks.py cluster-test $(ARGS)
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

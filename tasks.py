@@ -127,6 +127,22 @@ def demo() -> None:
     say(f"done in {time.monotonic() - started:.0f} s. The web UI: make ui (or python3 tasks.py ui)")
 
 
+def demo_model() -> None:
+    """Train a small model, roll it out under load, refuse a worse one; ends its servers."""
+    started = time.monotonic()
+    environment("runtime")
+    dagster_home()
+    say("the environments of training, serving, registry and proxy are made at their first use")
+    run(str(BIN / "python"), "demos/assistant/demo.py", PLATFORM_HOME=str(HOME))
+    say(f"the model road took {time.monotonic() - started:.0f} s, installation included")
+
+
+def test_models(arguments: list[str]) -> None:
+    """The model road with real NeMo, MLflow, vLLM and Envoy (minutes, 9 GB of memory)."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "models", *arguments)
+
+
 def ui() -> None:
     """The Dagster web UI on this checkout."""
     environment("runtime")
@@ -139,6 +155,26 @@ def test(arguments: list[str]) -> None:
     """All tests; arguments go to pytest."""
     environment("test")
     run(str(BIN / "python"), "-m", "pytest", *arguments)
+
+
+def test_answers(arguments: list[str]) -> None:
+    """Answers judged by a language model through Ragas, against real servers; minutes."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
+
+
+def test_plane(arguments: list[str]) -> None:
+    """What needs LiteLLM's proxy and a small model; their environments are kept under .platform."""
+    environment("test")
+    home = os.environ.get("PP_TEST_HOME") or str(HOME)
+    run(str(BIN / "python"), "-m", "pytest", "-m", "plane", *arguments, PP_TEST_HOME=home)
+
+
+def cluster_test(arguments: list[str]) -> None:
+    """What needs a Kubernetes API server with the custom resource definitions."""
+    environment("test")
+    config = os.environ.get("PP_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+    run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
 
 
 def lint() -> None:
@@ -163,15 +199,30 @@ def clean() -> None:
 def main() -> None:
     """Read the command line and do one task."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("task", choices=["demo", "ui", "test", "lint", "bench", "clean"])
+    parser.add_argument(
+        "task",
+        choices=[
+            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
+            "cluster-test", "lint", "bench", "clean",
+        ],
+    )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "bench": bench}
+    with_arguments = {
+        "test": test,
+        "test-models": test_models,
+        "test-answers": test_answers,
+        "test-plane": test_plane,
+        "cluster-test": cluster_test,
+        "bench": bench,
+    }
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)
         else:
-            {"demo": demo, "ui": ui, "lint": lint, "clean": clean}[chosen.task]()
+            {"demo": demo, "demo-model": demo_model, "ui": ui, "lint": lint, "clean": clean}[
+                chosen.task
+            ]()
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
 

@@ -18,6 +18,8 @@
     │   ├── MissingTenantError
     │   ├── UnknownNameError       no such knowledge base, release or revision
     │   ├── StorageFullError
+    │   ├── ManifestRefusedError   the API server refuses an object as it is
+    │   ├── OwnershipError         an object belongs to somebody else
     │   └── MemoryBudgetError      killed for memory: terminal at the same size
     └── TransientError             the same call may succeed later
         ├── UnavailableError       a system does not answer
@@ -194,6 +196,14 @@ class MissingTenantError(TerminalError):
 
 class UnknownNameError(TerminalError):
     """No such knowledge base, release or revision."""
+
+
+class ManifestRefusedError(TerminalError):
+    """The API server refuses an object: its schema, a quota, a security level or a policy does."""
+
+
+class OwnershipError(TerminalError):
+    """What would be changed or deleted belongs to somebody else; nothing of it is touched."""
 
 
 class StorageFullError(TerminalError):

@@ -82,22 +82,58 @@ class LanguageModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How `platform-pipelines serve` answers, and where its traces go."""
+
+    tokens_file: Path | None = None  # JSON: tenant -> its bearer tokens; None: anybody may ask
+    requests_per_minute: int = 600  # of one tenant
+    tokens_per_minute: int = 200_000  # of one tenant's answers, both ways together
+    concurrency: int = 8
+    seconds: float = 60.0  # of one request
+    hosts: tuple[str, ...] = ()  # further names that MCP clients address it by
+    otlp_endpoint: str | None = None  # OTLP over HTTP, e.g. http://collector:4318
+    otlp_headers: Secret | None = None  # NAME=VALUE, comma-separated
+    trace_content: bool = False  # whether questions, passages and answers go into traces
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between machines and nothing that a declaration says."""
 
     home: Path
     store_url: str
     model_dir: Path
+    environments_dir: Path | None = None  # None: under `home`
     milvus_uri: str | None = None  # None: the embedded Milvus under `home`
     milvus_token: Secret | None = None
     milvus_gpu: bool = False
     s3: S3Settings = S3Settings()
     embedder_api_key: Secret | None = None
     language_model: LanguageModelSettings | None = None
+    language_model_api_key: Secret | None = None  # of declared models, too
+    language_model_seconds: float = 120.0
+    judge_api_key: Secret | None = None
+    serving: ServingSettings = ServingSettings()
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
     task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
+    environment: str = "development"  # `production` lets declarations apply by themselves
+    kubeconfig: Path | None = None  # None: the service account of this pod
+    kube_context: str | None = None
+    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
+    namespace: str = "platform"  # where task pods run
+    image: str | None = None  # of task pods
+    task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
+    task_secrets: tuple[str, ...] = ()
+    task_service_account: str | None = None
+    queue: str | None = None  # a Kueue LocalQueue
+    profiles_file: Path | None = None  # changes of the compute profiles
+
+    @property
+    def environments_home(self) -> Path:
+        """Under which the `environments` of worker classes are."""
+        return self.environments_dir or self.home
 
     @property
     def milvus_dir(self) -> Path:
@@ -140,12 +176,16 @@ def load_settings(
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
         model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
+        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
         s3=_s3(env),
         embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
         language_model=_language_model(env),
+        language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
+        judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        serving=_serving(env),
         actor=env.get("PLATFORM_ACTOR") or _user(),
         workers=_number(
             env,
@@ -158,6 +198,17 @@ def load_settings(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
         task_index=_task_index(env),
+        environment=env.get("PLATFORM_ENVIRONMENT") or "development",
+        kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
+        kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
+        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes")),
+        namespace=env.get("PLATFORM_NAMESPACE") or "platform",
+        image=env.get("PLATFORM_IMAGE"),
+        task_config_maps=_words(env, "PLATFORM_TASK_CONFIG_MAPS"),
+        task_secrets=_words(env, "PLATFORM_TASK_SECRETS"),
+        task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
+        queue=env.get("PLATFORM_QUEUE"),
+        profiles_file=_path(env, "PLATFORM_PROFILES"),
     )
 
 
@@ -207,6 +258,11 @@ def _project_folder() -> Path:
     return here
 
 
+def _folder(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
+
+
 def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
@@ -244,6 +300,22 @@ def _language_model(env: _Variables) -> LanguageModelSettings | None:
     return LanguageModelSettings(url=url, model=model, api_key=_secret(env, key))
 
 
+def _serving(env: _Variables) -> ServingSettings:
+    per_minute = {"default": 600, "low": 1, "high": 1_000_000}
+    tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
+    return ServingSettings(
+        tokens_file=_folder(env, "PLATFORM_SERVE_TOKENS_FILE"),
+        requests_per_minute=_number(env, "PLATFORM_SERVE_REQUESTS_PER_MINUTE", **per_minute),
+        tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
+        concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
+        seconds=_number(env, "PLATFORM_SERVE_SECONDS", default=60, low=1, high=3600),
+        hosts=tuple(h.strip() for h in (env.get("PLATFORM_SERVE_HOSTS") or "").split(",") if h),
+        otlp_endpoint=_address(env, "PLATFORM_OTLP_ENDPOINT", instead="PLATFORM_OTLP_HEADERS"),
+        otlp_headers=_secret(env, "PLATFORM_OTLP_HEADERS"),
+        trace_content=_flag(env, "PLATFORM_TRACE_CONTENT", default=False),
+    )
+
+
 def _address(env: _Variables, name: str, *, instead: str) -> str | None:
     """An address without user and password; `instead` names what takes those."""
     url = env.get(name) or None
@@ -255,6 +327,24 @@ def _address(env: _Variables, name: str, *, instead: str) -> str | None:
             remedy=f"take them out of {name}, and set {instead}",
         )
     return url
+
+
+def _choice(env: _Variables, name: str, allowed: Sequence[str]) -> str:
+    """One of a few words; the first is the default."""
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}", expected=" or ".join(allowed))
+    return value
+
+
+def _words(env: _Variables, name: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(word for part in (env.get(name) or "").split(",") if (word := part.strip()))
+
+
+def _path(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
 
 
 def _secret(env: _Variables, name: str) -> Secret | None:

@@ -63,6 +63,7 @@ def use_settings(patch: pytest.MonkeyPatch, settings: Settings) -> None:
         "PLATFORM_HOME": str(settings.home),
         "PLATFORM_STORE_URL": settings.store_url,
         "PLATFORM_MODEL_DIR": str(settings.model_dir),
+        "PLATFORM_ENVIRONMENTS_DIR": str(settings.environments_home),
         "PLATFORM_MILVUS_URI": settings.milvus_uri,
         "PLATFORM_ACTOR": settings.actor,
         "PLATFORM_WORKERS": str(settings.workers),

@@ -1,6 +1,8 @@
 """Small knowledge bases for tests: their documents, their declaration, and all stages in order."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.revision import collection_prefix
 from platform_pipelines.core.road.releases import ReleaseEntry
+from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
@@ -26,6 +29,7 @@ from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
 from platform_pipelines.stages.road import connect as road_connect
 from platform_pipelines.stages.road.outcome import StageOutcome
+from platform_pipelines.stages.road.ownership import take_identity
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -42,6 +46,9 @@ RUN: Mapping[str, Callable[[Workspace], StageOutcome]] = dict(
 )  # fmt: skip
 
 _numbers = itertools.count(1)
+
+# Environments of worker classes are made once for all tests, and kept beside this Python.
+ENVIRONMENTS = Path(os.environ.get("PLATFORM_ENVIRONMENTS_DIR") or sys.prefix)
 
 
 def guide(number: int, *, note: str = "") -> str:
@@ -209,6 +216,7 @@ def settings_under(home: Path, milvus_uri: str | None, **other: Any) -> Settings
         home=home,
         store_url=(home / "store").as_uri(),
         model_dir=home / "models",
+        environments_dir=ENVIRONMENTS,
         milvus_uri=milvus_uri,
         actor="tester",
         **other,
@@ -228,4 +236,5 @@ def copied(knowledge: Knowledge, folder: Path) -> Knowledge:
     shutil.copytree(knowledge.settings.home, folder / "home")
     store = (folder / "home" / "store").as_uri()
     there = replace(knowledge.settings, home=folder / "home", store_url=store)
+    take_identity(there, SystemClock(), moved=True)
     return replace(knowledge, folder=folder / "kb", settings=there)

@@ -206,9 +206,9 @@ def test_a_collection_that_was_lost(doctor: Doctor, knowledge: Knowledge) -> Non
     knowledge.refresh()
     assert doctor(knowledge.settings)[0] == 0
     with knowledge.behind() as client:
-        for alias in client.list_aliases(collection_name=knowledge.log()[-1].collection)["aliases"]:
+        for alias in client.list_aliases(collection_name=knowledge.log()[-1].target)["aliases"]:
             client.drop_alias(alias=alias)
-        client.drop_collection(knowledge.log()[-1].collection)
+        client.drop_collection(knowledge.log()[-1].target)
     code, findings = doctor(knowledge.settings)
     assert code == cli.EXIT_BROKEN
     assert findings[knowledge.name]["health"] == "broken"

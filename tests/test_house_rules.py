@@ -20,8 +20,8 @@ from tests.house import PACKAGE, ROOT, Module, Place, imports, modules, own_impo
 LAYERS = ("errors", "settings", "core", "gateways", "compute", "stages", "serving", "components")
 CORE_MAY_IMPORT = {
     "bisect", "collections", "dataclasses", "datetime", "decimal", "email", "enum", "functools",
-    "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics",
-    "string", "types", "typing", "unicodedata", "zoneinfo",
+    "hashlib", "heapq", "html", "itertools", "json", "math", "operator", "random", "re",
+    "statistics", "string", "types", "typing", "unicodedata", "xml", "zoneinfo",
 }  # fmt: skip
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}

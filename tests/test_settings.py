@@ -17,6 +17,7 @@ from platform_pipelines.settings import (
     LanguageModelSettings,
     S3Settings,
     Secret,
+    ServingSettings,
     load_settings,
 )
 
@@ -73,6 +74,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_HOME": str(tmp_path),
             "PLATFORM_STORE_URL": "s3://bucket/prefix",
             "PLATFORM_MODEL_DIR": str(tmp_path / "m"),
+            "PLATFORM_ENVIRONMENTS_DIR": str(tmp_path / "e"),
             "PLATFORM_MILVUS_URI": "https://milvus:19530",
             "PLATFORM_MILVUS_GPU": "true",
             "PLATFORM_S3_ENDPOINT": "http://s3:9000",
@@ -82,12 +84,16 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
             "JOB_COMPLETION_INDEX": "12",
+            "PLATFORM_ENVIRONMENT": "production",
+            "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "PLATFORM_KUBE_CONTEXT": "eks",
         }
     )
     assert dataclasses.asdict(settings) == {
         "home": tmp_path,
         "store_url": "s3://bucket/prefix",
         "model_dir": tmp_path / "m",
+        "environments_dir": tmp_path / "e",
         "milvus_uri": "https://milvus:19530",
         "milvus_token": {"value": "secret-1"},
         "milvus_gpu": True,
@@ -105,10 +111,25 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "model": "served",
             "api_key": {"value": "secret-6"},
         },
+        "language_model_api_key": {"value": "secret-6"},
+        "language_model_seconds": 120.0,
+        "judge_api_key": None,
+        "serving": dataclasses.asdict(ServingSettings()),
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
         "task_index": 12,
+        "environment": "production",
+        "kubeconfig": tmp_path / "kubeconfig",
+        "kube_context": "eks",
+        "compute": "local",
+        "namespace": "platform",
+        "image": None,
+        "task_config_maps": (),
+        "task_secrets": (),
+        "task_service_account": None,
+        "queue": None,
+        "profiles_file": None,
     }
 
 

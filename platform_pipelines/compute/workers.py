@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from platform_pipelines.compute.pooled_worker import PooledWorker
-from platform_pipelines.compute.process import start_worker
+from platform_pipelines.compute.process import Interpreter, start_worker
 from platform_pipelines.compute.protocol import Budget
 
 TASKS_PER_WORKER = 2  # one in work, one waiting in its channel
@@ -12,10 +12,18 @@ TASKS_PER_WORKER = 2  # one in work, one waiting in its channel
 class Workers:
     """At most `limit` worker processes."""
 
-    def __init__(self, *, limit: int, budget: Budget, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        budget: Budget,
+        environment: Mapping[str, str],
+        interpreter: Interpreter | None = None,
+    ) -> None:
         self.limit = limit
         self.budget = budget
         self._environment = environment
+        self._interpreter = interpreter
         self._started: list[PooledWorker] = []
 
     def __iter__(self) -> Iterator[PooledWorker]:
@@ -33,7 +41,7 @@ class Workers:
 
     def start(self) -> PooledWorker:
         """Start a worker. Raises UnavailableError."""
-        worker = PooledWorker(start_worker(self._environment))
+        worker = PooledWorker(start_worker(self._environment, self._interpreter))
         self._started.append(worker)
         return worker
 

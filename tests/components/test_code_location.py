@@ -13,9 +13,11 @@ from platform_pipelines.definitions import defs
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
 
 ROOT = Path(__file__).resolve().parents[2]
+# Not boto3: dagster-aws registers components of its own, which Dagster imports while it loads ours,
+# and they import it. Name it here again when that package imports it later.
 HEAVY = (
     "torch", "ray", "kubernetes", "pymilvus", "milvus_lite", "ragas", "mlflow", "transformers",
-    "vllm", "boto3", "botocore", "pandas", "numpy", "pyarrow", "openvino", "onnx", "tokenizers",
+    "vllm", "pandas", "numpy", "pyarrow", "openvino", "onnx", "tokenizers",
     "langchain_text_splitters", "langchain_core", "matplotlib", "obstore", "httpx", "litellm",
     "openai",
 )  # fmt: skip

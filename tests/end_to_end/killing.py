@@ -120,8 +120,8 @@ class _HalfFile(_Delegate):
 class DeadlyVectorStore(_Delegate):
     """A real vector store in which one write is the last thing that happens."""
 
-    def create(self, spec: Any) -> None:
-        self._fuse.burn(lambda: self._inner.create(spec))
+    def create(self, spec: Any, **options: Any) -> None:
+        self._fuse.burn(lambda: self._inner.create(spec, **options))
 
     def insert(self, collection: str, rows: Any) -> int:
         some = list(rows)[: max(1, len(rows) // 2)]
@@ -130,6 +130,17 @@ class DeadlyVectorStore(_Delegate):
             lambda: self._inner.insert(collection, some),
             name="insert",
         )
+
+    def delete(self, collection: str, ids: Any) -> None:
+        some = list(ids)[: max(1, len(ids) // 2)]
+        self._fuse.burn(
+            lambda: self._inner.delete(collection, ids),
+            lambda: self._inner.delete(collection, some),
+            name="delete",
+        )
+
+    def unload(self, collection: str) -> None:
+        self._fuse.burn(lambda: self._inner.unload(collection))
 
     def seal(self, spec: Any, **options: Any) -> None:
         self._fuse.burn(lambda: self._inner.seal(spec, **options))

@@ -149,7 +149,7 @@ def test_evidence_with_another_k_does_not_release(proven: Knowledge) -> None:
     """Ten chunks held the answer; a stricter declaration asks whether one does."""
     (proven.documents / "guide30.md").write_text(guide(30), encoding="utf-8")
     assert proven.refresh(end="evidence")["evidence"].snapshot.details["verdict"] == "pass"
-    refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_k")
+    refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_conditions")
 
 
 def test_evidence_of_another_way_to_evaluate_does_not_release(judged: Knowledge) -> None:

@@ -13,6 +13,7 @@ from platform_pipelines.stages.knowledge_base.evidence import (
     gate_rules,
     load_golden_set,
 )
+from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 
@@ -93,7 +94,8 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
         evidence.conditions,
     )
     rules = gate_rules(workspace, approved=approved(workspace, evidence))
-    return decide(evidence, gate_policy(workspace), expected, rules=rules)
+    policy = gate_policy(workspace, stopped=was_stopped(evidence))
+    return decide(evidence, policy, expected, rules=rules)
 
 
 def _told(rules: Mapping[str, Any]) -> list[str]:

@@ -24,6 +24,9 @@ VARIABLES = {
     "actor": "PLATFORM_ACTOR",
     "workers": "PLATFORM_WORKERS",
     "lease_wait_seconds": "PLATFORM_LEASE_WAIT_SECONDS",
+    "environment": "PLATFORM_ENVIRONMENT",
+    "kubeconfig": "PLATFORM_KUBECONFIG",
+    "kube_context": "PLATFORM_KUBE_CONTEXT",
 }
 SECRETS = {
     "milvus_token": "PLATFORM_MILVUS_TOKEN",
@@ -55,6 +58,9 @@ class PlatformResource(dg.ConfigurableResource):
     actor: str | None = None
     workers: str | None = None
     lease_wait_seconds: str | None = None
+    environment: str | None = None
+    kubeconfig: str | None = None
+    kube_context: str | None = None
 
     def settings(self) -> Settings:
         """The settings of this process, with what was given here before its environment.

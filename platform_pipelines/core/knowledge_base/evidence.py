@@ -108,9 +108,13 @@ def scored_outcome(
     )
 
 
-def conditions(*, k: int, evaluation: str) -> dict[str, Any]:
-    """What both sides were measured under: how many chunks count, which version measured."""
-    return {"k": k, "evaluation": evaluation}
+def conditions(*, k: int, evaluation: str, judge: str = "", model: str = "") -> dict[str, Any]:
+    """What both sides were measured under: how many chunks count, which version measured.
+
+    With a judge: which, and who words the answers where that is no part of the revision.
+    """
+    judged = {"judge": judge, "model": model} if judge else {}
+    return {"k": k, "evaluation": evaluation, **judged}
 
 
 def k_of(evidence: Evidence) -> int:
@@ -125,9 +129,11 @@ def facts(
     calibration: Calibration | None = None,
     calibration_reason: str = "",
     lost: Lost | None = None,
+    judge: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """As they stand in evidence."""
     return {
+        **({"judge": dict(judge)} if judge else {}),
         "counts": asdict(counts),
         "sample": asdict(sample) if sample else None,
         "calibration": calibration_record(calibration) if calibration else None,
@@ -217,6 +223,7 @@ def rules(
         lambda evidence: nothing_lost(evidence, max_removed, approved=approved),
         lambda evidence: own_documents(evidence, own_document_floor),
         lambda evidence: references_resolve(evidence, coverage_floor),
+        judge_finished,
     ]
 
 
@@ -260,6 +267,21 @@ def own_documents(evidence: Evidence, floor: float) -> list[Reason]:
         return []
     message = f"{share:.3f} of the sampled sentences find their own document; the floor is {floor}"
     return [Reason(Status.FAIL, "own_document", message)]
+
+
+def judge_of(evidence: Evidence) -> Mapping[str, Any] | None:
+    """Who judged, what it took, its noise; None where no judge was declared."""
+    return evidence.facts.get("judge")
+
+
+def judge_finished(evidence: Evidence) -> list[Reason]:
+    """A budget that was spent leaves answers without a verdict: that is no pass, and no fail."""
+    judge = judge_of(evidence)
+    stopped = judge["stopped_by"] if judge else ""
+    if not stopped:
+        return []
+    message = f"the judge's budget of {stopped} was spent before every answer was judged"
+    return [Reason(Status.UNDECIDED, "judge_budget", message)]
 
 
 def references_resolve(evidence: Evidence, floor: float) -> list[Reason]:

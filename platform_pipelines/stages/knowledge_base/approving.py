@@ -9,6 +9,7 @@ from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.evidence import STAGE
 from platform_pipelines.stages.road.approvals import write_approval
+from platform_pipelines.stages.road.ownership import own_identity
 from platform_pipelines.stages.road.workspace import read_head
 
 
@@ -21,6 +22,7 @@ def approve(settings: Settings, name: str, revision: str, *, reason: str, clock:
         ConfigurationError: no reason is given.
         UnknownNameError: nothing was evaluated, or the candidate is another revision.
         EvidenceError: the candidate is not held for this, or something else is wrong as well.
+        OwnershipError: the store is a copy or was moved.
     """
     if not reason.strip():
         raise ConfigurationError("an approval needs a reason", remedy="say --reason TEXT")
@@ -59,5 +61,6 @@ def approve(settings: Settings, name: str, revision: str, *, reason: str, clock:
         reason=reason.strip(),
         at=clock.now().isoformat(timespec="seconds"),
     )
+    own_identity(settings, clock)
     write_approval(store, approval)
     return approval

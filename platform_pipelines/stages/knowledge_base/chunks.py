@@ -91,7 +91,9 @@ def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Res
     groups = [todo] if is_little else [[shard] for shard in todo]
     tasks = [_task(workspace, plan, group) for group in groups]
     here = {OPERATION: chunk_shards} if is_little else None
-    for done in workspace.run_tasks(STAGE, tasks, doing="chunking", here=here):
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="chunking", here=here, profile=workspace.spec.parse.profile
+    ):
         for result in done.record["shards"]:
             yield result["shard"], result
 

@@ -19,7 +19,7 @@ from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
-    from platform_pipelines.core.knowledge_base.revision import EmbedRecipe
+    from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
     from platform_pipelines.gateways.vector_store import VectorStore
@@ -31,8 +31,8 @@ MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
 EMBEDDER_SECONDS = 120.0
 EMBEDDER_ATTEMPTS = 6
-LANGUAGE_MODEL_SECONDS = 120.0
 LANGUAGE_MODEL_ATTEMPTS = 4
+LANGUAGE_MODEL_CONNECTIONS = 16
 
 FOLDER = "knowledge"  # of the platform's store
 
@@ -149,22 +149,43 @@ def tokenizer_identity(settings: "Settings", embed: "Embed") -> str:
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
 
 
-def open_language_model(settings: "Settings") -> "LanguageModel | None":
-    """The configured language model, or None: answers are quoted then."""
-    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
-    from platform_pipelines.gateways.language_model import HttpLanguageModel
+def open_language_model(
+    settings: "Settings", recipe: "AnswerRecipe | None" = None
+) -> "LanguageModel | None":
+    """Who words answers, or None: they are quoted then.
 
+    A declared chain says itself; where none is declared it is the settings' model.
+    """
+    from platform_pipelines.gateways.language_model import FallbackModels
+
+    if recipe is not None:
+        key = plain(settings.language_model_api_key)
+        models = [_language_model(settings, m.url, m.model, key, recipe) for m in recipe.models]
+        return FallbackModels(models) if models else None
     configured = settings.language_model
     if configured is None:
         return None
+    key = plain(configured.api_key)
+    return _language_model(settings, configured.url, configured.model, key, None)
+
+
+def _language_model(
+    settings: "Settings", url: str, name: str, key: str | None, recipe: "AnswerRecipe | None"
+) -> "LanguageModel":
+    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
+    from platform_pipelines.gateways.language_model import HttpLanguageModel
+
     endpoint = Endpoint(
-        url=configured.url,
-        api_key=plain(configured.api_key),
-        timeout_seconds=LANGUAGE_MODEL_SECONDS,
+        url=url,
+        api_key=key,
+        timeout_seconds=settings.language_model_seconds,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
-        connections=1,
+        connections=LANGUAGE_MODEL_CONNECTIONS,
     )
-    return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
+    client = JsonClient(endpoint)
+    if recipe is None:
+        return HttpLanguageModel(client, name)
+    return HttpLanguageModel(client, name, recipe.temperature, recipe.max_tokens)
 
 
 def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":

@@ -52,7 +52,9 @@ class _Digests:
     @staticmethod
     def of(workspace: Workspace) -> "_Digests":
         parser = parser_digest()
-        return _Digests(parser, digest_parts(parser, workspace.spec.parse.model_dump_json()))
+        return _Digests(
+            parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
+        )
 
     def for_state(self, state: str) -> str:
         return self.parsed if state == "parsed" else self.quarantined
@@ -137,7 +139,9 @@ def _parse_all(
     tasks = [_task(workspace, group, digests) for group in groups]
     here = {OPERATION: parse_shards} if is_little else None
     records: dict[int, ShardRecord] = {}
-    for done in workspace.run_tasks(STAGE, tasks, doing="parsing", here=here):
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="parsing", here=here, profile=workspace.spec.parse.profile
+    ):
         counts.update(done.record["counts"])
         for made in done.record["shards"]:
             change = by_shard[made["shard"]]

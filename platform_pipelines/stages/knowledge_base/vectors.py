@@ -66,7 +66,9 @@ def _embed(
     tasks = [_task(workspace, plan, group, identity) for group in groups]
     # The embedder itself keeps all processors, or all of its connections, busy.
     here = {OPERATION: embed_shards}
-    for done in workspace.run_tasks(STAGE, tasks, doing="embedding", here=here):
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="embedding", here=here, profile=workspace.spec.embed.profile
+    ):
         counts.update({name: done.record[name] for name in ("embedded", "from_cache")})
         for made in done.record["shards"]:
             records[made["shard"]] = plan.record(made["shard"], made["rows"])

@@ -8,6 +8,7 @@ from typing import Self
 from platform_pipelines.compute.execute import Operation
 from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
 from platform_pipelines.compute.tasks import Backend, TaskRecord, TaskSpec
+from platform_pipelines.core.road.ownership import StoreIdentity
 from platform_pipelines.core.road.releases import Stamp
 from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConflictError, EvidenceError, StageTimeoutError
@@ -17,7 +18,9 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import connect
 from platform_pipelines.stages.road.access import access_record
+from platform_pipelines.stages.road.backends import cluster_backend
 from platform_pipelines.stages.road.handing_out import records_of
+from platform_pipelines.stages.road.ownership import own_identity
 
 WRITER, POINTER = "writer", "pointer"
 CPU = "cpu"  # the compute profile of tasks that declare none
@@ -87,7 +90,8 @@ class Workspace:
         `here` are operations that need no worker on this machine: there is little to do, or they
         use all processors themselves. A backend that was given takes all tasks.
         """
-        backend = self.backend or self._local_backend(here)
+        chosen = self.backend or cluster_backend(self.settings, owner=self.name)
+        backend = chosen or self._local_backend(here)
         return records_of(
             backend,
             stage,
@@ -155,12 +159,24 @@ class Workspace:
         key = head_key(snapshot.stage)
         self.store.put(key, data, if_absent=version is None, if_version=version)
 
+    def identity(self) -> StoreIdentity:
+        """Who owns what this store's runs make elsewhere; made by the first that asks.
+
+        Raises:
+            OwnershipError: the store is a copy or was moved; it has no identity of its own yet.
+        """
+        return own_identity(self.settings, self.clock)
+
     def lease(self, name: str = WRITER) -> Lease:
         """One holder at a time for this component; waits, then LeaseHeldError.
 
         `WRITER` is held for as long as a stage works, `POINTER` for the seconds in which the
         release log and the alias move: a rollback does not wait for a build.
+
+        Raises:
+            OwnershipError: the store is a copy or was moved; it has no identity of its own yet.
         """
+        self.identity()
         return connect.open_lease(self.settings, self.store, name, self.clock, self.progress)
 
     @contextmanager

@@ -1,0 +1,145 @@
+"""The five assets of a fine-tuned model: thin Dagster over `stages`, one page for people each."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import dagster as dg
+
+from platform_pipelines.components.fine_tune import pages
+from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
+from platform_pipelines.stages.fine_tune.adapter import refresh_adapter
+from platform_pipelines.stages.fine_tune.evidence import refresh_evidence
+from platform_pipelines.stages.fine_tune.model import refresh_model
+from platform_pipelines.stages.fine_tune.registration import refresh_registration
+from platform_pipelines.stages.fine_tune.training_set import refresh_training_set
+from platform_pipelines.stages.fine_tune.workspace import STAGES, open_workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
+
+QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+
+
+@dataclass(frozen=True, slots=True)
+class StageDescription:
+    """What people read of a stage, and the function that does it."""
+
+    name: str
+    description: str
+    kinds: frozenset[str]
+    run: Callable[..., StageOutcome]
+
+
+DESCRIPTIONS = (
+    StageDescription(
+        "training_set",
+        "The chats that the model learns from: without duplicates, without what gives a golden "
+        "question away, split by each row's own question.",
+        frozenset({"python", "json"}),
+        refresh_training_set,
+    ),
+    StageDescription(
+        "adapter",
+        "The adapter that NeMo Automodel trained. Loss, learning rate, tokens per second and "
+        "memory are observed at every step, here and in MLflow; a killed run goes on.",
+        frozenset({"pytorch", "nvidia"}),
+        refresh_adapter,
+    ),
+    StageDescription(
+        "model",
+        "The adapter merged into its base: safetensors under the digest of their content.",
+        frozenset({"pytorch"}),
+        refresh_model,
+    ),
+    StageDescription(
+        "evidence",
+        "Candidate and champion, served by vLLM in the same way, asked the golden questions.",
+        frozenset({"vllm"}),
+        refresh_evidence,
+    ),
+    StageDescription(
+        "registration",
+        "The model as a version of the registry, with the alias `candidate`, if its gate passes.",
+        frozenset({"mlflow"}),
+        refresh_registration,
+    ),
+)
+
+
+def build_assets(spec: FineTuneSpec) -> Sequence[dg.AssetsDefinition]:
+    """All assets of a fine-tuned model, each after the one before."""
+    above = [None, *(stage.name for stage in DESCRIPTIONS)]
+    pairs = zip(DESCRIPTIONS, above, strict=False)
+    return [_build(spec, stage, before) for stage, before in pairs]
+
+
+def build_job(spec: FineTuneSpec) -> Any:
+    """`<name>_fine_tune`: all assets, in this order, in one process."""
+    return dg.define_asset_job(
+        name=f"{spec.name}_fine_tune",
+        selection=dg.AssetSelection.assets(*([spec.name, stage] for stage in STAGES)),
+        description=f"Train {spec.name}, evaluate it, and register it if the gate passes.",
+        executor_def=dg.in_process_executor,
+        tags=job_tags(spec),
+        config=QUIET,
+    )
+
+
+def _build(spec: FineTuneSpec, stage: StageDescription, above: str | None) -> dg.AssetsDefinition:
+    key = dg.AssetKey([spec.name, stage.name])
+    gate = [dg.AssetCheckSpec("gate", asset=key, description="Does the gate pass?", blocking=True)]
+
+    arguments: dict[str, Any] = {
+        "key": key,
+        "description": "\n\n".join(filter(None, (spec.description, stage.description))),
+        "deps": [dg.AssetKey([spec.name, above])] if above else [],
+        "kinds": set(stage.kinds),
+        "metadata": {"base": spec.base},
+        "check_specs": gate if stage.name == "evidence" else [],
+        **stage_policy(spec, stage.name).asset_arguments(),
+    }
+
+    def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return _materialize(context, spec, stage)
+
+    return dg.asset(**arguments)(stage_asset)
+
+
+def _materialize(
+    context: dg.AssetExecutionContext, spec: FineTuneSpec, stage: StageDescription
+) -> dg.MaterializeResult:
+    key = dg.AssetKey([spec.name, stage.name])
+
+    def observe(event: Mapping[str, Any]) -> None:
+        if event["event"] == "step":
+            context.log_event(dg.AssetObservation(key, metadata=pages.step_observation(event)))
+
+    options = {"on_event": observe} if stage.name == "adapter" else {}
+    workspace, outcome = run_stage(
+        context,
+        partial(open_workspace, spec),
+        lambda w: stage.run(w, **options),
+        name=spec.name,
+        timeout_seconds=stage_policy(spec, stage.name).timeout_seconds,
+    )
+    return dg.MaterializeResult(
+        metadata=pages.metadata(workspace, stage.name, outcome),
+        data_version=dg.DataVersion(outcome.snapshot.digest),
+        check_results=_checks(key, outcome) if stage.name == "evidence" else [],
+    )
+
+
+def _checks(key: dg.AssetKey, outcome: StageOutcome) -> list[dg.AssetCheckResult]:
+    details = outcome.snapshot.details
+    reasons = "\n".join(details["reasons"]) or "every rule holds"
+    return [
+        dg.AssetCheckResult(
+            check_name="gate",
+            asset_key=key,
+            passed=details["verdict"] == "pass",
+            description=f"{details['verdict']}: {reasons}",
+            metadata={"verdict": details["verdict"], "reasons": reasons},
+        )
+    ]

@@ -1,0 +1,29 @@
+"""What every asset of a fine-tuned model is given."""
+
+from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
+
+# Raise a stage's version when equal input would give other output.
+CODE_VERSIONS = {
+    "training_set": "1",
+    "adapter": "1",
+    "model": "1",
+    "evidence": "1",
+    "registration": "1",
+}
+
+
+def stage_policy(spec: FineTuneSpec, stage: str) -> AssetPolicy:
+    """The policy of a stage. The pool holds one slot a model: its stages never overlap."""
+    return AssetPolicy(
+        owner=spec.owner,
+        group=spec.name,
+        pool=f"fine_tune_{spec.name}",
+        code_version=CODE_VERSIONS[stage],
+        timeout_seconds=spec.timeout_minutes * 60,
+    )
+
+
+def job_tags(spec: FineTuneSpec) -> dict[str, str]:
+    """Tags of every job of a fine-tuned model."""
+    return run_tags("fine_tune", spec.name, timeout_seconds=spec.timeout_minutes * 60)

@@ -1,0 +1,204 @@
+"""`ModelRollout`: a registered candidate comes to its users step by step, or leaves them again."""
+
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from platform_pipelines.components.model_rollout import pages
+from platform_pipelines.components.shared.declaring import absolute_url, described, nested
+from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
+from platform_pipelines.core.road.declared_spec import parse_spec
+from platform_pipelines.core.road.served_model import ServingSpec
+from platform_pipelines.stages.model_rollout.rollout import (
+    Ended,
+    run_rollout,
+    stop_serving,
+)
+from platform_pipelines.stages.model_rollout.workspace import open_workspace
+
+CODE_VERSION = "1"
+FOLLOWS = "champion_follows_the_log"
+STOP_SECONDS = 600
+QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
+
+
+class ModelRollout(dg.Component, dg.Model, dg.Resolvable):
+    """One gateway address for a registered model; its candidate takes declared steps to 100 %.
+
+    Gives the asset NAME/rollout, the jobs NAME_rollout and NAME_stop, and a sensor (off until
+    switched on). Each step is judged by each side's own operations and by both sides' answers; what
+    fails, loses its metrics or stays undecided is rolled back.
+    """
+
+    name: str = Field(description="lower-case letters, digits and single underscores")
+    registered_model: str = Field(description="the name of a FineTune")
+    judge: dict[str, Any] = Field(**nested(JudgeSpec, "What each step must show."))
+    steps: list[dict[str, Any]] | None = Field(
+        default=None, **described("{percent, hold_seconds, mirror} each; 5, 20, 50, 100 by default")
+    )
+    serving: dict[str, Any] = Field(
+        default_factory=dict, **nested(ServingSpec, "How both sides are served.")
+    )
+    port: int = Field(default=8090, **described("of the gateway, on this machine"))
+    admin_port: int = Field(default=8091, **described("of the gateway's admin page"))
+    description: str = Field(default="", **described("one sentence for the asset page"))
+    owner: str = Field(default="team:platform", **described("`team:name` or an e-mail address"))
+    timeout_minutes: int = Field(default=240, **described("a run older than this is ended"))
+
+    def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
+        """Asset and jobs of this rollout.
+
+        Raises:
+            ConfigurationError: names the field, its value and what is allowed.
+        """
+        spec = declared_spec(self.model_dump(exclude_unset=True, exclude_none=True), context.path)
+        asset = _build_asset(spec)
+        job = dg.define_asset_job(
+            name=f"{spec.name}_rollout",
+            selection=dg.AssetSelection.assets(asset.key),
+            description=f"Serve {spec.registered_model}, and bring its candidate to its users.",
+            executor_def=dg.in_process_executor,
+            tags=_tags(spec),
+            config=QUIET,
+        )
+        return dg.Definitions(
+            assets=[asset],
+            jobs=[job, _build_stop_job(spec)],
+            sensors=[_build_sensor(spec, job)],
+        )
+
+
+def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
+    """The checked declaration, its relative path made a URL against the declaring folder.
+
+    Raises:
+        ConfigurationError: names the field, its value and what is allowed.
+    """
+    folder = path if path.is_dir() else path.parent
+    spec = parse_spec(ModelRolloutSpec, attributes, where=str(folder / "defs.yaml"))
+    golden = absolute_url(spec.judge.golden_set, folder, field="judge.golden_set")
+    judge = spec.judge.model_copy(update={"golden_set": golden})
+    return spec.model_copy(update={"judge": judge})
+
+
+def _tags(spec: ModelRolloutSpec) -> dict[str, str]:
+    return run_tags("model_rollout", spec.name, timeout_seconds=spec.timeout_minutes * 60)
+
+
+def _pool(spec: ModelRolloutSpec) -> str:
+    return f"model_rollout_{spec.registered_model}"
+
+
+def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
+    policy = AssetPolicy(
+        owner=spec.owner,
+        group=spec.name,
+        pool=_pool(spec),
+        code_version=CODE_VERSION,
+        timeout_seconds=spec.timeout_minutes * 60,
+    )
+    text = (
+        f"Where the last rollout of `{spec.registered_model}` stands: the steps, both sides' "
+        "numbers, and why it was promoted or rolled back."
+    )
+
+    key = dg.AssetKey([spec.name, "rollout"])
+    arguments: dict[str, Any] = {
+        "key": key,
+        "check_specs": [
+            dg.AssetCheckSpec(
+                FOLLOWS, asset=key, description="Did the alias `champion` name what the log says?"
+            )
+        ],
+        "description": "\n\n".join(filter(None, (spec.description, text))),
+        "deps": [dg.AssetKey([spec.registered_model, "registration"])],
+        "kinds": {"vllm", "envoy"},
+        "metadata": {"address": f"http://127.0.0.1:{spec.port}/v1"},
+        **policy.asset_arguments(),
+    }
+
+    def rollout(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        _, ended = run_stage(
+            context,
+            partial(open_workspace, spec),
+            run_rollout,
+            name=spec.name,
+            timeout_seconds=policy.timeout_seconds,
+        )
+        found = ended.rollout
+        if found is None:
+            page = {"outcome": "the champion serves; there is no candidate"}
+            return dg.MaterializeResult(metadata=page, check_results=[_follows(key, ended)])
+        context.log.info("%s: %s", spec.name, found.phase)
+        return dg.MaterializeResult(
+            metadata=pages.metadata(found, spec),
+            data_version=dg.DataVersion(found.id),
+            check_results=[_follows(key, ended)],
+        )
+
+    return dg.asset(**arguments)(rollout)
+
+
+def _follows(key: dg.AssetKey, ended: Ended) -> dg.AssetCheckResult:
+    """Found and put right: the check tells that somebody moved the alias past every gate."""
+    was = ended.alias_was
+    told = "it named what the log says" if was is None else f"it named {was}; it was put right"
+    return dg.AssetCheckResult(
+        check_name=FOLLOWS,
+        asset_key=key,
+        passed=was is None,
+        severity=dg.AssetCheckSeverity.WARN,
+        description=told,
+        metadata={"alias_was": was or "as the log says"},
+    )
+
+
+def _build_sensor(spec: ModelRolloutSpec, job: Any) -> dg.SensorDefinition:
+    """`<name>_follow`: a registration starts the rollout; off until switched on."""
+
+    @dg.asset_sensor(
+        asset_key=dg.AssetKey([spec.registered_model, "registration"]),
+        name=f"{spec.name}_follow",
+        job=job,
+        description=f"Start {spec.name}_rollout when {spec.registered_model} was registered.",
+        default_status=dg.DefaultSensorStatus.STOPPED,
+    )
+    def follow(context: dg.SensorEvaluationContext, asset_event: dg.EventLogEntry) -> dg.RunRequest:
+        del context
+        return dg.RunRequest(run_key=asset_event.run_id)
+
+    return follow
+
+
+def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
+    """`<name>_stop`: nobody is served any more."""
+
+    @dg.op(
+        name=f"{spec.name}_stop_serving",
+        description="End the gateway and the model servers of this machine.",
+        pool=_pool(spec),
+    )
+    def stop_op(context: dg.OpExecutionContext) -> None:
+        run_stage(
+            context,
+            partial(open_workspace, spec),
+            stop_serving,
+            name=spec.name,
+            timeout_seconds=STOP_SECONDS,
+        )
+
+    @dg.job(
+        name=f"{spec.name}_stop",
+        description=f"End what serves {spec.registered_model} on this machine.",
+        executor_def=dg.in_process_executor,
+        tags=_tags(spec),
+    )
+    def stop_job() -> None:
+        stop_op()
+
+    return stop_job

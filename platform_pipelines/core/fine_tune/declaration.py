@@ -1,0 +1,125 @@
+"""What a person declares of a fine-tuned model: every attribute, its default, what is allowed."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from platform_pipelines.core.road.declared_spec import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
+from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.model_questions import METRICS
+from platform_pipelines.core.road.refreshing import owner_problem
+from platform_pipelines.core.road.served_model import ServingSpec
+
+SHIPPED_BASE = "smollm2-135m-instruct"
+
+
+class DataSpec(Spec):
+    """What the model learns from."""
+
+    sources: tuple[str, ...] = Field(
+        min_length=1,
+        description="files of chats (JSON Lines): URLs, or paths relative to the YAML",
+    )
+    validation_share: float = Field(
+        default=0.1, gt=0, lt=0.5, description="of the rows; chosen by each row's own text"
+    )
+    licence: str = Field(default="", description="of rows that name none")
+    tenant: str = Field(default="default", description="of rows that name none")
+
+
+class RecipeSpec(Spec):
+    """How it learns. Every field is part of the run's identity."""
+
+    kind: Literal["lora", "full"] = Field(default="lora", description="`lora` or `full`")
+    rank: int = Field(default=16, ge=1, le=512, description="`lora` only")
+    alpha: int = Field(default=32, ge=1, description="`lora` only")
+    learning_rate: float = Field(default=5e-4, gt=0, le=1, description="at its highest")
+    warmup_steps: int = Field(default=2, ge=0, description="less than max_steps")
+    max_steps: int = Field(default=20, ge=2, description="optimizer steps")
+    batch: int = Field(default=8, ge=1, description="rows of one step, over all processes")
+    micro_batch: int = Field(default=4, ge=1, description="rows that one process takes at a time")
+    seed: int = Field(default=42, ge=0, description="of everything random")
+    checkpoint_every_steps: int = Field(default=5, ge=1, description="what a kill may cost")
+    validate_every_steps: int = Field(default=10, ge=1, description="validation passes")
+    processes: int = Field(default=1, ge=1, le=64, description="world size; batch is a multiple")
+
+    @model_validator(mode="after")
+    def _fits(self) -> "RecipeSpec":
+        if self.warmup_steps >= self.max_steps:
+            raise ValueError(f"warmup_steps {self.warmup_steps} is not below max_steps")
+        if self.batch % (self.micro_batch * self.processes):
+            raise ValueError(
+                f"batch {self.batch} is no multiple of micro_batch x processes = "
+                f"{self.micro_batch * self.processes}"
+            )
+        return self
+
+
+class ModelGateSpec(Spec):
+    """What evidence must say before a model becomes a candidate."""
+
+    golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description=f"of {', '.join(m.name for m in METRICS)}"
+    )
+    minimum_effect: float = Field(
+        default=0.05, ge=0, le=1, description="a loss of answer_f1 that does not matter"
+    )
+    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    answer_tokens: int = Field(default=48, ge=1, description="longest answer that is asked for")
+
+    @field_validator("floors")
+    @classmethod
+    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
+        allowed = [metric.name for metric in METRICS]
+        unknown = sorted(set(floors) - set(allowed))
+        if unknown:
+            raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")
+        return floors
+
+
+class FineTuneSpec(Spec):
+    """One fine-tuned model. The shortest declaration: a name, sources and a golden set."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        max_length=NAME_MAX_CHARACTERS,
+        description="lower-case letters, digits and single underscores; also the registered model",
+    )
+    data: DataSpec
+    gate: ModelGateSpec
+    base: str = Field(
+        default=SHIPPED_BASE,
+        description=f"`{SHIPPED_BASE}` (shipped), or the URL of a folder of safetensors",
+    )
+    recipe: RecipeSpec = RecipeSpec()
+    serving: ServingSpec = ServingSpec()
+    description: str = Field(default="", description="one sentence for the asset pages")
+    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    profile: Literal["cpu", "gpu-training"] = Field(
+        default="cpu", description="the compute profile; on one machine all are a process"
+    )
+    timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
+
+    @field_validator("owner")
+    @classmethod
+    def _reachable(cls, owner: str) -> str:
+        if problem := owner_problem(owner):
+            raise ValueError(problem)
+        return owner
+
+    @property
+    def digest(self) -> str:
+        """Of the whole declaration."""
+        return digest_json(self.model_dump(mode="json"))
+
+
+def training_digest(recipe: RecipeSpec, *, data: str, base: str, code: str) -> str:
+    """Names a training run: other data, base, recipe, seed or world size is another run.
+
+    The trainer's own check compares the model's path and the adapter only: a changed learning rate,
+    file or seed would resume silently. That is why the run's folder has this name.
+    """
+    return digest_json(
+        {"recipe": recipe.model_dump(mode="json"), "data": data, "base": base, "code": code}
+    )

@@ -1,0 +1,181 @@
+"""Chats to learn from: read, checked, deduplicated, kept from the golden questions, and split."""
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from platform_pipelines.core.road.identity import digest_json, digest_parts, shard_of
+from platform_pipelines.core.road.leakage import Leak, LeakageGuard
+
+ROLES = ("system", "user", "assistant")
+_SPLIT_PARTS = 10_000
+_HANGUL = re.compile(r"[가-힣]")
+_CHARACTERS_A_TOKEN = 3.0  # for the page; the trainer counts the real ones
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRow:
+    """One chat: turns of (role, content), and whose it is."""
+
+    turns: tuple[tuple[str, str], ...]
+    licence: str
+    tenant: str
+    place: str  # file and line, for people
+
+    @property
+    def key(self) -> str:
+        """What the chat asks: equal questions go to one side of the split, whatever the answer."""
+        return digest_parts(*(text for role, text in self.turns if role != "assistant"))
+
+    @property
+    def digest(self) -> str:
+        """Of all turns."""
+        return digest_json([list(turn) for turn in self.turns])
+
+    @property
+    def language(self) -> str:
+        """`ko` where any turn holds Hangul."""
+        return "ko" if any(_HANGUL.search(text) for _, text in self.turns) else "other"
+
+    @property
+    def characters(self) -> int:
+        """Of all turns."""
+        return sum(len(text) for _, text in self.turns)
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A line that is no row, and why."""
+
+    place: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingSet:
+    """What the model learns from. `digest` covers the rows of both sides, in their order."""
+
+    train: tuple[ChatRow, ...]
+    validation: tuple[ChatRow, ...]
+    refused: tuple[Refused, ...]
+    leaks: tuple[tuple[ChatRow, Leak], ...]
+    duplicates: int
+
+    @property
+    def rows(self) -> tuple[ChatRow, ...]:
+        """Both sides."""
+        return (*self.train, *self.validation)
+
+    @property
+    def digest(self) -> str:
+        """Names this version of the set."""
+        sides = [[row.digest for row in side] for side in (self.train, self.validation)]
+        return digest_json(sides)
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Numbers for the page."""
+        return {
+            "train": len(self.train),
+            "validation": len(self.validation),
+            "refused": len(self.refused),
+            "leaks": len(self.leaks),
+            "duplicates": self.duplicates,
+            "characters": sum(row.characters for row in self.rows),
+            "tokens_estimated": round(
+                sum(row.characters for row in self.rows) / _CHARACTERS_A_TOKEN
+            ),
+        }
+
+    def shares(self, of: str) -> dict[str, int]:
+        """Rows by `language`, `licence` or `tenant`."""
+        return dict(sorted(Counter(str(getattr(row, of)) for row in self.rows).items()))
+
+
+def parse_rows(
+    text: str, *, place: str, licence: str, tenant: str
+) -> tuple[list[ChatRow], list[Refused]]:
+    """Rows of one file. A line that is none is refused, and the others are kept."""
+    rows: list[ChatRow] = []
+    refused: list[Refused] = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        if not line.strip():
+            continue
+        where = f"{place}:{number}"
+        try:
+            rows.append(_row(line, where, licence, tenant))
+        except ValueError as error:
+            refused.append(Refused(where, str(error)))
+    return rows, refused
+
+
+def make_training_set(
+    rows: Sequence[ChatRow],
+    refused: Iterable[Refused],
+    *,
+    golden: Iterable[tuple[str, str]],
+    validation_share: float,
+) -> TrainingSet:
+    """Without duplicates and without what gives a golden question away; then split.
+
+    The side of a row follows from its own question alone: adding rows moves none.
+    """
+    unique = list({row.digest: row for row in reversed(rows)}.values())
+    unique.sort(key=lambda row: row.digest)
+    guard = LeakageGuard(golden)
+    leaks = guard.leaks([[text for _, text in row.turns] for row in unique])
+    leaking = {leak.position for leak in leaks}
+    kept = [row for position, row in enumerate(unique) if position not in leaking]
+    bound = validation_share * _SPLIT_PARTS
+    sides: tuple[list[ChatRow], list[ChatRow]] = ([], [])
+    for row in kept:
+        sides[int(shard_of(row.key, _SPLIT_PARTS) < bound)].append(row)
+    return TrainingSet(
+        train=tuple(sides[0]),
+        validation=tuple(sides[1]),
+        refused=tuple(refused),
+        leaks=tuple((unique[leak.position], leak) for leak in leaks),
+        duplicates=len(rows) - len(unique),
+    )
+
+
+def to_jsonl(rows: Iterable[ChatRow]) -> str:
+    """As the trainer reads them."""
+    lines = [
+        json.dumps(
+            {"messages": [{"role": role, "content": text} for role, text in row.turns]},
+            ensure_ascii=False,
+        )
+        for row in rows
+    ]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _row(line: str, place: str, licence: str, tenant: str) -> ChatRow:
+    raw: Any = json.loads(line)
+    if not isinstance(raw, dict):
+        raise ValueError("not a JSON object")
+    record = cast("Mapping[str, Any]", raw)
+    messages = record.get("messages")
+    if not isinstance(messages, list) or not messages:
+        raise ValueError("no `messages`")
+    turns = tuple(_turn(message) for message in cast("list[Any]", messages))
+    if turns[-1][0] != "assistant" or all(role != "user" for role, _ in turns):
+        raise ValueError("a chat has a question of a user and ends with an answer")
+    return ChatRow(
+        turns,
+        licence=str(record.get("licence") or licence),
+        tenant=str(record.get("tenant") or tenant),
+        place=place,
+    )
+
+
+def _turn(message: Any) -> tuple[str, str]:
+    turn = cast("dict[str, Any]", message if isinstance(message, dict) else {})
+    role, content = turn.get("role"), turn.get("content")
+    if role not in ROLES or not isinstance(content, str) or not content.strip():
+        raise ValueError(f"a turn is {{role: {' | '.join(ROLES)}, content: text}}")
+    return str(role), content

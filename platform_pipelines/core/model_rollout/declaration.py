@@ -1,0 +1,116 @@
+"""What a person declares of a rollout: steps, holds, what each step must show, and where."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from platform_pipelines.core.road.declared_spec import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
+from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.model_questions import METRICS
+from platform_pipelines.core.road.refreshing import owner_problem
+from platform_pipelines.core.road.served_model import ServingSpec
+
+
+class StepSpec(Spec):
+    """One step: who gets the candidate's answers, and for how long at least."""
+
+    percent: int = Field(ge=0, le=100, description="of the cohorts, to the candidate")
+    hold_seconds: float = Field(default=60, ge=0, description="judged no earlier than this")
+    mirror: bool = Field(
+        default=False, description="copy all requests to the candidate; nobody gets its answers"
+    )
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> "StepSpec":
+        if self.mirror and self.percent:
+            raise ValueError("a mirrored step sends nobody to the candidate: percent is 0")
+        return self
+
+
+class JudgeSpec(Spec):
+    """What each side's own numbers must say."""
+
+    golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description=f"of {', '.join(m.name for m in METRICS)}"
+    )
+    minimum_effect: float = Field(default=0.05, ge=0, le=1, description="allowed loss of answer_f1")
+    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    answer_tokens: int = Field(default=48, ge=1, description="longest answer that is asked for")
+    minimum_requests: int = Field(
+        default=10, ge=1, description="of users to the candidate in a step; fewer never pass"
+    )
+    error_rate: float = Field(default=0.01, ge=0, lt=1, description="of the candidate's requests")
+    latency_ratio: float = Field(
+        default=1.5, ge=1, description="candidate's p95 over the champion's, per latency"
+    )
+    latency_slack_seconds: float = Field(
+        default=0.2, ge=0, description="a difference that is never a fault"
+    )
+    kv_cache_share: float = Field(default=0.95, gt=0, le=1, description="most KV cache in use")
+    waiting_requests: int = Field(default=50, ge=0, description="most requests in the queue")
+    patience_seconds: float = Field(
+        default=300, ge=0, description="how long `undecided` may last after the hold"
+    )
+
+    @field_validator("floors")
+    @classmethod
+    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
+        allowed = [metric.name for metric in METRICS]
+        unknown = sorted(set(floors) - set(allowed))
+        if unknown:
+            raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")
+        return floors
+
+
+DEFAULT_STEPS = tuple(StepSpec(percent=share) for share in (5, 20, 50, 100))
+
+
+class ModelRolloutSpec(Spec):
+    """One gateway address, and how a registered model's candidate comes behind it."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        max_length=NAME_MAX_CHARACTERS,
+        description="lower-case letters, digits and single underscores",
+    )
+    registered_model: str = Field(pattern=NAME_PATTERN, description="the name of a FineTune")
+    judge: JudgeSpec
+    steps: tuple[StepSpec, ...] = Field(
+        default=DEFAULT_STEPS, min_length=1, description="in order; the last is 100 %"
+    )
+    serving: ServingSpec = ServingSpec()
+    target: Literal["processes"] = Field(
+        default="processes", description="`processes`: on this machine behind Envoy"
+    )
+    port: int = Field(default=8090, ge=1, le=65535, description="of the gateway, on this machine")
+    admin_port: int = Field(default=8091, ge=1, le=65535, description="of the gateway's admin page")
+    description: str = Field(default="", description="one sentence for the asset page")
+    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
+
+    @field_validator("owner")
+    @classmethod
+    def _reachable(cls, owner: str) -> str:
+        if problem := owner_problem(owner):
+            raise ValueError(problem)
+        return owner
+
+    @field_validator("steps")
+    @classmethod
+    def _grow(cls, steps: tuple[StepSpec, ...]) -> tuple[StepSpec, ...]:
+        shares = [step.percent for step in steps]
+        if shares != sorted(shares) or shares[-1] != 100:
+            raise ValueError(f"shares are {shares}; they grow, and the last is 100")
+        return steps
+
+    @model_validator(mode="after")
+    def _ports(self) -> "ModelRolloutSpec":
+        if self.port == self.admin_port:
+            raise ValueError("port and admin_port are the same")
+        return self
+
+    @property
+    def digest(self) -> str:
+        """Of the whole declaration."""
+        return digest_json(self.model_dump(mode="json"))

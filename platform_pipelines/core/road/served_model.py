@@ -1,0 +1,71 @@
+"""A model that is served: what it is, and the arguments that the server is started with."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import Field
+
+from platform_pipelines.core.road.declared_spec import Spec
+from platform_pipelines.core.road.identity import digest_json
+
+SERVED_NAME = "chat"
+
+
+class ServingSpec(Spec):
+    """How a model is served; one record for every side of a comparison."""
+
+    max_length: int = Field(default=2048, ge=16, description="tokens of prompt and answer together")
+    kv_cache_gb: int = Field(default=1, ge=1, description="memory for the KV cache, GiB (CPU)")
+    dtype: str = Field(default="bfloat16", description="`bfloat16`, `float16` or `float32`")
+    max_streams: int = Field(default=16, ge=1, description="requests that run at a time")
+    max_queued: int | None = Field(default=None, ge=1, description="more are refused; None: none")
+    drain_seconds: int = Field(default=30, ge=1, description="for requests in flight at the end")
+    start_seconds: int = Field(default=600, ge=10, description="until it must be ready")
+
+    @property
+    def digest(self) -> str:
+        """Sides that are served otherwise are not compared."""
+        return digest_json(self.model_dump(mode="json"))
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRef:
+    """One model: its files' digest, where they are, and its number in the registry (0: none)."""
+
+    digest: str
+    url: str
+    version: int = 0
+
+    @property
+    def short(self) -> str:
+        """For names of folders and clusters."""
+        return self.digest[:12]
+
+    def record(self) -> dict[str, Any]:
+        """As JSON."""
+        return {"digest": self.digest, "url": self.url, "version": self.version}
+
+
+def model_ref(record: Mapping[str, Any]) -> ModelRef:
+    """The inverse of `record`."""
+    return ModelRef(str(record["digest"]), str(record["url"]), int(record["version"]))
+
+
+def files_digest(files: Mapping[str, str]) -> str:
+    """Names a model by the SHA-256 of each of its files."""
+    return digest_json(dict(files))
+
+
+def vllm_arguments(folder: str, spec: ServingSpec, *, host: str, port: int) -> list[str]:
+    """Arguments of `vllm serve` (vLLM 0.32). Never `--trust-remote-code`; safetensors only."""
+    arguments = [
+        "serve", folder, "--served-model-name", SERVED_NAME, "--host", host, "--port", str(port),
+        "--load-format", "safetensors", "--dtype", spec.dtype,
+        "--max-model-len", str(spec.max_length), "--max-num-seqs", str(spec.max_streams),
+        "--enforce-eager", "--enable-prefix-caching",
+        "--shutdown-timeout", str(spec.drain_seconds),
+    ]  # fmt: skip
+    if spec.max_queued is not None:
+        arguments += ["--max-num-queued-reqs", str(spec.max_queued)]
+    return arguments

@@ -1,0 +1,47 @@
+"""Become a server that outlives whoever started it: python launch.py FOLDER PROGRAM [ARGUMENT ...]
+
+The lock of the folder is held by the server itself, over exec, for as long as it lives: no process
+id is trusted, two servers never run in one folder, and a starter that is killed leaves either no
+server or one that is found again. Exit status 3: one is running already. Standard library only.
+"""
+
+import fcntl
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+RUNNING = 3
+
+
+def launch(folder: Path, command: list[str]) -> None:
+    """Take the lock, say who runs, and become the program. Returns only when one is running."""
+    lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+    if not _taken(lock):
+        return
+    os.set_inheritable(lock, True)
+    log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    unfinished = folder / "running.json.part"
+    unfinished.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
+    unfinished.replace(folder / "running.json")
+    os.execv(command[0], command)  # noqa: S606 - no shell is meant
+
+
+def _taken(lock: int) -> bool:
+    """Whoever only looks whether a server lives holds the lock for a moment: try for a second."""
+    for _ in range(10):
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.1)
+        else:
+            return True
+    return False
+
+
+if __name__ == "__main__":
+    launch(Path(sys.argv[1]), sys.argv[2:])
+    sys.exit(RUNNING)

@@ -1,0 +1,168 @@
+"""Fine-tuning by NeMo Automodel's own recipe, with every event in a file as it happens.
+
+Runs by path in the environment `training`, where this package is not installed:
+
+    python train.py EVENTS.jsonl CONFIG.yaml [--key.of.the.recipe value ...]
+
+Exit status: 0 finished, 75 preempted after a checkpoint (start again to go on), others failed. The
+recipe buffers its own metrics, 100 records at a time, so that a killed run leaves none: here each
+event is one line and one write, of rank 0 only. After a resume the file holds some steps twice; the
+last of each counts.
+"""
+# pyright: basic, reportMissingImports=false
+
+import json
+import os
+import resource
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+PREEMPTED = 75
+_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+class Events:
+    """The event file: whoever started this process tails it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.is_first = False  # known once the processes found each other
+
+    def tell(self, kind: str, **fields: Any) -> None:
+        """One event, in one write: readers never see half a line that is followed by another."""
+        if not self.is_first:
+            return
+        event = {"at": round(time.time(), 3), "event": kind, **fields}
+        handle = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+        try:
+            os.write(handle, (json.dumps(event, ensure_ascii=False) + "\n").encode())
+        finally:
+            os.close(handle)
+
+
+def resident_mb() -> int:
+    """Memory of this process in MiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES >> 20
+
+
+def train(events: Events, arguments: list[str]) -> int:
+    """Run the recipe; the exit status."""
+    import torch
+    from nemo_automodel.components.config._arg_parser import parse_args_and_load_config
+
+    started = time.monotonic()
+    _allow_cpu()
+    recipe = _recipe_class(events)(parse_args_and_load_config(arguments[0], argv=arguments[1:]))
+    recipe.setup()
+    events.is_first = torch.distributed.get_rank() == 0
+    steps = recipe.step_scheduler
+    events.tell(
+        "ready",
+        resume_step=steps.step,
+        max_steps=steps.max_steps,
+        world_size=torch.distributed.get_world_size(),
+        seconds=round(time.monotonic() - started, 1),
+        rss_mb=resident_mb(),
+    )
+    recipe.run_train_validation_loop()
+    is_preempted = bool(steps.sigterm_flag) and steps.step < steps.max_steps
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    kind = "preempted" if is_preempted else "finished"
+    events.tell(kind, step=steps.step, peak_rss_mb=peak_mb)
+    _leave_group()
+    return PREEMPTED if is_preempted else 0
+
+
+def _recipe_class(events: Events) -> Any:
+    import torch
+    from nemo_automodel.recipes.llm.train_ft import TrainFinetuneRecipeForNextTokenPrediction
+    from sealing import seal
+
+    class Recipe(TrainFinetuneRecipeForNextTokenPrediction):
+        """The recipe, telling what it does."""
+
+        _last = time.monotonic()
+
+        def log_train_metrics(self, log_data: Any) -> None:
+            """After each step."""
+            now = time.monotonic()
+            metrics = log_data.metrics
+            events.tell(
+                "step",
+                step=log_data.step,
+                loss=float(metrics["loss"]),
+                learning_rate=float(metrics["lr"]),
+                gradient_norm=float(metrics["grad_norm"]),
+                tokens_per_second=round(float(metrics["tps"]), 1),
+                seconds=round(now - self._last, 2),
+                rss_mb=resident_mb(),
+            )
+            self._last = now
+            super().log_train_metrics(log_data)
+
+        def log_val_metrics(self, val_name: Any, log_data: Any, metric_logger: Any = None) -> None:
+            """After each validation pass."""
+            if log_data is not None:
+                loss = float(log_data.metrics["val_loss"])
+                events.tell("validation", step=log_data.step, loss=loss)
+            super().log_val_metrics(val_name, log_data, metric_logger)
+
+        def save_checkpoint(self, epoch: int, step: int, *rest: Any, **named: Any) -> None:
+            """Save as the recipe does, then seal what it published."""
+            started = time.monotonic()
+            events.tell("checkpoint_begin", step=step)
+            super().save_checkpoint(epoch, step, *rest, **named)
+            name = f"epoch_{epoch}_step_{step}"
+            if events.is_first:
+                folder = Path(self.checkpointer.config.checkpoint_dir) / name
+                seal(folder, torch.distributed.get_world_size())
+            seconds = round(time.monotonic() - started, 2)
+            events.tell("checkpoint", step=step, name=name, seconds=seconds)
+
+    return Recipe
+
+
+def _allow_cpu() -> None:
+    """Automodel 0.7.0 asks for the current CUDA device in three places, also where there is none.
+
+    Drop this when a release trains on a machine without a GPU as it is.
+    """
+    import torch
+    from nemo_automodel._transformers import auto_model, model_init
+
+    if torch.cuda.is_available():
+        return
+    cpu = torch.device("cpu")
+
+    class _Cuda:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(torch.cuda, name)
+
+        def current_device(self) -> Any:
+            return cpu
+
+    class _Torch:
+        cuda = _Cuda()
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(torch, name)
+
+        @staticmethod
+        def device(*args: Any, **named: Any) -> Any:
+            return cpu if args and args[0] in ("cuda", cpu) else torch.device(*args, **named)
+
+    torch.cuda.reset_peak_memory_stats = lambda *_, **__: None
+    auto_model.torch = model_init.torch = _Torch()
+
+
+def _leave_group() -> None:
+    import torch
+
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    sys.exit(train(Events(Path(sys.argv[1])), sys.argv[2:]))

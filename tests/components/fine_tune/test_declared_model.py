@@ -1,0 +1,90 @@
+"""The demo's declarations as definitions: keys, policy, and what a wrong one is told."""
+
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+import yaml
+
+from platform_pipelines.components.fine_tune.assets import build_assets, build_job
+from platform_pipelines.components.fine_tune.component import declared_spec
+from platform_pipelines.components.model_rollout import component as rollout
+from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.stages.fine_tune.workspace import STAGES
+
+DEFS = Path(__file__).resolve().parents[3] / "demos" / "assistant" / "assistant_demo" / "defs"
+
+
+def attributes(name: str) -> dict[str, Any]:
+    return yaml.safe_load((DEFS / name / "defs.yaml").read_text(encoding="utf-8"))["attributes"]
+
+
+def test_each_asset_follows_the_one_before_and_has_what_people_need() -> None:
+    """Owner, group, pool, retries, time-out, code version, kinds, description."""
+    spec = declared_spec(attributes("assistant"), DEFS / "assistant")
+    assets = build_assets(spec)
+    assert [a.key.path for a in assets] == [["assistant", stage] for stage in STAGES]
+    for number, asset in enumerate(assets):
+        (only,) = asset.specs
+        assert [dep.asset_key for dep in only.deps] == [
+            a.key for a in assets[max(0, number - 1) : number]
+        ]
+        assert only.owners == ["team:platform"]
+        assert only.group_name == "assistant"
+        assert only.description
+        assert only.code_version
+        assert asset.op.retry_policy is not None
+        assert asset.op.pool == "fine_tune_assistant"
+        assert int(asset.op.tags["platform/timeout_seconds"]) > 0
+    assert build_job(spec).name == "assistant_fine_tune"
+
+
+def test_paths_of_a_declaration_become_addresses() -> None:
+    """Relative to the YAML, whoever runs it from where."""
+    spec = declared_spec(attributes("assistant"), DEFS / "assistant")
+    assert all(url.startswith("file://") for url in (*spec.data.sources, spec.gate.golden_set))
+    live = rollout.declared_spec(attributes("assistant_live"), DEFS / "assistant_live")
+    assert live.judge.golden_set == spec.gate.golden_set
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"recipe": {"max_steps": 2, "warmup_steps": 2}}, "warmup_steps 2 is not below max_steps"),
+        ({"recipe": {"batch": 6, "micro_batch": 4}}, "no multiple of micro_batch x processes"),
+        ({"recipe": {"learning_rat": 1}}, "recipe.learning_rat = 1: no such field"),
+        ({"data": {"sources": []}}, "data.sources"),
+        ({"gate": {"golden_set": "x", "floors": {"truth": 1}}}, "unknown metrics"),
+        ({"name": "Not Good"}, "name = 'Not Good'"),
+    ],
+)
+def test_a_wrong_model_is_told_its_field(change: dict[str, Any], told: str) -> None:
+    """At load, with what is allowed."""
+    with pytest.raises(ConfigurationError) as refused:
+        declared_spec({**attributes("assistant"), **change}, DEFS / "assistant")
+    assert told in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"steps": [{"percent": 50}, {"percent": 20}, {"percent": 100}]}, "they grow"),
+        ({"steps": [{"percent": 50}]}, "the last is 100"),
+        ({"steps": [{"percent": 5, "mirror": True}, {"percent": 100}]}, "percent is 0"),
+        ({"port": 9, "admin_port": 9}, "are the same"),
+    ],
+)
+def test_a_wrong_rollout_is_told_its_field(change: dict[str, Any], told: str) -> None:
+    """At load, with what is allowed."""
+    with pytest.raises(ConfigurationError) as refused:
+        rollout.declared_spec({**attributes("assistant_live"), **change}, DEFS / "assistant_live")
+    assert told in str(refused.value)
+
+
+def test_a_rollout_follows_its_models_registration() -> None:
+    """Nothing is rolled out that was not registered."""
+    spec = rollout.declared_spec(attributes("assistant_live"), DEFS / "assistant_live")
+    (only,) = rollout._build_asset(spec).specs
+    assert only.key == dg.AssetKey(["assistant_live", "rollout"])
+    assert [d.asset_key.path for d in only.deps] == [["assistant", "registration"]]

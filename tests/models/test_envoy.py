@@ -1,0 +1,150 @@
+"""The router held to its promises by a real Envoy, with two small servers behind it."""
+
+import http.client
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from platform_pipelines.compute.environments import ensure
+from platform_pipelines.core.model_rollout.routes import Endpoint, weights
+from platform_pipelines.errors import IntegrityError
+from platform_pipelines.gateways.model_server import free_port
+from platform_pipelines.gateways.router import LocalEnvoy
+
+pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
+
+
+def server(name: str, status: int = 200) -> tuple[ThreadingHTTPServer, Endpoint]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            body = json.dumps(name).encode()
+            self.send_response(status)
+            self.send_header("content-length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    one = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=one.serve_forever, daemon=True).start()
+    return one, Endpoint(name, "127.0.0.1", one.server_port)
+
+
+@pytest.fixture(scope="module")
+def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return ensure("proxy", tmp_path_factory.mktemp("home"), print).parent / "envoy"
+
+
+@pytest.fixture
+def sides() -> Iterator[list[Endpoint]]:
+    pairs = [server("new"), server("old")]
+    yield [endpoint for _, endpoint in pairs]
+    for one, _ in pairs:
+        one.shutdown()
+        one.server_close()
+
+
+class Gateway:
+    """A running Envoy, and its users."""
+
+    def __init__(self, folder: Path, binary: Path) -> None:
+        self.port = free_port()
+        self.router = LocalEnvoy(folder, binary=binary, port=self.port, admin_port=free_port())
+        self.router.start()
+
+    def ask(self, cohort: str) -> tuple[int, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        try:
+            connection.request("GET", "/", headers={"x-cohort": cohort})
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def cohorts_of(self, name: str) -> set[int]:
+        return {n for n in range(200) if self.ask(f"user-{n}") == (200, json.dumps(name))}
+
+
+@pytest.fixture
+def gateway(tmp_path: Path, binary: Path) -> Iterator[Gateway]:
+    one = Gateway(tmp_path / "gateway", binary)
+    yield one
+    one.router.stop()
+
+
+def test_growing_moves_nobody_back_and_every_side_is_counted_by_itself(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """5 -> 20 -> 50 -> 100 %: each cohort's set holds the one before."""
+    before: set[int] = set()
+    for percent in (5, 20, 50, 100):
+        gateway.router.route(sides, weights("new", "old", percent))
+        now = gateway.cohorts_of("new")
+        assert before <= now
+        assert abs(len(now) - 2 * percent) <= 40
+        before = now
+    new, old = gateway.router.stats("new"), gateway.router.stats("old")
+    assert new is not None
+    assert old is not None
+    assert (new.total + old.total, new.errors + old.errors) == (800, 0)
+    assert gateway.router.stats("nobody") is None
+
+
+def test_no_request_fails_while_routes_change_and_a_side_goes(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """Clusters before routes where they come, after them where they go."""
+    gateway.router.route(sides[1:], {"old": 100})
+    statuses: list[int] = []
+    stop = threading.Event()
+
+    def load() -> None:
+        number = 0
+        while not stop.is_set():
+            number += 1
+            statuses.append(gateway.ask(f"user-{number}")[0])
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    try:
+        for percent in (0, 5, 20, 50, 100, 0, 100):
+            gateway.router.route(sides, weights("new", "old", percent))
+        gateway.router.route(sides[:1], {"new": 100})
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join()
+    assert len(statuses) > 20
+    assert set(statuses) == {200}
+
+
+def test_routes_to_nobody_are_refused_and_the_ones_before_stay(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """A typing error is no outage."""
+    gateway.router.route(sides, {"old": 100})
+    with pytest.raises(IntegrityError, match="refuses the routes"):
+        gateway.router.route(sides, {"nobody": 100})
+    assert gateway.ask("user")[0] == 200
+
+
+def test_another_controller_takes_over_what_runs(
+    gateway: Gateway, sides: list[Endpoint], binary: Path
+) -> None:
+    """The gateway outlives its controller; the next one changes it."""
+    gateway.router.route(sides, {"old": 100})
+    router = gateway.router
+    later = LocalEnvoy(
+        router._folder, binary=binary, port=router._ports[0], admin_port=router._ports[1]
+    )
+    later.start()
+    later.route(sides, {"new": 100})
+    assert gateway.ask("user") == (200, '"new"')
