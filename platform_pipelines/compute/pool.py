@@ -9,10 +9,10 @@ SIGKILL, and the others are done again on a fresh worker.
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
-from platform_pipelines.compute.crew import Crew
 from platform_pipelines.compute.process import Interpreter
 from platform_pipelines.compute.protocol import Budget, Outcome, Task
 from platform_pipelines.compute.run import Run
+from platform_pipelines.compute.workers import Workers
 from platform_pipelines.errors import ConfigurationError, ConflictError
 
 
@@ -34,7 +34,7 @@ class WorkerPool:
     ) -> None:
         if workers < 1:
             raise ConfigurationError("a pool needs a worker", stored=workers, expected=">= 1")
-        self._crew = Crew(
+        self._workers = Workers(
             limit=workers, budget=budget, environment=dict(environment), interpreter=interpreter
         )
         self._is_running = False
@@ -45,9 +45,8 @@ class WorkerPool:
         tasks: Iterable[Task],
         *,
         shared: Mapping[str, object] | None = None,
-        ordered: bool = False,
     ) -> Iterator[Outcome]:
-        """Outcomes of `operation` on every item of every task, as they come or in order.
+        """Outcomes of `operation` on every item of every task, as they come.
 
         `operation` is a name in `worker.OPERATIONS` or `module:function`; `shared` is sent once per
         worker. Lazy: at most 2 tasks per worker are sent, `workers` + 1 more are taken from
@@ -67,16 +66,16 @@ class WorkerPool:
                 "the pool is in use", where=operation, remedy="consume or close the other run first"
             )
         self._is_running = True
-        run = Run(self._crew, operation, shared or {}, tasks, ordered=ordered)
+        run = Run(self._workers, operation, shared or {}, tasks)
         try:
             yield from run.outcomes()
         finally:
-            self._crew.release()
+            self._workers.release()
             self._is_running = False
 
     def close(self) -> None:
         """End all workers. May be called again; a later run starts new ones."""
-        self._crew.dismiss_all()
+        self._workers.stop_all()
 
     def __enter__(self) -> Self:
         return self

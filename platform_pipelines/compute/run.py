@@ -1,4 +1,4 @@
-"""One run of an operation over tasks on a crew of workers: hand out, collect, watch, recover."""
+"""One run of an operation over tasks on a pool's workers: hand out, collect, watch, recover."""
 
 import selectors
 import time
@@ -6,9 +6,8 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from platform_pipelines.compute.crew import TASKS_PER_WORKER, Crew
 from platform_pipelines.compute.limits import oom_kills
-from platform_pipelines.compute.member import Job, Member
+from platform_pipelines.compute.pooled_worker import Job, PooledWorker
 from platform_pipelines.compute.protocol import (
     FailureKind,
     ItemDone,
@@ -19,8 +18,8 @@ from platform_pipelines.compute.protocol import (
     TaskDone,
     rebuild_error,
 )
-from platform_pipelines.compute.sequence import Arrivals
 from platform_pipelines.compute.verdict import ERROR_TYPES, Verdict, judge
+from platform_pipelines.compute.workers import Workers
 from platform_pipelines.errors import IntegrityError
 
 _WATCH_SECONDS = 0.05  # how often budgets are looked at, and how late a kill may come
@@ -32,22 +31,18 @@ class Run:
 
     def __init__(
         self,
-        crew: Crew,
+        workers: Workers,
         operation: str,
         shared: Mapping[str, object],
         tasks: Iterable[Task],
-        *,
-        ordered: bool,
     ) -> None:
-        self._crew = crew
+        self._workers = workers
         self._operation = operation
         self._shared = shared
-        self._source = enumerate(tasks)
+        self._source = iter(tasks)
         self._is_exhausted = False
         self._queue: deque[Job] = deque()
-        self._arrivals = Arrivals(ordered=ordered)
-        # Ordered, a slow head task must not let the others' results pile up without bound.
-        self._window = crew.limit * TASKS_PER_WORKER if ordered else None
+        self._out: deque[Outcome] = deque()  # what the caller has not taken yet
         self._losses = 0
         self._watch_at = 0.0
         self._selector: selectors.BaseSelector = selectors.DefaultSelector()
@@ -55,67 +50,62 @@ class Run:
     def outcomes(self) -> Iterator[Outcome]:
         """See `WorkerPool.run`."""
         with self._selector:
-            for member in self._crew:
-                self._engage(member)
+            for worker in self._workers:
+                self._open(worker)
             while True:
                 self._assign()
-                yield from self._arrivals.take()
-                if self._is_exhausted and not self._queue and self._crew.is_idle:
+                while self._out:
+                    yield self._out.popleft()
+                if self._is_exhausted and not self._queue and self._workers.is_idle:
                     return
                 self._poll()
 
-    def _engage(self, member: Member) -> None:
-        if member.process.has_ended():  # died while nobody used the pool
-            self._crew.dismiss(member)
+    def _open(self, worker: PooledWorker) -> None:
+        if worker.process.has_ended():  # died while nobody used the pool
+            self._workers.stop(worker)
             return
-        self._selector.register(member.process.channel, selectors.EVENT_READ, member)
-        member.open(self._operation, self._shared, self._crew.budget)
+        self._selector.register(worker.process.channel, selectors.EVENT_READ, worker)
+        worker.open(self._operation, self._shared, self._workers.budget)
 
     def _assign(self) -> None:
-        for member in self._crew.retired():
-            self._dismiss(member)
+        for worker in self._workers.retired():
+            self._stop(worker)
         self._refill()
-        while self._may_start_next() and (member := self._next_member(self._queue[0])) is not None:
-            member.give(self._queue.popleft())
+        while self._queue and (worker := self._next_worker(self._queue[0])) is not None:
+            worker.give(self._queue.popleft())
             self._refill()
 
     def _refill(self) -> None:
-        while not self._is_exhausted and len(self._queue) <= self._crew.limit:
-            numbered = next(self._source, None)
-            if numbered is None:
+        while not self._is_exhausted and len(self._queue) <= self._workers.limit:
+            task = next(self._source, None)
+            if task is None:
                 self._is_exhausted = True
                 return
-            sequence, task = numbered
-            self._queue.append(Job(task, sequence, list(range(len(task.items)))))
+            self._queue.append(Job(task, list(range(len(task.items)))))
 
-    def _may_start_next(self) -> bool:
-        if not self._queue:
-            return False
-        return self._window is None or self._queue[0].sequence < self._arrivals.head + self._window
+    def _stop(self, worker: PooledWorker) -> None:
+        self._selector.unregister(worker.process.channel)
+        self._workers.stop(worker)
 
-    def _dismiss(self, member: Member) -> None:
-        self._selector.unregister(member.process.channel)
-        self._crew.dismiss(member)
-
-    def _next_member(self, job: Job) -> Member | None:
-        idle = self._crew.idle_member()
+    def _next_worker(self, job: Job) -> PooledWorker | None:
+        idle = self._workers.idle_worker()
         if idle is not None and job.suspects and idle.answered:
-            self._dismiss(idle)  # a second try counts only on a fresh worker
+            self._stop(idle)  # a second try counts only on a fresh worker
             idle = None
         if idle is not None:
             return idle
-        if self._crew.has_room:
-            member = self._crew.hire()
-            self._engage(member)
-            return member
+        if self._workers.has_room:
+            worker = self._workers.start()
+            self._open(worker)
+            return worker
         # The last tasks go to whoever is idle first, not to the queue behind a slow one.
-        if job.suspects or len(self._queue) <= self._crew.limit:
+        if job.suspects or len(self._queue) <= self._workers.limit:
             return None
-        return self._crew.ahead_member()
+        return self._workers.worker_with_room()
 
     def _poll(self) -> None:
-        for member in self._crew:
-            self._set_interest(member)
+        for worker in self._workers:
+            self._set_interest(worker)
         for key, events in self._selector.select(_WATCH_SECONDS):
             if events & selectors.EVENT_WRITE:
                 key.data.process.write()
@@ -126,70 +116,70 @@ class Run:
             self._watch_at = now + _WATCH_SECONDS
             self._watch(now)
 
-    def _set_interest(self, member: Member) -> None:
+    def _set_interest(self, worker: PooledWorker) -> None:
         wanted = selectors.EVENT_READ
-        if member.process.wants_to_write:
+        if worker.process.wants_to_write:
             wanted |= selectors.EVENT_WRITE
-        if self._selector.get_key(member.process.channel).events != wanted:
-            self._selector.modify(member.process.channel, wanted, member)
+        if self._selector.get_key(worker.process.channel).events != wanted:
+            self._selector.modify(worker.process.channel, wanted, worker)
 
     def _watch(self, now: float) -> None:
-        for member in self._crew:
-            if member.process.has_ended():
-                self._lost(member)
-            elif member.is_fit and (kind := member.overrun(self._crew.budget, now)) is not None:
-                member.kill_for(kind)
+        for worker in self._workers:
+            if worker.process.has_ended():
+                self._lost(worker)
+            elif worker.is_fit and (kind := worker.overrun(self._workers.budget, now)) is not None:
+                worker.kill_for(kind)
             else:
-                member.process.trim_log()
+                worker.process.trim_log()
 
-    def _read(self, member: Member) -> None:
-        messages = member.process.receive()
+    def _read(self, worker: PooledWorker) -> None:
+        messages = worker.process.receive()
         if messages is None:
-            self._lost(member)
+            self._lost(worker)
             return
         for message in messages:
-            self._handle(member, message)
+            self._handle(worker, message)
 
-    def _handle(self, member: Member, message: dict[str, Any]) -> None:
+    def _handle(self, worker: PooledWorker, message: dict[str, Any]) -> None:
         match message.get("kind"):
             case "done":
-                job, index = self._answered(member, message)
-                self._arrivals.add(job, ItemDone(job.task.id, index, message["result"]))
+                job, index = self._answered(worker, message)
+                self._out.append(ItemDone(job.task.id, index, message["result"]))
             case "working":
-                job = member.jobs[message["task"]]
+                job = worker.jobs[message["task"]]
                 going = ItemWorking(job.task.id, message["index"], message["counts"])
-                self._arrivals.add(job, going)
+                self._out.append(going)
             case "failed":
-                self._failed(member, message)
+                self._failed(worker, message)
             case "task_done":
-                self._put_back(member.finish(message["task"], self._crew.budget))
+                self._put_back(worker.finish(message["task"], self._workers.budget))
             case "ready":
-                member.became_ready()
+                worker.became_ready()
             case "broken":
                 raise self._with_log(
-                    member,
+                    worker,
                     rebuild_error(message["error_type"], message["detail"], message["fields"]),
                 )
             case kind:
                 raise IntegrityError("a worker sent a message that is not known", stored=kind)
 
-    def _answered(self, member: Member, message: dict[str, Any]) -> tuple[Job, int]:
-        job, index = member.jobs.get(message["task"]), message["index"]
+    def _answered(self, worker: PooledWorker, message: dict[str, Any]) -> tuple[Job, int]:
+        job, index = worker.jobs.get(message["task"]), message["index"]
         if job is None or index not in job.remaining:
             raise IntegrityError(
                 "a worker answered an item that it was not given", stored=message.get("index")
             )
         job.remaining.remove(index)
-        member.answered += 1
+        worker.answered += 1
         self._losses = 0
         return job, index
 
-    def _failed(self, member: Member, message: dict[str, Any]) -> None:
-        was_fresh = member.answered == 0
-        job, index = self._answered(member, message)
+    def _failed(self, worker: PooledWorker, message: dict[str, Any]) -> None:
+        was_fresh = worker.answered == 0
+        job, index = self._answered(worker, message)
         kind = FailureKind(message["failure"])
         if kind is FailureKind.MEMORY_BUDGET:
-            member.retires = True
+            worker.retires = True
             if not was_fresh and index not in job.suspects:
                 # Earlier items may have filled the memory: once more, on a fresh worker.
                 job.suspects.add(index)
@@ -205,29 +195,29 @@ class Run:
             reason=str(message["fields"].get("reason", "")),
             fields=message["fields"],
         )
-        self._arrivals.add(job, failed)
+        self._out.append(failed)
 
-    def _lost(self, member: Member) -> None:
+    def _lost(self, worker: PooledWorker) -> None:
         """A worker is dead: blame one item or nobody, and put the rest back in the queue."""
-        self._selector.unregister(member.process.channel)
-        self._crew.strike(member)
-        exit_code = member.process.end()
-        log, culprit = member.process.log_tail(), member.culprit()
+        self._selector.unregister(worker.process.channel)
+        self._workers.forget(worker)
+        exit_code = worker.process.end()
+        log, culprit = worker.process.log_tail(), worker.culprit()
         verdict = judge(
             exit_code,
-            killed_for=member.killed_for,
-            oom_killed=oom_kills() > member.oom_kills_before,
-            is_fresh=member.answered == 0,
+            killed_for=worker.killed_for,
+            oom_killed=oom_kills() > worker.oom_kills_before,
+            is_fresh=worker.answered == 0,
             log=log,
         )
         try:
             if culprit is None:
-                self._count_loss(member, verdict)
+                self._count_loss(worker, verdict)
             else:
                 self._blame(*culprit, verdict, log)
         finally:
-            member.process.free()
-        for job in reversed(member.jobs.values()):
+            worker.process.free()
+        for job in reversed(worker.jobs.values()):
             self._put_back(job)
 
     def _blame(self, job: Job, index: int, verdict: Verdict, log: str) -> None:
@@ -245,28 +235,28 @@ class Run:
             terminal=verdict.certain or verdict.kind is not FailureKind.CRASHED,
             log=log,
         )
-        self._arrivals.add(job, failed)
+        self._out.append(failed)
 
     def _put_back(self, job: Job) -> None:
         if job.remaining:
             job.remaining.sort(key=lambda index: (index not in job.suspects, index))
             self._queue.appendleft(job)
         else:
-            self._arrivals.add(job, TaskDone(job.task.id))
+            self._out.append(TaskDone(job.task.id))
 
-    def _count_loss(self, member: Member, verdict: Verdict) -> None:
-        if member.moved_on:
+    def _count_loss(self, worker: PooledWorker, verdict: Verdict) -> None:
+        if worker.moved_on:
             return
         self._losses += 1
         if self._losses < _MAX_LOSSES:
             return
-        name = ERROR_TYPES[verdict.kind] if member.is_ready else "UnavailableError"
+        name = ERROR_TYPES[verdict.kind] if worker.is_ready else "UnavailableError"
         what = f"workers keep dying outside of any item: {verdict.detail}"
         fields = {"what": what, "where": self._operation, "remedy": "see the worker's output"}
-        raise self._with_log(member, rebuild_error(name, what, fields))
+        raise self._with_log(worker, rebuild_error(name, what, fields))
 
     @staticmethod
-    def _with_log(member: Member, error: Exception) -> Exception:
-        if log := member.process.log_tail():
+    def _with_log(worker: PooledWorker, error: Exception) -> Exception:
+        if log := worker.process.log_tail():
             error.add_note(f"the worker's output ended with:\n{log}")
         return error

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +61,11 @@ def act(pool: WorkerPool, *items: Mapping[str, object], **options: Any) -> list[
     return list(pool.run("operations:act", [Task("t", items)], **options))
 
 
+def in_order(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Of tasks that are named by their number: by task and item."""
+    return sorted(outcomes, key=lambda o: (int(o.task_id), getattr(o, "index", 1_000)))
+
+
 def failures(outcomes: list[Outcome]) -> list[ItemFailed]:
     return [o for o in outcomes if isinstance(o, ItemFailed)]
 
@@ -106,18 +111,6 @@ class TestResults:
         ended = [o.task_id for o in outcomes if isinstance(o, TaskDone)]
         assert sorted(ended) == sorted(t.id for t in tasks)
 
-    def test_ordered_outcomes_come_in_the_order_of_tasks_and_items(self) -> None:
-        """Ordered means ordered, also around a crash whose neighbours are done again."""
-        crash = {"do": "exit", "code": 3}
-        tasks = [
-            Task(f"t{t}", ({"n": 0}, crash if t % 3 == 1 else {"n": 1}, {"n": 2})) for t in range(9)
-        ]
-        with pool_of(2) as pool:
-            outcomes = list(pool.run("operations:act", tasks, ordered=True))
-        seen = [(o.task_id, getattr(o, "index", 3)) for o in outcomes]
-        assert seen == [(f"t{t}", i) for t in range(9) for i in range(4)]
-        assert [f.task_id for f in failures(outcomes)] == ["t1", "t4", "t7"]
-
     def test_the_same_run_twice_gives_the_same_results(self) -> None:
         """Neither the number of workers nor a crash in between changes what comes out."""
         draw = random.Random(7)
@@ -125,8 +118,8 @@ class TestResults:
         items[draw.randrange(60)]["do"] = "segfault"
         tasks = [Task(str(t), tuple(items[t * 6 : t * 6 + 6])) for t in range(10)]
         with pool_of(1) as one, pool_of(3) as three:
-            first = list(one.run("operations:act", tasks, ordered=True))
-            second = list(three.run("operations:act", tasks, ordered=True))
+            first = in_order(one.run("operations:act", tasks))
+            second = in_order(three.run("operations:act", tasks))
         assert [o for o in first if not isinstance(o, ItemFailed)] == [
             o for o in second if not isinstance(o, ItemFailed)
         ]
@@ -405,8 +398,7 @@ class TestErrors:
 
 
 class TestFlow:
-    @pytest.mark.parametrize("ordered", [False, True])
-    def test_tasks_are_taken_only_as_far_as_results_are_consumed(self, ordered: bool) -> None:
+    def test_tasks_are_taken_only_as_far_as_results_are_consumed(self) -> None:
         """A corpus of millions must not pile up on either side of the pool."""
         taken: list[int] = []
 
@@ -418,7 +410,7 @@ class TestFlow:
                 number += 1
 
         with pool_of(2) as pool:
-            outcomes = pool.run("operations:act", endless(), ordered=ordered)
+            outcomes = pool.run("operations:act", endless())
             ended = 0
             for outcome in outcomes:
                 ended += isinstance(outcome, TaskDone)
@@ -426,24 +418,6 @@ class TestFlow:
                 if ended == 20:
                     break
             outcomes.close()  # type: ignore[attr-defined]
-
-    def test_ordered_tasks_do_not_run_far_ahead_of_a_slow_one(self, tmp_path: Path) -> None:
-        """What is held back for order is bounded too."""
-        taken: list[int] = []
-
-        def tasks() -> Iterator[Task]:
-            yield Task("slow", ({"do": "sleep"},))
-            for number in range(500):
-                taken.append(number)
-                yield Task(str(number), ({"n": number},))
-
-        with pool_of(2, seconds_per_item=1.0) as pool:
-            outcomes = pool.run("operations:act", tasks(), ordered=True)
-            first = next(outcomes)
-            assert isinstance(first, ItemFailed)
-            assert len(taken) <= 2 * (2 * 2) + 3
-            rest = list(outcomes)
-        assert answers(rest) == list(range(500))
 
     def test_a_pool_does_one_run_at_a_time_and_a_given_up_run_frees_it(self) -> None:
         """Two runs would steal each other's workers."""
@@ -465,7 +439,7 @@ class TestFlow:
         """Leaks of native libraries are bounded."""
         tasks = [Task(str(n), ({},)) for n in range(6)]
         with pool_of(1, recycle_after_tasks=2) as pool:
-            outcomes = list(pool.run("operations:identify", tasks, ordered=True))
+            outcomes = list(pool.run("operations:identify", tasks))
         pids = [o.result["pid"] for o in outcomes if isinstance(o, ItemDone)]
         assert len(set(map(str, pids))) == 3
 

@@ -17,13 +17,12 @@ class Job:
     """A task on its way: which items have no answer yet, and which had one unlucky try."""
 
     task: Task
-    sequence: int
     remaining: list[int]
     suspects: set[int] = field(default_factory=set[int])
 
 
 @dataclass(eq=False)
-class Member:
+class PooledWorker:
     """A worker process with its bookkeeping for the pool."""
 
     process: WorkerProcess
