@@ -18,6 +18,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from platform_pipelines.errors import PlatformError
+
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
 _BACKOFF_SECONDS = 0.5
@@ -38,7 +40,7 @@ class Trouble(StrEnum):
     RANGE = "range"  # or as one that is no share
 
 
-class NoVerdictError(Exception):
+class NoVerdictError(PlatformError):
     """A call without a verdict. `detail` holds no more than the start of what was said."""
 
     def __init__(self, trouble: Trouble, detail: str = "") -> None:

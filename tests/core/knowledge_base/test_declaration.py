@@ -45,6 +45,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("parse.seconds", 0, "greater than 0"),
     ("parse.memory_mb", 63, "greater than or equal to 64"),
     ("parse.max_document_mb", 0, "greater than or equal to 1"),
+    ("parse.profile", None, "compute profile"),
     ("chunk", ["markdown"], "document type -> chunk policy"),
     ("embed.provider", "cohere", "'local', 'openai' or 'hash'"),
     ("embed.model", 5, "the model's name"),
@@ -67,11 +68,15 @@ WRONG: list[tuple[str, Any, str]] = [
     ("index.rank_constant", 0, "greater than or equal to 1"),
     ("index.prefix", "two_parts", "should match pattern"),
     ("index.max_dead_share", 1, "less than or equal to 0.9"),
+    ("answer", "short", "how questions are answered"),
+    ("judge", 3, "who judges whole answers"),
+    ("evaluation", "daily", "when what is live is evaluated again"),
     ("gate.golden_set", 1, "JSON Lines"),
     ("gate.k", 101, "less than or equal to 100"),
     ("gate.floors", {"recall": 0.5}, ", ".join(METRICS)),
     ("gate.minimum_effect", 1.1, "less than or equal to 1"),
     ("gate.minimum_questions", 0, "greater than or equal to 1"),
+    ("gate.max_removed", 1.1, "less than or equal to 1"),
     ("gate.own_document_floor", -1, "greater than or equal to 0"),
     ("release.keep", 1, "greater than or equal to 2"),
     ("refresh.cron", 5, "five fields"),
@@ -263,7 +268,7 @@ def test_a_declaration_that_is_no_mapping_is_told_its_fields(whole: object) -> N
     """An empty YAML file is None, and one that starts with `-` is a list."""
     what = refusal(whole)
     assert f"    (whole declaration) = {whole!r}: " in what
-    assert "allowed: chunk, description, embed, gate" in what
+    assert "allowed: answer, chunk, description, embed, evaluation, gate" in what
 
 
 def test_a_key_that_is_no_text_is_refused() -> None:
