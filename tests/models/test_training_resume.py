@@ -1,4 +1,4 @@
-"""Real training, killed: it goes on where its last whole checkpoint is, to the very same adapter."""
+"""Real training, killed: it goes on at its last whole checkpoint, to the very same adapter."""
 
 import os
 import signal
@@ -81,7 +81,7 @@ def train(home: Path, job: TrainingJob, on_event: Callable[[Event], None] = lamb
 
 def killing(
     job: TrainingJob, number: signal.Signals, *, after: tuple[str, int]
-) -> Callable[[Event], None]:  # noqa: E501
+) -> Callable[[Event], None]:
     """Sends a signal to the trainer at an event."""
 
     def watch(event: Event) -> None:
