@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model ui test test-models bench lint clean
+.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -20,6 +20,15 @@ test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 
 test-models:  ## the model road with real NeMo, MLflow, vLLM and Envoy (12 minutes, 9 GB)
 	@$(PYTHON) tasks.py test-models $(ARGS)
+
+test-answers:  ## answers judged through Ragas, against real servers
+	@$(PYTHON) tasks.py test-answers $(ARGS)
+
+test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
+	@$(PYTHON) tasks.py test-plane $(ARGS)
+
+cluster-test:  ## the sample platform on the cluster of KUBECONFIG
+	@$(PYTHON) tasks.py cluster-test $(ARGS)
 
 bench:  ## speed and memory against the floor and against peers
 	@$(PYTHON) tasks.py bench $(ARGS)

@@ -157,6 +157,26 @@ def test(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", *arguments)
 
 
+def test_answers(arguments: list[str]) -> None:
+    """Answers judged by a language model through Ragas, against real servers; minutes."""
+    environment("test")
+    run(str(BIN / "python"), "-m", "pytest", "-m", "answers", *arguments)
+
+
+def test_plane(arguments: list[str]) -> None:
+    """What needs LiteLLM's proxy and a small model; their environments are kept under .platform."""
+    environment("test")
+    home = os.environ.get("PP_TEST_HOME") or str(HOME)
+    run(str(BIN / "python"), "-m", "pytest", "-m", "plane", *arguments, PP_TEST_HOME=home)
+
+
+def cluster_test(arguments: list[str]) -> None:
+    """What needs a Kubernetes API server with the custom resource definitions."""
+    environment("test")
+    config = os.environ.get("PP_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
+    run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
+
+
 def lint() -> None:
     """What pre-commit and CI check."""
     environment("test")
@@ -181,11 +201,21 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument(
         "task",
-        choices=["demo", "demo-model", "ui", "test", "test-models", "lint", "bench", "clean"],
-    )
+        choices=[
+            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
+            "cluster-test", "lint", "bench", "clean",
+        ],
+    )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
-    with_arguments = {"test": test, "test-models": test_models, "bench": bench}
+    with_arguments = {
+        "test": test,
+        "test-models": test_models,
+        "test-answers": test_answers,
+        "test-plane": test_plane,
+        "cluster-test": cluster_test,
+        "bench": bench,
+    }
     try:
         if chosen.task in with_arguments:
             with_arguments[chosen.task](chosen.arguments)

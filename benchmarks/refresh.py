@@ -1,4 +1,8 @@
-"""Cold, unchanged and 1 % changed: the product, the floor and both peers, in turns."""
+"""Cold, unchanged and 1 % changed: the product, the floor and both peers, in turns.
+
+`changed` is the first change, for which the product builds a fresh collection; `recycled` is a
+change after as many as are kept, from which on it recycles one. Peers do the same for both.
+"""
 
 import logging
 import shutil
@@ -14,6 +18,7 @@ from tempfile import TemporaryDirectory
 from benchmarks.contestant import Contestant, Timed, local_server, server_pid, timed
 from benchmarks.corpus import change_corpus, write_corpus
 from benchmarks.report import Figure, Progress
+from platform_pipelines.core.knowledge_base.declaration import ReleaseSpec
 
 WARM_DOCUMENTS = 30
 UNCHANGED_REPEATS = 5
@@ -24,7 +29,12 @@ PEERS = ("langchain", "llamaindex")
 BESIDE = (FLOOR, "langchain", FLOOR, "llamaindex")  # a round; one of ours between any two
 BUILD_STAGES = ("documents", "chunks", "vectors", "index")
 
+# The first build, and one more release than are kept, are of fresh collections.
+RECYCLES_AFTER = ReleaseSpec().keep + 1
+RECYCLED = "recycled"
+
 COLD_TARGET = 1.15
+RECYCLED_FLOOR_TARGETS = {1_000: 0.15, 10_000: 0.05}
 UNCHANGED_LANGCHAIN_TARGET = 1 / 20
 
 Make = Callable[[Path, Path, str], Contestant]
@@ -129,6 +139,13 @@ def _measure_changes(name: str, documents: int, timings: Timings) -> None:
             timings.setdefault((name, "unchanged"), []).append(_refreshed(contestant, here))
         change_corpus(here.corpus, documents, edition=1)
         timings.setdefault((name, "changed"), []).append(_refreshed(contestant, here))
+        if name != OURS:
+            return
+        for edition in range(2, RECYCLES_AFTER + 1):
+            change_corpus(here.corpus, documents, edition=edition)
+            contestant.refresh()
+        change_corpus(here.corpus, documents, edition=RECYCLES_AFTER + 1)
+        timings.setdefault((name, RECYCLED), []).append(_refreshed(contestant, here))
 
 
 def _cold_figures(documents: int, chain: Sequence[tuple[str, Timed]]) -> Iterator[Figure]:
@@ -186,7 +203,7 @@ def _change_figures(documents: int, timings: Timings) -> Iterator[Figure]:
             floor = _median(timings[FLOOR, "cold"])
             theirs = [floor] * len(mine)
         else:
-            theirs = timings[other, kind]
+            theirs = timings[other, "changed" if kind == RECYCLED else kind]
         ratios = [a.seconds / b.seconds for a, b in zip(mine, theirs, strict=True)]
         return Figure(
             name=f"{kind}, {documents:,} documents: {OURS} / {other}",
@@ -200,6 +217,9 @@ def _change_figures(documents: int, timings: Timings) -> Iterator[Figure]:
     yield figure("llamaindex", "unchanged", 1.0)
     for other in (FLOOR, *PEERS):
         yield figure(other, "changed")
+    yield figure(FLOOR, RECYCLED, RECYCLED_FLOOR_TARGETS.get(documents))
+    for peer in PEERS:
+        yield figure(peer, RECYCLED, 1.0)
 
 
 def _detail(ratios: Sequence[float], ours: Timed, other: Timed) -> str:

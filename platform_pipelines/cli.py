@@ -1,29 +1,41 @@
 """`platform-pipelines`: use and look at what is released. `dg` does everything that builds it.
 
 Exit codes: 0 done; 1 an error that will come again; 2 wrong usage or configuration; 3 nothing
-found, or the answer is not known; 4 `doctor` found something broken; 75 try again later.
+found, or the answer is not known; 4 `doctor` found something broken; 10 the gate fails; 11 the
+gate is undecided; 75 try again later.
 """
 
 import json
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
+from enum import StrEnum
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from platform_pipelines.compute.confinement import hide_from_peers
 from platform_pipelines.errors import ConfigurationError, PlatformError
 from platform_pipelines.settings import load_settings
 
 if TYPE_CHECKING:
+    from platform_pipelines.core.road.evidence import Evidence
+    from platform_pipelines.core.road.gate import Verdict
+    from platform_pipelines.stages.knowledge_base.gating import Gated
     from platform_pipelines.stages.knowledge_base.retrieve import Found
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
+EXIT_FAIL, EXIT_UNDECIDED = 10, 11
+CODE_OF_VERDICT = {"pass": 0, "fail": EXIT_FAIL, "undecided": EXIT_UNDECIDED}
 
 app = typer.Typer(
     name="platform-pipelines", help=__doc__, no_args_is_help=True, add_completion=False,
     rich_markup_mode=None, pretty_exceptions_enable=False,
 )  # fmt: skip
+
+store_app = typer.Typer(no_args_is_help=True, help="The platform's store: whose it is.")
+app.add_typer(store_app, name="store")
 
 Name = Annotated[str, typer.Argument(help="the knowledge base, e.g. handbook")]
 Tenant = Annotated[str, typer.Option(help="whose documents may be searched")]
@@ -92,10 +104,10 @@ def ask(
 
     settings = load_settings()
     with open_live(settings, name, _say) as live:
-        model = open_language_model(settings)
+        model = open_language_model(settings, live.revision.recipe.answer)
         answer = answer_question(live, question, tenant=tenant, k=k, model=model)
     if as_json:
-        _emit(asdict(answer))
+        _emit({n: v for n, v in asdict(answer).items() if n != "passages"})
     elif answer.known:
         typer.echo(answer.text)
         for citation in answer.citations:
@@ -109,6 +121,59 @@ def ask(
             typer.echo(f"note: {answer.note}")
         typer.echo(f"revision {answer.revision}")
     raise typer.Exit(0 if answer.known else EXIT_NOTHING)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="where to listen")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8400,
+) -> None:
+    """Answer over HTTP, OpenAI's protocol and MCP; follows each release without a restart."""
+    from platform_pipelines.serving.server import serve as run_server
+
+    run_server(load_settings(), host=host, port=port, progress=_say)
+
+
+class ReportFormat(StrEnum):
+    """How a verdict is written."""
+
+    MARKDOWN = "markdown"
+    JSON = "json"
+    JUNIT = "junit"
+    HTML = "html"
+
+
+@app.command()
+def gate(
+    name: Name,
+    form: Annotated[ReportFormat, typer.Option("--format", help="of the report")] = (
+        ReportFormat.MARKDOWN
+    ),
+    output: Annotated[Path | None, typer.Option(help="a file, instead of standard output")] = None,
+    language: Annotated[str, typer.Option(help="en or ko; Markdown and HTML")] = "en",
+) -> None:
+    """The verdict on the newest candidate, judged again now: 0 pass, 10 fail, 11 undecided."""
+    from platform_pipelines.stages.knowledge_base.gating import gate_now
+    from platform_pipelines.stages.road import reporting
+
+    if language not in reporting.WORDS:
+        raise typer.BadParameter("en or ko", param_hint="--language")
+    found = gate_now(load_settings(), name)
+    text = {
+        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(*_both(found), language),
+        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language),
+        ReportFormat.JSON: lambda: reporting.json_report(*_both(found)),
+        ReportFormat.JUNIT: lambda: reporting.junit_report(*_both(found)),
+    }[form]()
+    if output is None:
+        typer.echo(text.rstrip("\n"))
+    else:
+        output.write_text(text, encoding="utf-8")
+    raise typer.Exit(CODE_OF_VERDICT[str(found.verdict.status)])
+
+
+def _both(found: "Gated") -> tuple["Evidence", "Verdict"]:
+    return found.evidence, found.verdict
 
 
 @app.command()
@@ -133,6 +198,23 @@ def releases(
             f"{live} {entry.sequence:>4} {entry.action:<8} {entry.revision[:12]} {entry.at} "
             f"{entry.actor} {entry.reason}".rstrip()
         )
+
+
+@app.command()
+def approve(
+    name: Name,
+    revision: Annotated[str, typer.Argument(help="the held candidate, or how its digest begins")],
+    reason: Annotated[str, typer.Option(help="why; it stands in the release log")],
+) -> None:
+    """Lift the hold on a candidate that lost many documents; the next refresh releases it."""
+    from platform_pipelines.gateways.clock import SystemClock
+    from platform_pipelines.stages.knowledge_base import approving
+
+    approval = approving.approve(
+        load_settings(), name, revision, reason=reason, clock=SystemClock()
+    )
+    typer.echo(f"approved {approval.revision[:12]} as {approval.actor}: {approval.reason}")
+    typer.echo(f"release it: dg launch --job {name}_refresh")
 
 
 @app.command()
@@ -166,8 +248,50 @@ def doctor(
     raise typer.Exit(EXIT_BROKEN if broken else 0)
 
 
+@store_app.command()
+def identity(
+    new: Annotated[
+        bool,
+        typer.Option(
+            "--new",
+            help="this store is a copy: it takes an identity of its own, and never touches what "
+            "the original made",
+        ),
+    ] = False,
+    moved: Annotated[
+        bool,
+        typer.Option(
+            "--moved",
+            help="this store is the original at a new address, or its backup, and no other one "
+            "writes: it keeps its identity",
+        ),
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Whose collections this store's runs may touch; without an option, only look."""
+    from platform_pipelines.gateways.clock import SystemClock
+    from platform_pipelines.stages.road.ownership import known_identity, take_identity
+
+    if new and moved:
+        raise typer.BadParameter("--new and --moved exclude each other")
+    settings = load_settings()
+    if new or moved:
+        found = take_identity(settings, SystemClock(), moved=moved)
+    else:
+        found = known_identity(settings)
+    if found is None:
+        _say("no identity yet: the first run makes it")
+        raise typer.Exit(EXIT_NOTHING)
+    if as_json:
+        _emit(json.loads(found.to_json()))
+        return
+    copied = f", a copy of {found.copy_of}" if found.copy_of else ""
+    typer.echo(f"owner {found.owner}{copied}, of {found.url}, since {found.made_at}")
+
+
 def main() -> None:
     """The program: typed errors become one message and an exit code, never a traceback."""
+    hide_from_peers()
     sys.exit(run(app))
 
 

@@ -1,11 +1,33 @@
-"""The one wiring point: everything that is declared under `defs/`."""
+"""The one wiring point: everything that is declared under `defs/`, and the platform's resource."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
+
+from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
+from platform_pipelines.compute.confinement import hide_from_peers
+
+# Whatever loads the code location holds the platform's secrets in its environment.
+hide_from_peers()
+
+
+def build_defs(
+    folder: Path | None = None, *, resource_overrides: Mapping[str, Any] | None = None
+) -> dg.Definitions:
+    """All that is declared in a project, with the resources that it runs on.
+
+    `folder` is the project's package, which has the folder `defs`; components bring no resources of
+    their own, so that each key is given once, here. A test or a deployment overrides it here.
+    """
+    here = Path(__file__).parent if folder is None else folder
+    declared = dg.load_from_defs_folder(path_within_project=here)
+    resources = {PLATFORM: platform_resource(), **(resource_overrides or {})}
+    return dg.Definitions.merge(declared, dg.Definitions(resources=resources))
 
 
 @dg.definitions
 def defs() -> dg.Definitions:
-    """All declared knowledge bases."""
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    """What this package itself declares."""
+    return build_defs()

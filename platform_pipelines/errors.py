@@ -6,6 +6,7 @@
     │   ├── SourceError            the source of documents cannot be used as it is
     │   │   ├── SourceNotFoundError
     │   │   ├── SourceForbiddenError
+    │   │   ├── CredentialsError       the keys themselves are refused: no object can be read
     │   │   └── EmptyCorpusError
     │   ├── DocumentError          one document cannot be used; carries a `Reason`
     │   ├── IntegrityError         what is stored is not what was expected
@@ -17,6 +18,8 @@
     │   ├── MissingTenantError
     │   ├── UnknownNameError       no such knowledge base, release or revision
     │   ├── StorageFullError
+    │   ├── ManifestRefusedError   the API server refuses an object as it is
+    │   ├── OwnershipError         an object belongs to somebody else
     │   └── MemoryBudgetError      killed for memory: terminal at the same size
     └── TransientError             the same call may succeed later
         ├── UnavailableError       a system does not answer
@@ -28,14 +31,50 @@
 
 A message says what happened, where, what was stored and what expected, and what to do. The same
 facts are attributes (`where`, `stored`, `expected`, `remedy`), so that no caller parses text.
-Messages are logged: an address goes into one through `hide_user`.
+Messages are logged: an address goes into one through `hide_user`, and every secret that this
+process knows (`keep_secret`) is replaced in every message.
 """
 
+import base64
 import re
+from urllib.parse import quote
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 # A host, and a port in digits: an `@` after that belongs to the path.
 _HOST = re.compile(r"(?:\[[^\]/@]*\]|[^/@:?#]*)(?::[0-9]+)?[/?#]")
+
+
+_SHORTEST_SECRET = 4  # shorter ones are words: hiding them would make every message unreadable
+_secrets: set[str] = set()
+
+
+def keep_secret(value: str | None) -> None:
+    """Let no message of this process show a value, plain, in a URL or in base64."""
+    if value is None or len(value) < _SHORTEST_SECRET:
+        return
+    encoded = base64.b64encode(value.encode("utf-8", "surrogatepass")).decode("ascii")
+    _secrets.update({value, quote(value, safe=""), encoded.rstrip("=")})
+
+
+def scrubbed(text: str) -> str:
+    """A text with `***` for every known secret, the longest first."""
+    for secret in sorted(_secrets, key=len, reverse=True):
+        text = text.replace(secret, "***")
+    return text
+
+
+def scrub_causes(error: BaseException) -> None:
+    """Take the secrets out of what led to an error: a traceback prints the whole chain."""
+    seen: set[int] = set()
+    below = error.__cause__ or error.__context__
+    while below is not None and id(below) not in seen:
+        seen.add(id(below))
+        if scrubbed(str(below)) != str(below):
+            below.args = tuple(scrubbed(str(one)) for one in below.args)
+            if scrubbed(str(below)) != str(below):  # it shows what is not among its arguments
+                error.__cause__, error.__suppress_context__ = None, True
+                return
+        below = below.__cause__ or below.__context__
 
 
 def hide_user(address: str) -> str:
@@ -65,8 +104,8 @@ class PlatformError(Exception):
         expected: object = None,
         remedy: str = "",
     ) -> None:
-        self.what = what
-        self.where = where
+        self.what = scrubbed(what)
+        self.where = scrubbed(where)
         self.stored = stored
         self.expected = expected
         self.remedy = remedy
@@ -82,7 +121,7 @@ class PlatformError(Exception):
             parts.append(f"expected: {self.expected}")
         if self.remedy:
             parts.append(f"what to do: {self.remedy}")
-        return "\n  ".join(parts)
+        return scrubbed("\n  ".join(parts))
 
 
 class TerminalError(PlatformError):
@@ -109,6 +148,10 @@ class SourceNotFoundError(SourceError):
 
 class SourceForbiddenError(SourceError):
     """The credentials in use may not read the source."""
+
+
+class CredentialsError(SourceError):
+    """The store refuses the keys, or the account: nothing there can be read with them."""
 
 
 class EmptyCorpusError(SourceError):
@@ -153,6 +196,14 @@ class MissingTenantError(TerminalError):
 
 class UnknownNameError(TerminalError):
     """No such knowledge base, release or revision."""
+
+
+class ManifestRefusedError(TerminalError):
+    """The API server refuses an object: its schema, a quota, a security level or a policy does."""
+
+
+class OwnershipError(TerminalError):
+    """What would be changed or deleted belongs to somebody else; nothing of it is touched."""
 
 
 class StorageFullError(TerminalError):

@@ -6,12 +6,12 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-from platform_pipelines.errors import ConfigurationError, hide_user
+from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
@@ -27,6 +27,10 @@ PASSED_ON = (
     "ALL_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY", "SSL_CERT_DIR", "SSL_CERT_FILE",
     "all_proxy", "https_proxy", "http_proxy", "no_proxy",
 )  # fmt: skip
+
+# Of these, what a process that parses documents does not see: its user's files, and proxies, whose
+# addresses may hold a password.
+KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -48,6 +52,9 @@ class Secret:
     """A value that is used and never shown."""
 
     value: str = field(repr=False)
+
+    def __post_init__(self) -> None:
+        keep_secret(self.value)
 
     def __str__(self) -> str:
         return "***"
@@ -75,21 +82,58 @@ class LanguageModelSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ServingSettings:
+    """How `platform-pipelines serve` answers, and where its traces go."""
+
+    tokens_file: Path | None = None  # JSON: tenant -> its bearer tokens; None: anybody may ask
+    requests_per_minute: int = 600  # of one tenant
+    tokens_per_minute: int = 200_000  # of one tenant's answers, both ways together
+    concurrency: int = 8
+    seconds: float = 60.0  # of one request
+    hosts: tuple[str, ...] = ()  # further names that MCP clients address it by
+    otlp_endpoint: str | None = None  # OTLP over HTTP, e.g. http://collector:4318
+    otlp_headers: Secret | None = None  # NAME=VALUE, comma-separated
+    trace_content: bool = False  # whether questions, passages and answers go into traces
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between machines and nothing that a declaration says."""
 
     home: Path
     store_url: str
     model_dir: Path
+    environments_dir: Path | None = None  # None: under `home`
     milvus_uri: str | None = None  # None: the embedded Milvus under `home`
     milvus_token: Secret | None = None
     milvus_gpu: bool = False
     s3: S3Settings = S3Settings()
     embedder_api_key: Secret | None = None
     language_model: LanguageModelSettings | None = None
+    language_model_api_key: Secret | None = None  # of declared models, too
+    language_model_seconds: float = 120.0
+    judge_api_key: Secret | None = None
+    serving: ServingSettings = ServingSettings()
     actor: str = "unknown"
     workers: int = 2
     lease_wait_seconds: float = 600.0
+    task_index: int | None = None  # which task of a plan this process is for, in an Indexed Job
+    environment: str = "development"  # `production` lets declarations apply by themselves
+    kubeconfig: Path | None = None  # None: the service account of this pod
+    kube_context: str | None = None
+    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
+    namespace: str = "platform"  # where task pods run
+    image: str | None = None  # of task pods
+    task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
+    task_secrets: tuple[str, ...] = ()
+    task_service_account: str | None = None
+    queue: str | None = None  # a Kueue LocalQueue
+    profiles_file: Path | None = None  # changes of the compute profiles
+
+    @property
+    def environments_home(self) -> Path:
+        """Under which the `environments` of worker classes are."""
+        return self.environments_dir or self.home
 
     @property
     def milvus_dir(self) -> Path:
@@ -101,33 +145,47 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        passed = {
-            name: value
-            for name, value in os.environ.items()
-            if any(fnmatchcase(name, pattern) for pattern in patterns)
-        }
-        return {**passed, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+
+    @property
+    def parser_environment(self) -> dict[str, str]:
+        """The environment of processes that parse what strangers wrote: it holds no secret."""
+        passed = _passed_on(PASSED_ON)
+        hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
+        shown = {name: value for name, value in passed.items() if name not in hidden}
+        return {**shown, **WORKER_ENVIRONMENT}
 
 
-def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
-    """The settings of this process.
+def are_set(names: Iterable[str]) -> set[str]:
+    """Those of these variables that the environment holds, and not empty."""
+    return {name for name in names if os.environ.get(name)}
+
+
+def load_settings(
+    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+) -> Settings:
+    """The settings of this process; `given` variables come before those of the environment.
 
     Raises:
         ConfigurationError: names the variable, its value and what is allowed.
     """
-    env = os.environ if environment is None else environment
+    env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
         home=home,
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
         model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
+        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
         s3=_s3(env),
         embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
         language_model=_language_model(env),
+        language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
+        judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        serving=_serving(env),
         actor=env.get("PLATFORM_ACTOR") or _user(),
         workers=_number(
             env,
@@ -139,7 +197,56 @@ def load_settings(environment: Mapping[str, str] | None = None) -> Settings:
         lease_wait_seconds=_number(
             env, "PLATFORM_LEASE_WAIT_SECONDS", default=600, low=0, high=86400
         ),
+        task_index=_task_index(env),
+        environment=env.get("PLATFORM_ENVIRONMENT") or "development",
+        kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
+        kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
+        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes")),
+        namespace=env.get("PLATFORM_NAMESPACE") or "platform",
+        image=env.get("PLATFORM_IMAGE"),
+        task_config_maps=_words(env, "PLATFORM_TASK_CONFIG_MAPS"),
+        task_secrets=_words(env, "PLATFORM_TASK_SECRETS"),
+        task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
+        queue=env.get("PLATFORM_QUEUE"),
+        profiles_file=_path(env, "PLATFORM_PROFILES"),
     )
+
+
+class _Variables:
+    """The variables as they are meant: trimmed, without control characters, empty is not set.
+
+    A key that was pasted with its line's end is a key; a line's end inside of it is a mistake, and
+    an HTTP client would print the key in its complaint.
+    """
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        self._environment = environment
+
+    def get(self, name: str, default: str | None = None) -> str | None:
+        """The value, or the default.
+
+        Raises:
+            ConfigurationError: a control character is in it; the value is not shown.
+        """
+        value = self._environment.get(name, "").strip()
+        wrong = next((c for c in value if not c.isprintable()), None)
+        if wrong is not None:
+            raise ConfigurationError(
+                f"{name} holds the character U+{ord(wrong):04X}, which cannot be meant",
+                stored=f"{len(value)} characters, not shown",
+                expected="one line of printable characters",
+                remedy=f"set {name} again, on one line",
+            )
+        return value or default
+
+
+def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
+    """The variables of this process that match one of the patterns."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if any(fnmatchcase(name, pattern) for pattern in patterns)
+    }
 
 
 def _project_folder() -> Path:
@@ -151,7 +258,12 @@ def _project_folder() -> Path:
     return here
 
 
-def _milvus_uri(env: Mapping[str, str]) -> str | None:
+def _folder(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
         raise ConfigurationError(
@@ -162,7 +274,7 @@ def _milvus_uri(env: Mapping[str, str]) -> str | None:
     return uri
 
 
-def _s3(env: Mapping[str, str]) -> S3Settings:
+def _s3(env: _Variables) -> S3Settings:
     return S3Settings(
         endpoint=_address(env, "PLATFORM_S3_ENDPOINT", instead=_S3_KEYS)
         or _address(env, "AWS_ENDPOINT_URL", instead=_S3_KEYS),
@@ -174,7 +286,7 @@ def _s3(env: Mapping[str, str]) -> S3Settings:
     )
 
 
-def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
+def _language_model(env: _Variables) -> LanguageModelSettings | None:
     key = "PLATFORM_LANGUAGE_MODEL_API_KEY"
     url = _address(env, "PLATFORM_LANGUAGE_MODEL_URL", instead=key)
     model = env.get("PLATFORM_LANGUAGE_MODEL")
@@ -188,7 +300,23 @@ def _language_model(env: Mapping[str, str]) -> LanguageModelSettings | None:
     return LanguageModelSettings(url=url, model=model, api_key=_secret(env, key))
 
 
-def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
+def _serving(env: _Variables) -> ServingSettings:
+    per_minute = {"default": 600, "low": 1, "high": 1_000_000}
+    tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
+    return ServingSettings(
+        tokens_file=_folder(env, "PLATFORM_SERVE_TOKENS_FILE"),
+        requests_per_minute=_number(env, "PLATFORM_SERVE_REQUESTS_PER_MINUTE", **per_minute),
+        tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
+        concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
+        seconds=_number(env, "PLATFORM_SERVE_SECONDS", default=60, low=1, high=3600),
+        hosts=tuple(h.strip() for h in (env.get("PLATFORM_SERVE_HOSTS") or "").split(",") if h),
+        otlp_endpoint=_address(env, "PLATFORM_OTLP_ENDPOINT", instead="PLATFORM_OTLP_HEADERS"),
+        otlp_headers=_secret(env, "PLATFORM_OTLP_HEADERS"),
+        trace_content=_flag(env, "PLATFORM_TRACE_CONTENT", default=False),
+    )
+
+
+def _address(env: _Variables, name: str, *, instead: str) -> str | None:
     """An address without user and password; `instead` names what takes those."""
     url = env.get(name) or None
     if url is not None and hide_user(url) != url:
@@ -201,19 +329,43 @@ def _address(env: Mapping[str, str], name: str, *, instead: str) -> str | None:
     return url
 
 
-def _secret(env: Mapping[str, str], name: str) -> Secret | None:
+def _choice(env: _Variables, name: str, allowed: Sequence[str]) -> str:
+    """One of a few words; the first is the default."""
+    value = env.get(name) or allowed[0]
+    if value not in allowed:
+        raise ConfigurationError(f"{name} is {value!r}", expected=" or ".join(allowed))
+    return value
+
+
+def _words(env: _Variables, name: str) -> tuple[str, ...]:
+    """Names, separated by commas."""
+    return tuple(word for part in (env.get(name) or "").split(",") if (word := part.strip()))
+
+
+def _path(env: _Variables, name: str) -> Path | None:
+    value = env.get(name)
+    return Path(value).expanduser().absolute() if value else None
+
+
+def _secret(env: _Variables, name: str) -> Secret | None:
     value = env.get(name)
     return Secret(value) if value else None
 
 
-def _flag(env: Mapping[str, str], name: str, *, default: bool) -> bool:
-    value = env.get(name, "").strip().lower()
+def _flag(env: _Variables, name: str, *, default: bool) -> bool:
+    value = (env.get(name) or "").lower()
     if value in ("", "1", "true", "yes", "on", "0", "false", "no", "off"):
         return value in ("1", "true", "yes", "on") if value else default
     raise ConfigurationError(f"{name} is {value!r}", expected="true or false")
 
 
-def _number(env: Mapping[str, str], name: str, *, default: int, low: int, high: int) -> int:
+def _task_index(env: _Variables) -> int | None:
+    """Kubernetes numbers the pods of an Indexed Job."""
+    name = "JOB_COMPLETION_INDEX"
+    return _number(env, name, default=0, low=0, high=2**31) if env.get(name) else None
+
+
+def _number(env: _Variables, name: str, *, default: int, low: int, high: int) -> int:
     value = env.get(name) or str(default)
     try:
         number = int(value)

@@ -3,14 +3,22 @@
 Started by `compute.pool` with inherited file descriptors, or alone:
 
     python -m platform_pipelines.worker --task FILE
+    python -m platform_pipelines.worker --plan KEY [--index N]
 
-where FILE is JSON `{"operation": …, "shared": {…}, "items": [{…}]}`. It prints one JSON object per
-item and exits with 0 (all done), 65 (an item failed and would fail again), 75 (a retry may help) or
-2 (the task itself cannot be used). Keep this module light: every worker pays for its imports.
+FILE is JSON: items, `{"operation": …, "shared": {…}, "items": [{…}]}`, or one `tasks.TaskSpec`. KEY
+is that of a plan (`compute.plans`) in the platform's store, e.g.
+`knowledge/handbook/tasks/<digest>/plan.json`; task N of it is run, and its record written beside
+the plan. Without `--index`, N is what an Indexed Job says (JOB_COMPLETION_INDEX). A task gets its
+access to stores from this process's own settings.
+
+It prints one JSON object an item and exits with 0 (all done), 65 (an item failed and would fail
+again), 75 (a retry may help) or 2 (the task itself cannot be used). Keep this module light: every
+worker pays for its imports.
 
 An operation is `def op(shared: Mapping, items: Iterator[Mapping]) -> Iterator[Mapping]`, and yields
 exactly one result per item, before it takes the next item. When it raises inside an item, only that
-item fails, and the operation is called again with the items that remain.
+item fails, and the operation is called again with the items that remain. Before an item's result it
+may yield `protocol.Working` any number of times, to say how far it is.
 """
 
 import argparse
@@ -19,10 +27,11 @@ import json
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TextIO
 
+from platform_pipelines.compute.confinement import hide_from_peers
 from platform_pipelines.compute.execute import Operation, execute
 from platform_pipelines.compute.limits import live_only_with_parent, settle_signals
 from platform_pipelines.compute.progress import Phase, Progress
@@ -30,8 +39,11 @@ from platform_pipelines.compute.serve import serve
 from platform_pipelines.errors import ConfigurationError, PlatformError
 
 OPERATIONS = {
-    "chunks.shard": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
-    "documents.parse": "platform_pipelines.stages.knowledge_base.documents_worker:parse_items",
+    "chunks.shards": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
+    "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
+    "documents.parse": "platform_pipelines.stages.knowledge_base.parsing_worker:parse_bytes",
+    "documents.shards": "platform_pipelines.stages.knowledge_base.documents_worker:parse_shards",
+    "evidence.judge": "platform_pipelines.stages.knowledge_base.evidence_worker:judge_items",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2
@@ -72,19 +84,51 @@ def run_task_file(path: Path, output: TextIO) -> int:
             failures.append(bool(message["terminal"]))
         print(json.dumps(message, ensure_ascii=False), file=output, flush=True)
 
-    items = list(enumerate(task["items"]))
-    execute(
-        resolve(task["operation"]), task.get("shared", {}), items, marker=_Nowhere(), report=report
-    )
+    if "items" in task:
+        items, shared = task["items"], task.get("shared", {})
+    else:
+        items, shared = [task], _own_access()
+    numbered = list(enumerate(items))
+    execute(resolve(task["operation"]), shared, numbered, marker=_Nowhere(), report=report)
     if not failures:
         return 0
     return EXIT_TERMINAL if any(failures) else EXIT_TRANSIENT
 
 
+def run_planned_task(plan: str, index: int | None, output: TextIO) -> int:
+    """Run one task of a plan in the platform's store, write its outcome, return the exit code."""
+    from platform_pipelines.compute import plans
+    from platform_pipelines.compute.local_backend import run_one
+    from platform_pipelines.compute.tasks import TaskFailed
+    from platform_pipelines.settings import load_settings
+    from platform_pipelines.stages.road.access import open_named
+
+    chosen = load_settings().task_index if index is None else index
+    if chosen is None:
+        raise ConfigurationError(
+            "which task of the plan?", remedy="give --index N, or run it in an Indexed Job"
+        )
+    access = _own_access()
+    store = open_named(access, access["root"])
+    task = plans.task_at(plans.read_plan(store, plan), chosen, root=store.url)
+
+    def say(counts: Mapping[str, int]) -> None:
+        print(json.dumps({"kind": "working", "counts": dict(counts)}), file=output, flush=True)
+
+    outcome = run_one(resolve(task.operation), task, access, working=say)
+    plans.write_outcome(store, plan, chosen, outcome)
+    print(outcome.model_dump_json(), file=output, flush=True)
+    if not isinstance(outcome, TaskFailed):
+        return 0
+    return EXIT_TERMINAL if outcome.terminal else EXIT_TRANSIENT
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse the command line and run as a pool's worker or for one task file."""
+    """Parse the command line and run as a pool's worker or for one task."""
     parser = argparse.ArgumentParser(prog="python -m platform_pipelines.worker")
     parser.add_argument("--task", type=Path, metavar="FILE", help="run one task from a JSON file")
+    parser.add_argument("--plan", metavar="KEY", help="run one task of a plan in the store")
+    parser.add_argument("--index", type=int, metavar="N", help="which task of the plan, from 0")
     parser.add_argument(
         "--inherited",
         nargs=3,
@@ -93,18 +137,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="file descriptors of the pool that started this worker",
     )
     options = parser.parse_args(arguments)
+    hide_from_peers()
     if options.inherited:
         _serve_pool(*options.inherited)
-    if options.task is None:
-        parser.error("give --task FILE")
+    if (options.task is None) == (options.plan is None):
+        parser.error("give --task FILE or --plan KEY")
     # Libraries print to stdout; keep it for the results alone.
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as output:
         os.dup2(2, 1)
         try:
-            return run_task_file(options.task, output)
+            if options.task is not None:
+                return run_task_file(options.task, output)
+            return run_planned_task(options.plan, options.index, output)
         except PlatformError as error:
             print(f"{type(error).__name__}: {error}", file=sys.stderr)
             return EXIT_UNUSABLE if error.terminal else EXIT_TRANSIENT
+
+
+def _own_access() -> dict[str, Any]:
+    from platform_pipelines.settings import load_settings
+    from platform_pipelines.stages.road.access import access_record
+
+    return access_record(load_settings())
 
 
 def _serve_pool(channel: int, lifeline: int, progress: int) -> NoReturn:
@@ -127,9 +181,12 @@ def _read_task(path: Path) -> dict[str, Any]:
         raise ConfigurationError(
             "the task file cannot be read", where=str(path), stored=str(error)
         ) from error
-    if not (isinstance(task, dict) and {"operation", "items"} <= task.keys()):
+    shapes = ({"operation", "items"}, {"operation", "shard", "store", "arguments"})
+    if not (isinstance(task, dict) and any(shape <= task.keys() for shape in shapes)):
         raise ConfigurationError(
-            "the task file is incomplete", where=str(path), expected="operation, items[, shared]"
+            "the task file is incomplete",
+            where=str(path),
+            expected="operation, items[, shared]; or operation, shard, store, arguments",
         )
     return task
 

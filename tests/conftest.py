@@ -14,6 +14,19 @@ from platform_pipelines.settings import Settings
 from tests.knowledge import Knowledge, new_knowledge, settings_under
 from tests.servers.milvus_server import wait_until
 
+# Markers of tests that bring an environment of their own; each runs when `-m` names its marker.
+HEAVY = ("answers", "cluster", "models", "plane")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out the heavy ones that nobody asked for, whatever else `-m` says."""
+    asked = str(config.option.markexpr)
+    left = [n for n in HEAVY if n not in asked]
+    heavy = [item for item in items if any(item.get_closest_marker(name) for name in left)]
+    if heavy:
+        config.hook.pytest_deselected(items=heavy)
+        items[:] = [item for item in items if item not in heavy]
+
 
 def stop_local_milvus(directory: Path) -> None:
     """End the server of a local database, if one lives, and wait until it is gone."""

@@ -10,6 +10,7 @@ import pytest
 import yaml
 from dagster.components.testing import create_defs_folder_sandbox
 
+from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.settings import Settings
 from tests.knowledge import Knowledge
 
@@ -29,8 +30,9 @@ def definitions(*declared: str) -> Iterator[dg.Definitions]:
             folder = sandbox.defs_folder_path / f"declared_{number}"
             folder.mkdir(parents=True)
             (folder / "defs.yaml").write_text(text, encoding="utf-8")
+        resources = dg.Definitions(resources={PLATFORM: platform_resource()})
         with _without_dagsters_own_warnings(), sandbox.build_all_defs() as defs:
-            yield defs
+            yield dg.Definitions.merge(defs, resources)
 
 
 @contextmanager
@@ -61,6 +63,7 @@ def use_settings(patch: pytest.MonkeyPatch, settings: Settings) -> None:
         "PLATFORM_HOME": str(settings.home),
         "PLATFORM_STORE_URL": settings.store_url,
         "PLATFORM_MODEL_DIR": str(settings.model_dir),
+        "PLATFORM_ENVIRONMENTS_DIR": str(settings.environments_home),
         "PLATFORM_MILVUS_URI": settings.milvus_uri,
         "PLATFORM_ACTOR": settings.actor,
         "PLATFORM_WORKERS": str(settings.workers),

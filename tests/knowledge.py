@@ -1,6 +1,8 @@
 """Small knowledge bases for tests: their documents, their declaration, and all stages in order."""
 
 import itertools
+import os
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -11,6 +13,7 @@ from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.revision import collection_prefix
 from platform_pipelines.core.road.releases import ReleaseEntry
+from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
@@ -24,7 +27,9 @@ from platform_pipelines.stages.knowledge_base.release import refresh_release, ro
 from platform_pipelines.stages.knowledge_base.retrieve import Found
 from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
+from platform_pipelines.stages.road import connect as road_connect
 from platform_pipelines.stages.road.outcome import StageOutcome
+from platform_pipelines.stages.road.ownership import take_identity
 
 if TYPE_CHECKING:
     from pymilvus import MilvusClient
@@ -41,6 +46,9 @@ RUN: Mapping[str, Callable[[Workspace], StageOutcome]] = dict(
 )  # fmt: skip
 
 _numbers = itertools.count(1)
+
+# Environments of worker classes are made once for all tests, and kept beside this Python.
+ENVIRONMENTS = Path(os.environ.get("PLATFORM_ENVIRONMENTS_DIR") or sys.prefix)
 
 
 def guide(number: int, *, note: str = "") -> str:
@@ -142,7 +150,7 @@ class Knowledge:
         return roll_back(self.workspace(run_id=run), **options)
 
     def log(self) -> tuple[ReleaseEntry, ...]:
-        return connect.release_log(self.store, self.name).entries()
+        return road_connect.release_log(self.store, self.name).entries()
 
     def stored(self, prefix: str = "") -> dict[str, str]:
         """Everything that the store holds below a prefix, with its version."""
@@ -173,7 +181,7 @@ class Knowledge:
     def chunk_ids(self) -> list[str]:
         """What the live collection holds."""
         with self.vectors() as store:
-            return sorted(store.chunk_ids(self.log()[-1].collection))
+            return sorted(store.chunk_ids(self.log()[-1].target))
 
     def search(self, *texts: str, k: int = 5, tenant: str = "default") -> list[list[Found]]:
         with open_live(self.settings, self.name, self.progress.append) as live:
@@ -208,6 +216,7 @@ def settings_under(home: Path, milvus_uri: str | None, **other: Any) -> Settings
         home=home,
         store_url=(home / "store").as_uri(),
         model_dir=home / "models",
+        environments_dir=ENVIRONMENTS,
         milvus_uri=milvus_uri,
         actor="tester",
         **other,
@@ -227,4 +236,5 @@ def copied(knowledge: Knowledge, folder: Path) -> Knowledge:
     shutil.copytree(knowledge.settings.home, folder / "home")
     store = (folder / "home" / "store").as_uri()
     there = replace(knowledge.settings, home=folder / "home", store_url=store)
+    take_identity(there, SystemClock(), moved=True)
     return replace(knowledge, folder=folder / "kb", settings=there)

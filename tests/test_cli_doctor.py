@@ -11,7 +11,7 @@ import pytest
 from platform_pipelines import cli
 from platform_pipelines.gateways.e5.model_files import version_folder
 from platform_pipelines.settings import S3Settings, Secret, Settings
-from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.road import connect as road_connect
 from tests.declared import use_settings
 from tests.disks import remount, small_disk
 from tests.knowledge import Knowledge, new_knowledge
@@ -138,7 +138,7 @@ class TestStore:
     def test_looking_leaves_nothing_behind(self, knowledge: Knowledge, doctor: Doctor) -> None:
         """Whatever it tries in the store is taken back."""
         knowledge.refresh()
-        store = connect.open_platform_store(knowledge.settings)
+        store = road_connect.open_platform_store(knowledge.settings)
         before = [item for batch in store.list_objects("") for item in batch]
         assert doctor(knowledge.settings)[0] == 0
         assert [item for batch in store.list_objects("") for item in batch] == before
@@ -206,9 +206,9 @@ def test_a_collection_that_was_lost(doctor: Doctor, knowledge: Knowledge) -> Non
     knowledge.refresh()
     assert doctor(knowledge.settings)[0] == 0
     with knowledge.behind() as client:
-        for alias in client.list_aliases(collection_name=knowledge.log()[-1].collection)["aliases"]:
+        for alias in client.list_aliases(collection_name=knowledge.log()[-1].target)["aliases"]:
             client.drop_alias(alias=alias)
-        client.drop_collection(knowledge.log()[-1].collection)
+        client.drop_collection(knowledge.log()[-1].target)
     code, findings = doctor(knowledge.settings)
     assert code == cli.EXIT_BROKEN
     assert findings[knowledge.name]["health"] == "broken"

@@ -193,7 +193,7 @@ class TestJson:
         assert (code, err) == (0 if known else cli.EXIT_NOTHING, "")
         assert set(answer) == {
             "question", "known", "text", "citations", "decision", "revision", "model", "nearest",
-            "note",
+            "note", "usage",
         }  # fmt: skip
         assert answer["known"] is known
         assert bool(answer["text"]) is bool(answer["citations"]) is known

@@ -154,3 +154,41 @@ def test_no_other_module_makes_a_public_error() -> None:
                 if base.endswith(("Error", "Exception")) and not name.startswith("_")
             ]
     assert own == []
+
+
+def test_no_message_shows_a_known_secret() -> None:
+    """A server that answers with the key in its text put it into Dagster's database."""
+    errors.keep_secret("sesame/open+please")
+    text = "refused: sesame/open+please, sesame%2Fopen%2Bplease, c2VzYW1lL29wZW4rcGxlYXNl"
+    error = errors.UnavailableError(text, where=text, stored=text, expected=text, remedy=text)
+    assert "sesame" not in str(error)
+    assert "c2VzYW1l" not in str(error)
+    assert "sesame" not in error.what + error.where
+    errors.keep_secret("abc")
+    assert errors.scrubbed("an abc book") == "an abc book"
+
+
+def test_a_secret_is_taken_out_of_what_led_to_an_error() -> None:
+    """A traceback prints the whole chain, and each error in it in its own words."""
+    errors.keep_secret("open-sesame")
+    error = errors.UnavailableError("no answer")
+    error.__cause__ = ValueError("header open-sesame is not allowed")
+    error.__cause__.__context__ = KeyError("open-sesame")
+    errors.scrub_causes(error)
+    assert error.__cause__.args == ("header *** is not allowed",)
+    assert error.__cause__.__context__.args == ("***",)
+
+
+def test_a_cause_that_cannot_be_scrubbed_is_cut_off() -> None:
+    """It shows what is not among its arguments."""
+
+    class OddError(Exception):
+        def __str__(self) -> str:
+            return "open-sesame in any case"
+
+    errors.keep_secret("open-sesame")
+    error = errors.UnavailableError("no answer")
+    error.__cause__ = OddError()
+    errors.scrub_causes(error)
+    assert error.__cause__ is None
+    assert error.__suppress_context__

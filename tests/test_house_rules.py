@@ -20,8 +20,8 @@ from tests.house import PACKAGE, ROOT, Module, Place, imports, modules, own_impo
 LAYERS = ("errors", "settings", "core", "gateways", "compute", "stages", "serving", "components")
 CORE_MAY_IMPORT = {
     "bisect", "collections", "dataclasses", "datetime", "decimal", "email", "enum", "functools",
-    "hashlib", "heapq", "itertools", "json", "math", "operator", "random", "re", "statistics",
-    "string", "types", "typing", "unicodedata", "zoneinfo",
+    "hashlib", "heapq", "html", "itertools", "json", "math", "operator", "random", "re",
+    "statistics", "string", "types", "typing", "unicodedata", "xml", "zoneinfo",
 }  # fmt: skip
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}
 PICKLES = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
@@ -46,7 +46,7 @@ LATEST = re.compile(r"\w:late[s]t\b|\btag:\s*[\"']?late[s]t\b")
 ELSEWHERE = re.compile(r"://|^\s*(?:-[ifer]\b|--(?:extra-)?index|--find)")
 
 CAPABILITY_LAYERS = ("core", "stages", "components")
-SHARED = ("road", "shared", "")  # what all capabilities use
+SHARED = ("road", "shared")  # what all capabilities use
 
 Rule: TypeAlias = Callable[[Module], Iterable[Place]]
 Definition: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -161,13 +161,14 @@ def imports_relatively(module: Module) -> Iterator[Place]:
 
 
 def road_knows_a_capability(module: Module) -> Iterator[Place]:
-    """The road is shared by every component; one that knows a component is shared by none."""
-    layer, _, rest = module.name.removeprefix(f"{PACKAGE}.").partition(".")
-    if not (layer in CAPABILITY_LAYERS and rest.split(".")[0] in SHARED):
+    """The road is shared by every component; one that knows a component is shared by none.
+
+    The package of a layer, which names all that the layer holds, is in neither.
+    """
+    if _capability(module.name) not in SHARED:
         return
     for line, name in own_imports(module):
-        other = f"{name}.".removeprefix(f"{PACKAGE}.").split(".")
-        if other[0] in CAPABILITY_LAYERS and other[1] not in SHARED:
+        if _capability(name) not in (None, *SHARED):
             yield line, name
 
 
@@ -216,6 +217,7 @@ FORBIDDEN: dict[Rule, dict[str, str]] = {
     road_knows_a_capability: {
         f"from {PACKAGE}.core.knowledge_base.golden import Question": "core.road",
         f"def f():\n    import {PACKAGE}.stages.knowledge_base.index": "stages.road",
+        f"from {PACKAGE}.components.knowledge_base.pages import x": "components.shared",
     },
     imports_relatively: {"from . import x": "core", "from ..errors import y": "stages"},
 }  # fmt: skip
@@ -265,6 +267,12 @@ def _public(parent: ast.Module | ast.ClassDef) -> Iterator[Definition]:
 
 def _layer(name: str) -> str:
     return f"{name}.".split(".")[1]
+
+
+def _capability(name: str) -> str | None:
+    """The package inside a layer that a module is in; None outside of all of them."""
+    layer, _, rest = name.removeprefix(f"{PACKAGE}.").partition(".")
+    return rest.split(".")[0] or None if layer in CAPABILITY_LAYERS else None
 
 
 def _height(name: str) -> int | None:

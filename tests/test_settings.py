@@ -17,6 +17,7 @@ from platform_pipelines.settings import (
     LanguageModelSettings,
     S3Settings,
     Secret,
+    ServingSettings,
     load_settings,
 )
 
@@ -73,6 +74,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_HOME": str(tmp_path),
             "PLATFORM_STORE_URL": "s3://bucket/prefix",
             "PLATFORM_MODEL_DIR": str(tmp_path / "m"),
+            "PLATFORM_ENVIRONMENTS_DIR": str(tmp_path / "e"),
             "PLATFORM_MILVUS_URI": "https://milvus:19530",
             "PLATFORM_MILVUS_GPU": "true",
             "PLATFORM_S3_ENDPOINT": "http://s3:9000",
@@ -81,12 +83,17 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ACTOR": "민지",
             "PLATFORM_WORKERS": "7",
             "PLATFORM_LEASE_WAIT_SECONDS": "0",
+            "JOB_COMPLETION_INDEX": "12",
+            "PLATFORM_ENVIRONMENT": "production",
+            "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
+            "PLATFORM_KUBE_CONTEXT": "eks",
         }
     )
     assert dataclasses.asdict(settings) == {
         "home": tmp_path,
         "store_url": "s3://bucket/prefix",
         "model_dir": tmp_path / "m",
+        "environments_dir": tmp_path / "e",
         "milvus_uri": "https://milvus:19530",
         "milvus_token": {"value": "secret-1"},
         "milvus_gpu": True,
@@ -104,9 +111,25 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "model": "served",
             "api_key": {"value": "secret-6"},
         },
+        "language_model_api_key": {"value": "secret-6"},
+        "language_model_seconds": 120.0,
+        "judge_api_key": None,
+        "serving": dataclasses.asdict(ServingSettings()),
         "actor": "민지",
         "workers": 7,
         "lease_wait_seconds": 0,
+        "task_index": 12,
+        "environment": "production",
+        "kubeconfig": tmp_path / "kubeconfig",
+        "kube_context": "eks",
+        "compute": "local",
+        "namespace": "platform",
+        "image": None,
+        "task_config_maps": (),
+        "task_secrets": (),
+        "task_service_account": None,
+        "queue": None,
+        "profiles_file": None,
     }
 
 
@@ -154,6 +177,24 @@ def test_paths_are_absolute_and_know_the_home_folder(
     assert settings.store_url == (tmp_path / "state" / "store").as_uri()
 
 
+@pytest.mark.parametrize("name", [*SECRETS, "PLATFORM_STORE_URL", "PLATFORM_S3_REGION"])
+@pytest.mark.parametrize("control", ["\n", "\r\n", "\x00", "\x1b"])
+def test_a_control_character_inside_is_refused_and_nothing_of_it_is_shown(
+    name: str, control: str
+) -> None:
+    """An HTTP client printed the key in its complaint, into Dagster's database; Rust panicked."""
+    with pytest.raises(ConfigurationError, match=name) as caught:
+        load_settings({**SECRETS, **MODEL, name: f"open-se{control}same"})
+    assert "same" not in str(caught.value)
+    assert "U+" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_the_end_of_a_pasted_line_is_not_part_of_a_value(name: str) -> None:
+    """`echo key > file`, and a secret that is mounted from that file."""
+    assert load_settings({**SECRETS, name: SECRETS[name] + "\n"}) == load_settings(SECRETS)
+
+
 def test_the_usual_names_of_s3_are_known() -> None:
     """Whoever uses the S3 command line has them set; ours win."""
     usual = {"AWS_ENDPOINT_URL": "http://a", "AWS_REGION": "r"}
@@ -168,7 +209,7 @@ def test_a_milvus_server_is_a_url(uri: str) -> None:
     assert load_settings({"PLATFORM_MILVUS_URI": uri}).milvus_uri == uri
 
 
-@pytest.mark.parametrize("uri", ["milvus.db", "/data/milvus.db", "m:19530", "ftp://m", " http://m"])
+@pytest.mark.parametrize("uri", ["milvus.db", "/data/milvus.db", "m:19530", "ftp://m"])
 def test_a_milvus_file_is_refused(uri: str) -> None:
     """pymilvus would open it as an embedded database, in every process, and corrupt it."""
     with pytest.raises(ConfigurationError, match="PLATFORM_MILVUS_URI") as caught:
@@ -256,7 +297,7 @@ def told_workers(text: str) -> int | str:
 def test_no_number_escapes_as_another_error(text: str) -> None:
     """Any text: a number within bounds, or a ConfigurationError that names the variable."""
     told = told_workers(text)
-    assert told in range(1, MAX_WORKERS + 1) or str(told).startswith("PLATFORM_WORKERS is ")
+    assert told in range(1, MAX_WORKERS + 1) or str(told).startswith("PLATFORM_WORKERS ")
 
 
 @pytest.mark.parametrize(("cores", "workers"), [(None, 2), (1, 1), (512, MAX_WORKERS)])

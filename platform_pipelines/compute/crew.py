@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 
 from platform_pipelines.compute.member import Member
-from platform_pipelines.compute.process import start_worker
+from platform_pipelines.compute.process import Interpreter, start_worker
 from platform_pipelines.compute.protocol import Budget
 
 TASKS_PER_WORKER = 2  # one in work, one waiting in its channel
@@ -12,10 +12,18 @@ TASKS_PER_WORKER = 2  # one in work, one waiting in its channel
 class Crew:
     """At most `limit` worker processes."""
 
-    def __init__(self, *, limit: int, budget: Budget, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        limit: int,
+        budget: Budget,
+        environment: Mapping[str, str],
+        interpreter: Interpreter | None = None,
+    ) -> None:
         self.limit = limit
         self.budget = budget
         self._environment = environment
+        self._interpreter = interpreter
         self._members: list[Member] = []
 
     def __iter__(self) -> Iterator[Member]:
@@ -33,7 +41,7 @@ class Crew:
 
     def hire(self) -> Member:
         """Start a worker. Raises UnavailableError."""
-        member = Member(start_worker(self._environment))
+        member = Member(start_worker(self._environment, self._interpreter))
         self._members.append(member)
         return member
 

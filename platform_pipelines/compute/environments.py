@@ -9,6 +9,7 @@ in `NAME.excludes`, and so it is installed without dependencies. `NAME.in` is wh
         --no-header [--find-links FOLDER] [--excludes NAME.excludes] NAME.in -o NAME.txt
 """
 
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -18,8 +19,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from platform_pipelines.compute.process import Interpreter
 from platform_pipelines.errors import ConfigurationError, UnavailableError
 
+PACKAGE = Path(__file__).parents[1]
 LOCKS = Path(__file__).parents[1] / "environments"
 DIGEST_CHARACTERS = 12
 SECONDS_TO_INSTALL = 1800.0
@@ -70,6 +73,25 @@ def ensure(name: str, home: Path, progress: Callable[[str], None]) -> Path:
             _make(name, folder)
             mark.touch()
     return python
+
+
+def interpreter(name: str, home: Path, progress: Callable[[str], None]) -> Interpreter:
+    """The Python of a class for a worker pool: its own libraries, and this package alone.
+
+    This package stands in a folder with the whole runtime where a wheel was installed, so the
+    import path names a folder that holds nothing but a link to it.
+
+    Raises:
+        ConfigurationError: there is no such class.
+        UnavailableError: a package cannot be had, or is not the one that the lock names.
+    """
+    python = ensure(name, home, progress)
+    digest = hashlib.sha256(str(PACKAGE).encode()).hexdigest()[:DIGEST_CHARACTERS]
+    alone = home / "environments" / f"package-{digest}"
+    alone.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # of an earlier run, or another one's just now
+        (alone / PACKAGE.name).symlink_to(PACKAGE, target_is_directory=True)
+    return Interpreter(str(python), (str(alone),))
 
 
 def _make(name: str, folder: Path) -> None:

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from platform_pipelines.compute.progress import Phase
-from platform_pipelines.compute.protocol import FailureKind, error_fields
+from platform_pipelines.compute.protocol import FailureKind, Working, error_fields
 from platform_pipelines.errors import IntegrityError, PlatformError
 
-Operation = Callable[[Mapping[str, Any], Iterator[Mapping[str, Any]]], Iterator[Mapping[str, Any]]]
+Answer = Mapping[str, Any] | Working
+Operation = Callable[[Mapping[str, Any], Iterator[Mapping[str, Any]]], Iterator[Answer]]
 Report = Callable[[dict[str, object]], None]
 _DETAIL_CHARS = 4000
 
@@ -28,7 +29,7 @@ def execute(
     marker: Marker,
     report: Report,
 ) -> None:
-    """Report `done` or `failed` for each (index, item), in order.
+    """Report `done` or `failed` for each (index, item), in order, and `working` on the way.
 
     When the operation raises inside an item, it is called again with the rest. Raises what it
     raises outside of an item, and IntegrityError when it does not answer item by item.
@@ -97,6 +98,9 @@ def _attempt(operation: Operation, shared: Mapping[str, Any], feed: _Feed, repor
     try:
         for result in operation(shared, iter(feed)):
             index = feed.answer()
+            if isinstance(result, Working):
+                report({"kind": "working", "index": index, "counts": dict(result.counts)})
+                continue
             report({"kind": "done", "index": index, "result": _checked(result)})
             feed.step()
     except (Exception, SystemExit) as error:

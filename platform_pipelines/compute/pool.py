@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Self
 
 from platform_pipelines.compute.crew import Crew
+from platform_pipelines.compute.process import Interpreter
 from platform_pipelines.compute.protocol import Budget, Outcome, Task
 from platform_pipelines.compute.run import Run
 from platform_pipelines.errors import ConfigurationError, ConflictError
@@ -19,13 +20,23 @@ class WorkerPool:
     """Up to `workers` processes, started when there is work and kept between runs.
 
     `environment` is all that a worker sees of the environment, apart from the import path, which is
-    this process's. Use as a context manager, or call `close`.
+    this process's; with an `interpreter` of a worker class it is that one's. Use as a context
+    manager, or call `close`.
     """
 
-    def __init__(self, *, workers: int, budget: Budget, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        budget: Budget,
+        environment: Mapping[str, str],
+        interpreter: Interpreter | None = None,
+    ) -> None:
         if workers < 1:
             raise ConfigurationError("a pool needs a worker", stored=workers, expected=">= 1")
-        self._crew = Crew(limit=workers, budget=budget, environment=dict(environment))
+        self._crew = Crew(
+            limit=workers, budget=budget, environment=dict(environment), interpreter=interpreter
+        )
         self._is_running = False
 
     def run(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import IO, Any
 
 from platform_pipelines.compute.frames import FrameReader, encode_frame
@@ -24,8 +25,26 @@ _SECONDS_TO_EXIT = 2.0
 _SECONDS_TO_PRINT_STACK = 0.05
 
 
-def worker_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The given environment, with an import path that resolves exactly as this process's does."""
+@dataclass(frozen=True, slots=True)
+class Interpreter:
+    """Another Python than this process's, and all that it finds beside its own packages."""
+
+    python: str
+    import_path: tuple[str, ...]
+
+
+def worker_environment(
+    environment: Mapping[str, str], interpreter: Interpreter | None = None
+) -> dict[str, str]:
+    """The given environment, with an import path that resolves exactly as this process's does.
+
+    Another interpreter gets only its own import path: a library of this process's Python would
+    hide the one that its lock names.
+    """
+    if interpreter is not None:
+        kept = {n: v for n, v in environment.items() if n not in ("PYTHONHOME", "VIRTUAL_ENV")}
+        path = os.pathsep.join(interpreter.import_path)
+        return {"PYTHONHASHSEED": "0", **kept, "PYTHONPATH": path}
     given = environment.get("PYTHONPATH")
     here = [os.path.abspath(entry) for entry in sys.path]
     path = os.pathsep.join([given, *here] if given else here)
@@ -144,24 +163,29 @@ class WorkerProcess:
         self._log.close()
 
 
-def start_worker(environment: Mapping[str, str]) -> WorkerProcess:
+def start_worker(
+    environment: Mapping[str, str], interpreter: Interpreter | None = None
+) -> WorkerProcess:
     """Start a worker. Raises UnavailableError when the system starts no process."""
     try:
         with contextlib.ExitStack() as theirs, contextlib.ExitStack() as ours:
-            worker = _start(environment, theirs, ours)
+            worker = _start(environment, interpreter, theirs, ours)
             ours.pop_all()  # the worker object owns them now
             return worker
     except OSError as error:
         raise UnavailableError(
             "a worker process cannot be started",
-            where=sys.executable,
+            where=interpreter.python if interpreter else sys.executable,
             stored=str(error),
             remedy="check the limits on processes, open files and memory",
         ) from error
 
 
 def _start(
-    environment: Mapping[str, str], theirs: contextlib.ExitStack, ours: contextlib.ExitStack
+    environment: Mapping[str, str],
+    interpreter: Interpreter | None,
+    theirs: contextlib.ExitStack,
+    ours: contextlib.ExitStack,
 ) -> WorkerProcess:
     """Every descriptor is registered for closing the moment it exists."""
     channel, channel_end = socket.socketpair()
@@ -178,24 +202,29 @@ def _start(
     progress = Progress(page.fileno())
     ours.callback(progress.close)
     channel.setblocking(False)
-    process = _spawn(environment, (channel_end.fileno(), lifeline_end, page.fileno()), log)
+    inherited = (channel_end.fileno(), lifeline_end, page.fileno())
+    process = _spawn(environment, interpreter, inherited, log)
     return WorkerProcess(process, channel, lifeline, progress, log)
 
 
 def _spawn(
-    environment: Mapping[str, str], inherited: tuple[int, int, int], log: IO[bytes]
+    environment: Mapping[str, str],
+    interpreter: Interpreter | None,
+    inherited: tuple[int, int, int],
+    log: IO[bytes],
 ) -> subprocess.Popen[bytes]:
     # Both sides share the open file, hence its flags: appending, so that trimming it is safe.
     flags = fcntl.fcntl(log.fileno(), fcntl.F_GETFL)
     fcntl.fcntl(log.fileno(), fcntl.F_SETFL, flags | os.O_APPEND)
     # -P: only the import path in the environment counts; -u: a crash loses no output
-    command = [sys.executable, "-P", "-u", "-m", "platform_pipelines.worker", "--inherited"]
+    python = interpreter.python if interpreter else sys.executable
+    command = [python, "-P", "-u", "-m", "platform_pipelines.worker", "--inherited"]
     return subprocess.Popen(
         [*command, *map(str, inherited)],
         stdin=subprocess.DEVNULL,
         stdout=log,
         stderr=log,
-        env=worker_environment(environment),
+        env=worker_environment(environment, interpreter),
         pass_fds=inherited,
         start_new_session=True,  # Ctrl-C does not reach it, and its whole group can be killed
     )

@@ -61,6 +61,25 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
+class Working:
+    """What an operation may yield any number of times before an item's result: how far it is.
+
+    `counts` are what was done since the last one, by what people call it (`documents`, `texts`).
+    """
+
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class ItemWorking:
+    """`items[index]` of a task goes on: so much more of it is done. An item may be tried twice."""
+
+    task_id: str
+    index: int
+    counts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class ItemDone:
     """The result of `items[index]` of a task."""
 
@@ -102,7 +121,7 @@ class TaskDone:
     task_id: str
 
 
-Outcome = ItemDone | ItemFailed | TaskDone
+Outcome = ItemDone | ItemFailed | ItemWorking | TaskDone
 
 
 def error_fields(error: BaseException) -> dict[str, object]:

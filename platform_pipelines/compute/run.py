@@ -13,6 +13,7 @@ from platform_pipelines.compute.protocol import (
     FailureKind,
     ItemDone,
     ItemFailed,
+    ItemWorking,
     Outcome,
     Task,
     TaskDone,
@@ -154,6 +155,10 @@ class Run:
             case "done":
                 job, index = self._answered(member, message)
                 self._arrivals.add(job, ItemDone(job.task.id, index, message["result"]))
+            case "working":
+                job = member.jobs[message["task"]]
+                going = ItemWorking(job.task.id, message["index"], message["counts"])
+                self._arrivals.add(job, going)
             case "failed":
                 self._failed(member, message)
             case "task_done":

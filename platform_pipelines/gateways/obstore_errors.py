@@ -11,6 +11,7 @@ from collections.abc import Generator
 from platform_pipelines.errors import (
     ConfigurationError,
     ConflictError,
+    CredentialsError,
     PlatformError,
     RateLimitedError,
     SourceForbiddenError,
@@ -23,6 +24,13 @@ _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>([A-Za-z.]+)</Code>")
 _SAID_CHARACTERS = 300
 _REDIRECT = "redirect without LOCATION"  # S3's way to say: another region
+# The keys, the clock or the account are wrong, whatever the status: no object can be read.
+_CREDENTIAL_CODES = frozenset({
+    "AccountProblem", "AllAccessDisabled", "ExpiredToken",
+    "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp",
+    "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnauthorizedAccess",
+})  # fmt: skip
+_ARCHIVED = "InvalidObjectState"  # in Glacier or Deep Archive
 _CREDENTIAL_SIGNS = ("credential", "InvalidAccessKeyId", "169.254.169.254")
 
 
@@ -43,6 +51,16 @@ def typed_errors(where: str) -> Generator[None]:
             where=where,
             remedy="rename the object without control characters and `.` parts",
         ) from error
+    except BaseException as error:
+        # pyo3 has no common name for a Rust panic, and it is no Exception: known by its class name.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise ConfigurationError(
+            "the S3 client broke down on these settings or this name",
+            where=where,
+            stored=_said(error),
+            remedy="check the S3 settings and the object's name",
+        ) from None
 
 
 def mapped(error: Exception, *, where: str) -> PlatformError:
@@ -74,12 +92,30 @@ def _by_status(text: str, said: str, where: str) -> PlatformError:
     if status == "404" or text.startswith("Object at location"):
         what = "there is no such bucket" if code == "NoSuchBucket" else "there is no such object"
         return SourceNotFoundError(what, where=where, remedy="correct the URL or create it")
-    if status in {"401", "403"} or any(sign in text for sign in _CREDENTIAL_SIGNS):
-        return SourceForbiddenError(
+    if (
+        status == "401"
+        or code in _CREDENTIAL_CODES
+        or any(sign in text for sign in _CREDENTIAL_SIGNS)
+    ):
+        return CredentialsError(
             "the store refuses these credentials",
             where=where,
             stored=code or said,
-            remedy="set the access key and secret, or the role, and check the bucket policy",
+            remedy="set the access key and secret, or the role, and this machine's clock",
+        )
+    if code == _ARCHIVED:
+        return SourceForbiddenError(
+            "the object is archived (Glacier): it must be restored before it can be read",
+            where=where,
+            stored=code,
+            remedy="restore it in S3, or leave it out with `source.exclude`",
+        )
+    if status == "403":
+        return SourceForbiddenError(
+            "the store does not let these credentials read this",
+            where=where,
+            stored=code or said,
+            remedy="allow it in the bucket policy or in the role's policy",
         )
     return _by_server_state(status, code, said, where)
 
@@ -110,6 +146,6 @@ def _first(pattern: re.Pattern[str], text: str) -> str:
     return found.group(1) if found else ""
 
 
-def _said(error: Exception) -> str:
+def _said(error: BaseException) -> str:
     """The message without obstore's debug dump."""
     return str(error).split("\n\nDebug source", 1)[0].replace("\n", " ")[:_SAID_CHARACTERS]

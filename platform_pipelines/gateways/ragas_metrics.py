@@ -1,18 +1,17 @@
 """Ragas metrics that need no language model. Importing Ragas takes 6 seconds.
 
-The caller starts the process with `RAGAS_DO_NOT_TRACK=true` in its environment: Ragas reads it
+Ragas is in the environment `evaluation` alone, so it is imported by name and has no types here. The
+caller starts the process with `RAGAS_DO_NOT_TRACK=true` in its environment: Ragas reads it
 once, and without it reports what it scores to its makers, and waits where there is no network.
 """
 
 import asyncio
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, TypeAlias
+from importlib import import_module
+from typing import Any, TypeAlias
 
 from platform_pipelines.errors import EvidenceError
-
-if TYPE_CHECKING:
-    from ragas.metrics.base import SingleTurnMetric
 
 Ids: TypeAlias = Sequence[str]
 
@@ -30,20 +29,18 @@ def id_based_context_metrics(
     """
     # `ragas.metrics` warns that these moved to `ragas.metrics.collections`, which lacks them in
     # 0.4.3; their own modules do not warn. Use the public path when ragas > 0.4.3 has one.
-    from ragas.metrics._context_precision import IDBasedContextPrecision
-    from ragas.metrics._context_recall import IDBasedContextRecall
-
-    return asyncio.run(_scored(samples, IDBasedContextPrecision(), IDBasedContextRecall()))
+    precision = import_module("ragas.metrics._context_precision").IDBasedContextPrecision()
+    recall = import_module("ragas.metrics._context_recall").IDBasedContextRecall()
+    return asyncio.run(_scored(samples, precision, recall))
 
 
 async def _scored(
-    samples: Sequence[tuple[Ids, Ids]], precision: "SingleTurnMetric", recall: "SingleTurnMetric"
+    samples: Sequence[tuple[Ids, Ids]], precision: Any, recall: Any
 ) -> list[tuple[float | None, float | None]]:
-    from ragas.dataset_schema import SingleTurnSample
-
+    sample_of: Any = import_module("ragas.dataset_schema").SingleTurnSample
     scores: list[tuple[float | None, float | None]] = []
     for retrieved, references in samples:
-        sample = SingleTurnSample(
+        sample = sample_of(
             retrieved_context_ids=list(retrieved), reference_context_ids=list(references)
         )
         # Ragas logs a warning for each of these; they are ordinary here, and None is the answer.

@@ -90,12 +90,24 @@ class VectorStore(Protocol):
         """Names of collections that start with `prefix`, sorted."""
         ...
 
-    def create(self, spec: CollectionSpec) -> None:
-        """Make an empty collection. It must not exist (ConflictError)."""
+    def create(self, spec: CollectionSpec, *, owner: str = "") -> None:
+        """Make an empty collection, marked with its owner. It must not exist (ConflictError)."""
+        ...
+
+    def owner(self, collection: str) -> str | None:
+        """The owner that a collection was made for; None when it has no mark."""
         ...
 
     def insert(self, collection: str, rows: Sequence[Row]) -> int:
         """Insert; returns how many. Duplicate ids from one writer: IntegrityError."""
+        ...
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """Delete rows by their chunk ids; absent is fine. They stay deleted when it returns."""
+        ...
+
+    def unload(self, collection: str) -> None:
+        """Give back the memory of a collection that nobody searches; `seal` loads it again."""
         ...
 
     def seal(self, spec: CollectionSpec, *, timeout_seconds: float) -> None:

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from platform_pipelines.compute.protocol import Working
 from platform_pipelines.errors import (
     DimensionError,
     DocumentError,
@@ -21,6 +22,7 @@ from platform_pipelines.errors import (
     UnavailableError,
 )
 from platform_pipelines.gateways.concurrent_reads import read_many
+from platform_pipelines.stages.road.access import open_named
 
 _KEPT: list[bytearray] = []
 
@@ -48,6 +50,22 @@ def act(
     for item in items:
         action = _ACTIONS.get(item.get("do", ""))
         yield {"answer": item.get("n"), **((action(item) if action else None) or {})}
+
+
+def tasked(
+    access: Mapping[str, Any], items: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any] | Working]:
+    """A task of a stage: writes its file into its store, or raises what its arguments say."""
+    for spec in items:
+        arguments = spec["arguments"]
+        if arguments.get("raises") == "transient":
+            raise UnavailableError("the server is away")
+        if arguments.get("raises") == "terminal":
+            raise DimensionError("the vector has another length", stored=3, expected=4)
+        yield Working({"documents": 2})
+        store = open_named(access, spec["store"], create=True)
+        store.put(f"made/{spec['shard']}", str(arguments).encode())
+        yield {"rows": arguments["rows"]}
 
 
 def read_at_once(

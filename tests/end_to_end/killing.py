@@ -9,22 +9,31 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, BinaryIO, TypeVar, cast
 
+from platform_pipelines.compute.local_backend import HereBackend
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base import (
+    chunks_worker,
+    connect,
+    documents_worker,
+    vectors_worker,
+)
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.access import access_record, open_named
+from platform_pipelines.worker import OPERATIONS, resolve
 from tests.knowledge import RUN, Knowledge
 
 Result = TypeVar("Result")
 
+TASKS = (documents_worker, chunks_worker, vectors_worker)  # where tasks open stores
 AFTER, HALFWAY = "after", "halfway"
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "pyarrow.parquet", "pymilvus", "numpy"])
@@ -111,8 +120,8 @@ class _HalfFile(_Delegate):
 class DeadlyVectorStore(_Delegate):
     """A real vector store in which one write is the last thing that happens."""
 
-    def create(self, spec: Any) -> None:
-        self._fuse.burn(lambda: self._inner.create(spec))
+    def create(self, spec: Any, **options: Any) -> None:
+        self._fuse.burn(lambda: self._inner.create(spec, **options))
 
     def insert(self, collection: str, rows: Any) -> int:
         some = list(rows)[: max(1, len(rows) // 2)]
@@ -121,6 +130,17 @@ class DeadlyVectorStore(_Delegate):
             lambda: self._inner.insert(collection, some),
             name="insert",
         )
+
+    def delete(self, collection: str, ids: Any) -> None:
+        some = list(ids)[: max(1, len(ids) // 2)]
+        self._fuse.burn(
+            lambda: self._inner.delete(collection, ids),
+            lambda: self._inner.delete(collection, some),
+            name="delete",
+        )
+
+    def unload(self, collection: str) -> None:
+        self._fuse.burn(lambda: self._inner.unload(collection))
 
     def seal(self, spec: Any, **options: Any) -> None:
         self._fuse.burn(lambda: self._inner.seal(spec, **options))
@@ -133,12 +153,26 @@ class DeadlyVectorStore(_Delegate):
 
 
 def fused(workspace: Workspace, fuse: Fuse) -> Workspace:
-    """A workspace whose writes burn the fuse; so does its progress, for what workers write."""
+    """A workspace whose writes, and whose words of progress, burn the fuse.
+
+    Its tasks run in this process; see `fused_stores` for what they write.
+    """
+    operations = {name: resolve(name) for name in OPERATIONS}
     return replace(
         workspace,
         store=cast("ObjectStore", DeadlyObjectStore(workspace.store, fuse)),
         progress=lambda _: fuse.burn(lambda: None),
+        backend=HereBackend(operations, access_record(workspace.settings)),
     )
+
+
+def fused_stores(fuse: Fuse) -> Callable[..., ObjectStore]:
+    """In the place of `open_named` in the modules of `TASKS`: the same, but that writes burn it."""
+
+    def deadly(access: Mapping[str, Any], url: str, *, create: bool = False) -> ObjectStore:
+        return cast("ObjectStore", DeadlyObjectStore(open_named(access, url, create=create), fuse))
+
+    return deadly
 
 
 def fused_vectors(fuse: Fuse) -> Callable[[Settings], AbstractContextManager[VectorStore]]:
@@ -166,7 +200,10 @@ def killed_at(knowledge: Knowledge, stage: str, at: int | str, how: str) -> bool
 
 def _run(knowledge: Knowledge, stage: str, at: int | str, how: str) -> None:
     fuse = Fuse(at, how)
-    setattr(connect, "vectors_of", fused_vectors(fuse))  # noqa: B010 - this process is about to die
+    # This process is about to die: nothing is put back.
+    setattr(connect, "vectors_of", fused_vectors(fuse))  # noqa: B010
+    for module in TASKS:
+        setattr(module, "open_named", fused_stores(fuse))  # noqa: B010
     RUN[stage](fused(knowledge.workspace(), fuse))
 
 

@@ -29,7 +29,8 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.settings import S3Settings, Secret
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.workspace import STAGES, head_key
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
+from platform_pipelines.stages.road.workspace import head_key
 from tests.disks import remount, small_disk
 from tests.knowledge import Knowledge, changed_stages
 from tests.servers.embedding_server import EmbeddingServer, Fault

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.components.knowledge_base import pages
-from platform_pipelines.core.road.evidence import SentenceSample, evidence_to_json
 from platform_pipelines.errors import (
     ConfigurationError,
     EvidenceError,
@@ -20,8 +19,9 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
 )
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.knowledge_base.evidence import evidence_key, read_evidence
-from platform_pipelines.stages.knowledge_base.workspace import head_key
+from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.road.evidence import evidence_key
+from platform_pipelines.stages.road.workspace import head_key
 from tests.knowledge import (
     Knowledge,
     copied,
@@ -77,7 +77,7 @@ def refused(knowledge: Knowledge, error: type[PlatformError], *words: str) -> st
         knowledge.run("release")
     assert knowledge.log() == entries
     with knowledge.vectors() as store:
-        assert store.alias(f"kb_{knowledge.name}") == live.collection
+        assert store.alias(f"kb_{knowledge.name}") == live.target
     said = str(caught.value)
     assert [word for word in words if word not in said] == []
     return said
@@ -149,7 +149,7 @@ def test_evidence_with_another_k_does_not_release(proven: Knowledge) -> None:
     """Ten chunks held the answer; a stricter declaration asks whether one does."""
     (proven.documents / "guide30.md").write_text(guide(30), encoding="utf-8")
     assert proven.refresh(end="evidence")["evidence"].snapshot.details["verdict"] == "pass"
-    refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_k")
+    refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_conditions")
 
 
 def test_evidence_of_another_way_to_evaluate_does_not_release(judged: Knowledge) -> None:
@@ -179,7 +179,7 @@ def test_a_score_that_is_not_finite_never_passes(proven: Knowledge) -> None:
     proven.refresh(end="evidence")
     evidence = read_evidence(proven.store, head_evidence(proven))
     assert evidence is not None
-    text = re.sub(r'"ndcg":[0-9.]+', '"ndcg":NaN', evidence_to_json(evidence), count=1)
+    text = re.sub(r'"ndcg":[0-9.]+', '"ndcg":NaN', evidence.to_json(), count=1)
     assert "NaN" in text
     proven.store.put(evidence_key(evidence.digest), text.encode())
     refused(proven, IntegrityError)
@@ -231,7 +231,7 @@ def test_changed_evidence_is_noticed(judged: Knowledge) -> None:
     key = evidence_key(head_evidence(judged))
     data, _ = judged.store.get(key)
     record = json.loads(data)
-    record["sample"] = [64, 64, 64]
+    record["facts"]["sample"] = {"sampled": 64, "own_at_1": 64, "own_at_k": 64}
     judged.store.put(key, json.dumps(record).encode())
     refused(judged, IntegrityError, "not what its digest says")
 
@@ -241,8 +241,9 @@ def test_evidence_that_was_exchanged_is_noticed(judged: Knowledge) -> None:
     digest = head_evidence(judged)
     evidence = read_evidence(judged.store, digest)
     assert evidence is not None
-    other = replace(evidence, sample=SentenceSample(sampled=64, own_at_1=64, own_at_k=64))
-    judged.store.put(evidence_key(digest), evidence_to_json(other).encode())
+    sample = {"sampled": 64, "own_at_1": 64, "own_at_k": 64}
+    other = replace(evidence, facts={**evidence.facts, "sample": sample})
+    judged.store.put(evidence_key(digest), other.to_json().encode())
     refused(judged, IntegrityError, "other evidence")
 
 

@@ -41,7 +41,7 @@ def test_an_added_document_is_the_only_one_read(released: Knowledge) -> None:
     after = released.log()[-1]
     assert after.revision != before.revision
     assert after.previous_revision == before.revision
-    assert set(released.collections()) == {before.collection, after.collection}
+    assert set(released.collections()) == {before.target, after.target}
 
 
 def test_a_changed_document_is_the_only_one_read(released: Knowledge) -> None:
@@ -104,7 +104,7 @@ def test_a_document_that_comes_back_costs_nothing_but_a_release(released: Knowle
     path.write_text(text, encoding="utf-8")
     outcomes = released.refresh()
     assert released.log()[-1].revision == first.revision
-    assert released.log()[-1].collection == first.collection
+    assert released.log()[-1].target == first.target
     assert outcomes["index"].changes["inserted"] == 0
     assert released.found("quota of pool number 3")[0] == "guide3.md"
 

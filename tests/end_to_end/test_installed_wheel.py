@@ -52,12 +52,14 @@ registry_modules = [
 DEFINITIONS = """
 from pathlib import Path
 
-from dagster import definitions, load_from_defs_folder
+from dagster import definitions
+
+from platform_pipelines.definitions import build_defs
 
 
 @definitions
 def defs():
-    return load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return build_defs(Path(__file__).parent)
 """
 
 PROGRAM = """#!{python}

@@ -14,7 +14,16 @@ from platform_pipelines.errors import TransientError, UnavailableError
 from platform_pipelines.gateways.vector_store import CollectionSpec
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
-from tests.end_to_end.killing import AFTER, HALFWAY, Fuse, fused, fused_vectors, killed_at
+from tests.end_to_end.killing import (
+    AFTER,
+    HALFWAY,
+    TASKS,
+    Fuse,
+    fused,
+    fused_stores,
+    fused_vectors,
+    killed_at,
+)
 from tests.knowledge import (
     RUN,
     Knowledge,
@@ -59,7 +68,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Prepare
     settings = settings_under(home, lite_uri, workers=1, lease_wait_seconds=5)
     knowledge = new_knowledge(folder / "first" / "kb", settings)
     knowledge.refresh()
-    live = knowledge.log()[-1].collection
+    live = knowledge.log()[-1].target
     (knowledge.documents / "guide0.md").unlink()
     changed = guide(1).replace("committee B1", "Zanzibar council")
     (knowledge.documents / "guide1.md").write_text(changed, encoding="utf-8")
@@ -141,7 +150,7 @@ def test_a_stage_killed_at_any_write_is_made_whole_by_the_next_run(
         deaths += 1
         assert results(knowledge), point  # whoever searches meanwhile is served
         knowledge.refresh()
-        assert [e.collection for e in knowledge.log()][:1] == [prepared.live], point
+        assert [e.target for e in knowledge.log()][:1] == [prepared.live], point
         assert [e.revision for e in knowledge.log()][1:] == [prepared.revision], point
         assert results(knowledge) == prepared.found, point
         assert changed_stages(knowledge.refresh()) == [], point
@@ -171,6 +180,8 @@ def test_writes_that_fail_now_and_then_are_tried_until_they_land(
     flaky = Flaky(0, "", counts_leases=False, seed=seed)
     with monkeypatch.context() as patch:
         patch.setattr(connect, "vectors_of", fused_vectors(flaky))
+        for module in TASKS:
+            patch.setattr(module, "open_named", fused_stores(flaky))
         for stage in STAGES:
             for _ in range(MOST_WRITES):
                 try:
@@ -201,7 +212,7 @@ def test_a_lost_index_whose_rebuilding_was_killed_is_whole_after_the_next_run(
     knowledge.refresh()
     assert results(knowledge) == found
     with knowledge.behind() as client:
-        assert client.list_indexes(knowledge.log()[-1].collection)
+        assert client.list_indexes(knowledge.log()[-1].target)
     assert changed_stages(knowledge.refresh()) == []
 
 
@@ -214,4 +225,4 @@ def test_a_half_built_index_of_content_that_is_gone_is_collected(knowledge: Know
     assert len(knowledge.collections()) == 2
     (knowledge.documents / "guide50.md").write_text(guide(51), encoding="utf-8")
     knowledge.refresh()
-    assert knowledge.collections() == sorted(entry.collection for entry in knowledge.log())
+    assert knowledge.collections() == sorted(entry.target for entry in knowledge.log())

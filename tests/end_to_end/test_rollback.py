@@ -7,9 +7,9 @@ import pytest
 from platform_pipelines.core.knowledge_base.revision import alias_name
 from platform_pipelines.core.road.releases import Action
 from platform_pipelines.errors import ConflictError, UnknownNameError
-from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.doctor import Health, examine
 from platform_pipelines.stages.knowledge_base.revisions import revision_key
+from platform_pipelines.stages.road import connect as road_connect
 from tests.knowledge import Knowledge, changed_stages, guide
 
 pytestmark = pytest.mark.end_to_end
@@ -43,7 +43,7 @@ def test_rolling_back_twice_goes_further_back(released: tuple[Knowledge, list[st
     knowledge.roll_back(reason="second")
     live = knowledge.log()[-1]
     assert (live.revision, live.reason, live.action) == (revisions[0], "second", Action.ROLLBACK)
-    assert pointed(knowledge) == live.collection
+    assert pointed(knowledge) == live.target
     texts = "".join(hit.text for hit in knowledge.search("walrus", k=100)[0])
     assert "walrus0" in texts
     assert "walrus2" not in texts
@@ -59,7 +59,7 @@ def test_a_refresh_does_not_undo_a_rollback(released: tuple[Knowledge, list[str]
     outcomes = knowledge.refresh()
     assert outcomes["release"].snapshot.details["status"].startswith("held")
     assert knowledge.log()[-1].revision == revisions[1]
-    assert pointed(knowledge) == knowledge.log()[-1].collection
+    assert pointed(knowledge) == knowledge.log()[-1].target
     assert changed_stages(knowledge.refresh()) == []
 
 
@@ -95,7 +95,7 @@ def test_a_rollback_to_a_named_revision(released: tuple[Knowledge, list[str]]) -
     assert revisions[0] in str(caught.value)
     assert len(knowledge.log()) == 3
     assert knowledge.roll_back(to_revision=revisions[0][:12]).revision == revisions[0]
-    assert pointed(knowledge) == knowledge.log()[-1].collection
+    assert pointed(knowledge) == knowledge.log()[-1].target
 
 
 def test_a_rollback_that_was_done_is_not_done_again(
@@ -118,8 +118,8 @@ def test_the_last_k_releases_are_kept_and_older_ones_collected(
         release(knowledge, number)
     entries = knowledge.log()
     assert len(entries) == 4
-    kept = {entry.collection for entry in entries[-2:]}
-    assert set(knowledge.collections()) == kept
+    kept = {entry.target for entry in entries[-2:]}
+    (spare,) = set(knowledge.collections()) - kept  # what the next change is made of
     files = {key for key in knowledge.stored() if key.endswith(".parquet")}
     wanted: set[str] = set()
     for stage in ("documents", "chunks", "vectors"):
@@ -127,12 +127,14 @@ def test_the_last_k_releases_are_kept_and_older_ones_collected(
         assert head is not None
         wanted |= {shard.path for shard in head.shards}
     assert wanted <= files
-    assert len(files) <= len(wanted) + 2  # chunks and vectors of one more revision: one shard each
+    # Chunks and vectors of one more revision, and chunks of the spare: one shard each.
+    assert len(files) <= len(wanted) + 3
     assert all(revision_key(entry.revision) in knowledge.stored() for entry in entries)
     knowledge.roll_back()
     assert knowledge.found("walrus2")[0] == "guide0.md"
     with pytest.raises(UnknownNameError):
         knowledge.roll_back()
+    assert spare in knowledge.collections()
 
 
 def test_a_retried_rollback_goes_back_once(released: tuple[Knowledge, list[str]]) -> None:
@@ -143,7 +145,7 @@ def test_a_retried_rollback_goes_back_once(released: tuple[Knowledge, list[str]]
     with knowledge.behind() as client:
         client.drop_alias(alias_name(knowledge.name))
     assert knowledge.roll_back(run_id="another, after a kill") == first
-    assert pointed(knowledge) == first.collection
+    assert pointed(knowledge) == first.target
 
 
 @pytest.mark.parametrize("drift", ["elsewhere", "gone"])
@@ -155,7 +157,7 @@ def test_the_next_run_points_a_moved_alias_right(
     entries = knowledge.log()
     with knowledge.behind() as client:
         if drift == "elsewhere":
-            client.alter_alias(entries[0].collection, alias_name(knowledge.name))
+            client.alter_alias(entries[0].target, alias_name(knowledge.name))
         else:
             client.drop_alias(alias_name(knowledge.name))
     found = {one.part: one for one in examine(knowledge.settings)}[knowledge.name]
@@ -163,7 +165,7 @@ def test_the_next_run_points_a_moved_alias_right(
     assert f"{knowledge.name}_refresh" in found.remedy
     assert changed_stages(knowledge.refresh()) == []
     assert "pointed" in knowledge.progress[-1]
-    assert pointed(knowledge) == entries[-1].collection
+    assert pointed(knowledge) == entries[-1].target
     assert knowledge.log() == entries
     assert changed_stages(knowledge.refresh()) == []
 
@@ -180,14 +182,14 @@ def test_a_vector_store_that_lost_everything_is_filled_again(
             client.drop_collection(collection)
     outcomes = knowledge.refresh()
     assert changed_stages(outcomes) == ["index", "release"]
-    assert pointed(knowledge) == entries[-1].collection
+    assert pointed(knowledge) == entries[-1].target
     assert knowledge.found("walrus2")[0] == "guide0.md"
 
 
 def test_of_two_releases_at_once_one_is_recorded(released: tuple[Knowledge, list[str]]) -> None:
     """The log is append-only by compare-and-swap: the loser plans again."""
     knowledge, revisions = released
-    log = connect.release_log(knowledge.store, knowledge.name)
+    log = road_connect.release_log(knowledge.store, knowledge.name)
     first = knowledge.roll_back(to_revision=revisions[0])
     with pytest.raises(ConflictError):
         log.append(type(first)(**{**_record(first), "revision": revisions[1]}))

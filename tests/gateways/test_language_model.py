@@ -11,6 +11,8 @@ from platform_pipelines.errors import ConfigurationError, RateLimitedError, Unav
 from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
 from platform_pipelines.gateways.language_model import (
     MAX_TOKENS,
+    TEMPERATURE,
+    FallbackModels,
     HttpLanguageModel,
     LanguageModel,
     Message,
@@ -83,11 +85,11 @@ def ok(body: Any = ANSWER) -> httpx.Response:
 
 def test_the_reply_is_the_content_without_blank_ends(models: Models) -> None:
     """Servers often begin with a newline; an answer is shown in one line."""
-    assert models(Server(ok())).complete(MESSAGES) == "조각입니다."
+    assert models(Server(ok())).complete(MESSAGES).text == "조각입니다."
 
 
-def test_the_request_is_deterministic_bounded_and_names_the_model(models: Models) -> None:
-    """Temperature 0: an evaluation of answers must not be a lottery."""
+def test_the_request_is_calm_bounded_and_names_the_model(models: Models) -> None:
+    """A low temperature: an evaluation of answers must not be a lottery."""
     server = Server(ok())
     models(server).complete(MESSAGES)
     assert str(server.requests[0].url) == "http://model.example/v1/chat/completions"
@@ -98,7 +100,7 @@ def test_the_request_is_deterministic_bounded_and_names_the_model(models: Models
             {"role": "system", "content": "Answer from the passages."},
             {"role": "user", "content": "청크란?"},
         ],
-        "temperature": 0,
+        "temperature": TEMPERATURE,
         "max_tokens": MAX_TOKENS,
     }
 
@@ -114,7 +116,7 @@ def test_without_a_key_none_is_sent(models: Models) -> None:
 def test_a_model_that_says_nothing_gives_an_empty_reply(models: Models, content: Any) -> None:
     """A refusal has null content; the caller then quotes the documents."""
     server = Server(ok({"choices": [{"message": {"content": content}}]}))
-    assert models(server).complete(MESSAGES) == ""
+    assert models(server).complete(MESSAGES).text == ""
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_trouble_that_passes_is_not_seen(
 ) -> None:
     """A model server that restarts is asked again, after a wait."""
     server = Server(trouble, ok())
-    assert models(server).complete(MESSAGES) == "조각입니다."
+    assert models(server).complete(MESSAGES).text == "조각입니다."
     assert len(server.requests) == 2
     assert len(models.waits) == 1
 
@@ -220,13 +222,61 @@ def test_a_closed_model_may_be_closed_and_used_again(models: Models) -> None:
     """`ask` closes in a `finally`, and so may its caller."""
     model = models(Server(ok()))
     model.close()
-    assert model.complete(MESSAGES) == "조각입니다."
+    assert model.complete(MESSAGES).text == "조각입니다."
     model.close()
     model.close()
-    assert model.complete(MESSAGES) == "조각입니다."
+    assert model.complete(MESSAGES).text == "조각입니다."
 
 
 def test_a_message_is_a_value() -> None:
     """Prompts are compared in tests and digested in evidence."""
     assert Message("user", "a") == Message("user", "a")
     assert Message("user", "a") != Message("system", "a")
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("<think>Is it 50? No.</think>\n100 [1]", "100 [1]"),
+        ("<think>it never ends", ""),
+        ([{"type": "text", "text": "100"}, {"type": "text", "text": " [1]"}], "100 [1]"),
+        ([{"type": "reasoning", "text": "hm"}, {"type": "text", "text": "100 [1]"}], "100 [1]"),
+        ([{"type": "image_url"}, None, "x"], ""),
+    ],
+)
+def test_reasoning_and_parts_are_read(models: Models, content: Any, text: str) -> None:
+    """What a model thinks aloud is no answer."""
+    server = Server(ok({"choices": [{"message": {"content": content, "reasoning_content": "x"}}]}))
+    assert models(server).complete(MESSAGES).text == text
+
+
+def test_tokens_cut_offs_and_refusals_are_told(models: Models) -> None:
+    """The trace counts tokens; an answer that was cut off says so."""
+    message = {"content": None, "refusal": "I must not."}
+    choice = {"message": message, "finish_reason": "length"}
+    usage = {"prompt_tokens": 11, "completion_tokens": 7}
+    reply = models(Server(ok({"choices": [choice], "usage": usage}))).complete(MESSAGES)
+    assert (reply.input_tokens, reply.output_tokens, reply.finished) == (11, 7, False)
+    assert (reply.text, reply.refusal) == ("", "I must not.")
+
+
+def test_a_refused_parameter_is_left_out_from_then_on(models: Models) -> None:
+    """Reasoning models refuse `max_tokens` and any temperature."""
+    refusals = [
+        httpx.Response(400, json={"error": {"message": f"Unsupported parameter: '{name}'"}})
+        for name in ("max_tokens", "temperature")
+    ]
+    server = Server(*refusals, ok())
+    model = models(server)
+    assert model.complete(MESSAGES).text == "조각입니다."
+    assert set(server.body) == {"model", "messages", "max_completion_tokens"}
+    model.complete(MESSAGES)
+    assert len(server.requests) == 4
+
+
+def test_the_next_model_is_asked_when_one_does_not_answer(models: Models) -> None:
+    """And the last one's error is told when none does."""
+    down = models(Server(httpx.Response(503)))
+    assert FallbackModels([down, models(Server(ok()))]).complete(MESSAGES).text == "조각입니다."
+    with pytest.raises(UnavailableError):
+        FallbackModels([down, down]).complete(MESSAGES)

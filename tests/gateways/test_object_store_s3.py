@@ -12,6 +12,7 @@ import pytest
 from platform_pipelines.errors import (
     ConfigurationError,
     ConflictError,
+    CredentialsError,
     PlatformError,
     RateLimitedError,
     SourceForbiddenError,
@@ -67,7 +68,13 @@ def answering(status: int, code: str) -> Generator[str]:
     ("status", "code", "expected"),
     [
         (403, "AccessDenied", SourceForbiddenError),
-        (401, "Unauthorized", SourceForbiddenError),
+        (401, "Unauthorized", CredentialsError),
+        (403, "InvalidAccessKeyId", CredentialsError),
+        (403, "SignatureDoesNotMatch", CredentialsError),
+        (403, "RequestTimeTooSkewed", CredentialsError),
+        (400, "ExpiredToken", CredentialsError),
+        (403, "AccountProblem", CredentialsError),
+        (403, "InvalidObjectState", SourceForbiddenError),
         (404, "NoSuchBucket", SourceNotFoundError),
         (400, "AuthorizationHeaderMalformed", ConfigurationError),
         (301, "PermanentRedirect", ConfigurationError),

@@ -1,12 +1,11 @@
 """The Ragas adapter: the real metrics, equal to our own, without a language model or a network."""
 
-import importlib.util
-import os
 import subprocess
-import sys
 from pathlib import Path
 
-import pytest
+from platform_pipelines.compute.environments import interpreter
+from platform_pipelines.compute.process import worker_environment
+from tests.knowledge import ENVIRONMENTS
 
 # In a process of its own: Ragas reads RAGAS_DO_NOT_TRACK once, and tests must not depend on who
 # imported it first; it also writes a user id under XDG_DATA_HOME. Sockets are blocked, and warnings
@@ -44,11 +43,11 @@ print("agreed on", len(samples))
 
 def test_ragas_agrees_with_our_own_precision_and_recall(tmp_path: Path) -> None:
     """Two implementations that differ: one of them is wrong, and the gate reads one of them."""
-    if importlib.util.find_spec("ragas") is None:
-        pytest.skip("the `evaluate` extra is not installed")
+    python = interpreter("evaluation", ENVIRONMENTS, print)
+    given = {"RAGAS_DO_NOT_TRACK": "true", "XDG_DATA_HOME": str(tmp_path), "PATH": ""}
     done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", SCRIPT],
-        env={**os.environ, "RAGAS_DO_NOT_TRACK": "true", "XDG_DATA_HOME": str(tmp_path)},
+        [python.python, "-W", "error", "-c", SCRIPT],
+        env=worker_environment(given, python),
         capture_output=True,
         text=True,
         timeout=120,

@@ -243,7 +243,7 @@ class Releases(RuleBasedStateMachine):
         for collection in collectable(set(self.holds), entries, keep=keep):
             del self.holds[collection]
         assert len(self.holds) <= keep
-        kept = {one.collection for one in retained(entries, keep, existing=set(self.holds))}
+        kept = {one.target for one in retained(entries, keep, existing=set(self.holds))}
         assert set(self.holds) <= kept
 
     @rule()
@@ -252,7 +252,7 @@ class Releases(RuleBasedStateMachine):
         self._repair()
         live = current(self.log.entries())
         if live is not None:
-            candidate = Candidate("handbook", live.revision, live.collection, "e")
+            candidate = Candidate("handbook", live.revision, live.target, "e")
             plan = plan_release(self.log.entries(), candidate, STAMP)
             assert plan == AlreadyLive(live)
 
@@ -260,8 +260,8 @@ class Releases(RuleBasedStateMachine):
     def what_is_live_exists_and_is_what_the_log_says(self) -> None:
         live = current(self.log.entries())
         if live is not None:
-            assert self.holds[live.collection] == live.revision
-            assert drift(live, self.alias) in {None, live.collection}
+            assert self.holds[live.target] == live.revision
+            assert drift(live, self.alias) in {None, live.target}
 
     @invariant()
     def the_alias_never_points_at_nothing(self) -> None:

@@ -10,6 +10,8 @@ from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.notices import notices
 from platform_pipelines.components.knowledge_base.policy import stage_policy
 from platform_pipelines.components.knowledge_base.running import run_stage
+from platform_pipelines.components.knowledge_base.source import SOURCE
+from platform_pipelines.components.shared.pages import what_happened
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents
@@ -36,6 +38,8 @@ class StageDescription:
     kinds: frozenset[str]
     run: Callable[..., StageOutcome]
 
+
+EMBEDDER_KINDS = {"local": "openvino", "openai": "openai", "hash": "python"}
 
 DESCRIPTIONS = (
     StageDescription(
@@ -84,20 +88,18 @@ DESCRIPTIONS = (
 def build_assets(spec: KnowledgeBaseSpec) -> Sequence[dg.AssetsDefinition]:
     """The assets `[name, stage]`, each depending on the one before."""
     return [
-        _asset(spec, description, STAGES[number - 1] if number else None)
+        _asset(spec, description, STAGES[number - 1] if number else SOURCE)
         for number, description in enumerate(DESCRIPTIONS)
     ]
 
 
-def _asset(
-    spec: KnowledgeBaseSpec, stage: StageDescription, above: str | None
-) -> dg.AssetsDefinition:
+def _asset(spec: KnowledgeBaseSpec, stage: StageDescription, above: str) -> dg.AssetsDefinition:
     key = dg.AssetKey([spec.name, stage.name])
     arguments: dict[str, Any] = {
         "key": key,
         "description": _description(spec, stage),
-        "deps": [dg.AssetKey([spec.name, above])] if above else [],
-        "kinds": set(stage.kinds),
+        "deps": [dg.AssetKey([spec.name, above])],
+        "kinds": set(_kinds(spec, stage)),
         "metadata": {"knowledge_base": spec.name, "source": spec.source.url},
         "check_specs": checks.specs(key, stage.name),
         **stage_policy(spec, stage.name).asset_arguments(),
@@ -117,6 +119,13 @@ def _asset(
     return dg.asset(**arguments)(stage_asset)
 
 
+def _kinds(spec: KnowledgeBaseSpec, stage: StageDescription) -> frozenset[str]:
+    """What the web UI shows as a badge: the embedder that is declared, not the default one."""
+    return frozenset(
+        EMBEDDER_KINDS[spec.embed.provider] if k == "openvino" else k for k in stage.kinds
+    )
+
+
 def _description(spec: KnowledgeBaseSpec, stage: StageDescription) -> str:
     text = stage.description.replace("NAME", spec.name)
     return f"{spec.description}\n\n{text}" if spec.description else text
@@ -132,7 +141,7 @@ def _materialize(
     workspace, outcome = run_stage(
         context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
     )
-    context.log.info("%s: %s", stage.name, pages.what_happened(outcome).replace("*", ""))
+    context.log.info("%s: %s", stage.name, what_happened(outcome).replace("*", ""))
     for notice in notices(workspace, stage.name, outcome):
         context.log.warning("%s: %s", stage.name, notice)
     return dg.MaterializeResult(

@@ -7,6 +7,7 @@ import dagster as dg
 from platform_pipelines.components.knowledge_base.policy import job_tags, pool_name
 from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.components.shared.policy import RETRIES
+from platform_pipelines.components.shared.resource import PLATFORM
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.stages.knowledge_base.release import roll_back
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
@@ -44,6 +45,7 @@ def build_rollback_job(spec: KnowledgeBaseSpec) -> dg.JobDefinition:
         description="Append a rollback to the release log and point the alias at it.",
         pool=f"{pool_name(spec)}_pointer",  # it does not wait behind a refresh
         retry_policy=RETRIES,
+        required_resource_keys={PLATFORM},
     )
     def roll_back_op(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
         _, entry = run_stage(

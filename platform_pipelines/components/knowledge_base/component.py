@@ -15,7 +15,18 @@ from platform_pipelines.components.knowledge_base.automation import (
     build_rollback_job,
     build_schedule,
 )
+from platform_pipelines.components.knowledge_base.live_evaluation import (
+    build_evaluation_job,
+    build_evaluation_schedule,
+    evaluation_asset,
+)
+from platform_pipelines.components.knowledge_base.source import source_asset
 from platform_pipelines.components.knowledge_base.watching import build_sensor
+from platform_pipelines.core.knowledge_base.answer_declaration import (
+    AnswerSpec,
+    EvaluationSpec,
+    JudgeSpec,
+)
 from platform_pipelines.core.knowledge_base.declaration import (
     EmbedSpec,
     GateSpec,
@@ -139,6 +150,15 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
     index: dict[str, Any] = Field(
         default_factory=dict, **_nested(IndexSpec, "How it is stored and searched.")
     )
+    answer: dict[str, Any] | None = Field(
+        default=None, **_nested(AnswerSpec, "How questions are answered; a part of the revision.")
+    )
+    judge: dict[str, Any] | None = Field(
+        default=None, **_nested(JudgeSpec, "Who judges whole answers, through Ragas.")
+    )
+    evaluation: dict[str, Any] | None = Field(
+        default=None, **_nested(EvaluationSpec, "When what is live is evaluated again.")
+    )
     gate: dict[str, Any] = Field(default_factory=dict, **_nested(GateSpec, "What a release needs."))
     release: dict[str, Any] = Field(
         default_factory=dict, **_nested(ReleaseSpec, "What is kept for rollback.")
@@ -175,10 +195,18 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
 
 def _definitions(spec: KnowledgeBaseSpec) -> dg.Definitions:
     refresh = build_refresh_job(spec)
+    watched = [build_evaluation_job(spec)] if spec.evaluation else []
     return dg.Definitions(
-        assets=build_assets(spec),
-        jobs=[refresh, build_rollback_job(spec)],
-        schedules=[build_schedule(spec, refresh)],
+        assets=[
+            source_asset(spec),
+            *build_assets(spec),
+            *([evaluation_asset(spec)] if watched else []),
+        ],
+        jobs=[refresh, build_rollback_job(spec), *watched],
+        schedules=[
+            build_schedule(spec, refresh),
+            *(build_evaluation_schedule(spec, j) for j in watched),
+        ],
         sensors=[build_sensor(spec, refresh)] if spec.refresh.watch else [],
     )
 

@@ -7,6 +7,7 @@ import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
+from platform_pipelines.components.shared.pages import bars_table, table, what_happened
 from platform_pipelines.core.knowledge_base.evidence import calibration_of, sample_of
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.statistics import wilson_interval
@@ -28,38 +29,6 @@ def metadata(workspace: Workspace, stage: str, outcome: StageOutcome) -> Page:
     return page | _PAGES[stage](workspace, outcome)
 
 
-def what_happened(outcome: StageOutcome) -> str:
-    """One line for people."""
-    if not outcome.is_changed:
-        return "**Nothing changed**: nothing read, nothing written."
-    changes = {k: v for k, v in outcome.changes.items() if k != "content_changed" and v}
-    text = ", ".join(f"{v:,} {k.replace('_', ' ')}" for k, v in sorted(changes.items()))
-    if not outcome.changes.get("content_changed", 1):
-        return f"{text or 'Versions were noted'}; the **content is the same** as before."
-    return text or "Made."
-
-
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dg.MetadataValue:
-    """A Markdown table; cells are made safe for it."""
-
-    def cell(value: object) -> str:
-        return str(value).replace("|", "\\|").replace("\n", " ")[:200]
-
-    lines = [f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [f"| {' | '.join(cell(row.get(c, '')) for c in columns)} |" for row in rows]
-    return dg.MetadataValue.md("\n".join(lines))
-
-
-def _bars(counts: Mapping[str, int], *, width: int = 24) -> dg.MetadataValue:
-    """Counts as a table with bars: short enough for the web UI to show it without a click."""
-    most = max(counts.values(), default=0) or 1
-    rows = [
-        {"": name, "count": count, "share": "█" * round(width * count / most)}
-        for name, count in counts.items()
-    ]
-    return _table(rows, ["", "count", "share"])
-
-
 def _numbers(counts: Mapping[str, int], prefix: str) -> list[Mapping[str, Any]]:
     named = {k.removeprefix(prefix): v for k, v in counts.items() if k.startswith(prefix)}
     return [{"name": k, "count": f"{named[k]:,}"} for k in sorted(named, key=lambda k: -named[k])]
@@ -73,11 +42,11 @@ def _documents(workspace: Workspace, outcome: StageOutcome) -> Page:
         "quarantined": counts.get("quarantined", 0),
         "left_out_names": counts.get("left_out", 0),
         "source": dg.MetadataValue.url(workspace.spec.source.url),
-        "types": _table(_numbers(counts, "type:"), ["name", "count"]),
-        "languages": _table(_numbers(counts, "language:"), ["name", "count"]),
+        "types": table(_numbers(counts, "type:"), ["name", "count"]),
+        "languages": table(_numbers(counts, "language:"), ["name", "count"]),
     }
     if quarantine:
-        page["quarantine"] = _table(quarantine, ["key", "reason", "detail"])
+        page["quarantine"] = table(quarantine, ["key", "reason", "detail"])
     return page
 
 
@@ -88,8 +57,8 @@ def _chunks(workspace: Workspace, outcome: StageOutcome) -> Page:
         "dagster/row_count": outcome.snapshot.rows,
         "tokens": counts.get("tokens", 0),
         "longest_tokens": counts.get("longest", 0),
-        "types": _table(_numbers(counts, "type:"), ["name", "count"]),
-        "lengths": _bars({f"{k} tokens and more": v for k, v in lengths.items()}),
+        "types": table(_numbers(counts, "type:"), ["name", "count"]),
+        "lengths": bars_table({f"{k} tokens and more": v for k, v in lengths.items()}),
         "lengths_picture": plots.bars(
             {int(k): v for k, v in lengths.items()}, title="Chunk length", x="tokens", y="chunks"
         ),
@@ -114,7 +83,7 @@ def _index(workspace: Workspace, outcome: StageOutcome) -> Page:
         "revision": details["revision"],
         "collection": details["collection"],
         "index": dg.MetadataValue.json(details["index"]),
-        "why": _table(notes, ["what", "note"]),
+        "why": table(notes, ["what", "note"]),
     }
 
 
@@ -132,7 +101,7 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
         return page
     stale = stale_quotes(workspace, evidence)
     if stale:
-        page["stale_quotes"] = _table(stale, ["question", "stale", "quotes"])
+        page["stale_quotes"] = table(stale, ["question", "stale", "quotes"])
     return page | _measured(evidence)
 
 
@@ -146,9 +115,9 @@ def _measured(evidence: Evidence) -> Page:
     if not evidence.rows:
         return page
     rows = _metric_rows(evidence)
-    page["metrics"] = _table(_short_rows(rows), ["", "n", *_SHORT_METRICS.values()])
-    page["metrics_of_all_slices"] = _table(rows, ["slice", "questions", *_METRICS])
-    page["first_relevant_at_rank"] = _bars(plots.ranks(evidence))
+    page["metrics"] = table(_short_rows(rows), ["", "n", *_SHORT_METRICS.values()])
+    page["metrics_of_all_slices"] = table(rows, ["slice", "questions", *_METRICS])
+    page["first_relevant_at_rank"] = bars_table(plots.ranks(evidence))
     page["first_relevant_picture"] = plots.first_relevant_rank(evidence)
     failures = [
         {"question": r.sample_id, "failure": r.candidate.failure or "not among the first k"}
@@ -156,7 +125,7 @@ def _measured(evidence: Evidence) -> Page:
         if (evidence.value(r.candidate, "hit_at_k") or 0.0) < 1
     ]
     if failures:
-        page["missed_questions"] = _table(failures, ["question", "failure"])
+        page["missed_questions"] = table(failures, ["question", "failure"])
     if any(r.baseline for r in evidence.rows):
         page["against_live"] = plots.paired_differences(evidence)
     return page | _calibration(evidence)
@@ -173,7 +142,7 @@ def _calibration(evidence: Evidence) -> Page:
             "unsupported answers", found.unsupported_answers, found.answerable - found.supported
         ),
     ]
-    return {"i_do_not_know": _table(rows, ["error", "share", "95 %"])}
+    return {"i_do_not_know": table(rows, ["error", "share", "95 %"])}
 
 
 def _error_rate(error: str, count: int, of: int) -> Mapping[str, Any]:
@@ -236,7 +205,7 @@ def _release(workspace: Workspace, outcome: StageOutcome) -> Page:
         "collection": details["collection"],
         "released_at": details["released_at"],
         "dropped_collections": len(details["dropped"]),
-        "log": _table(rows, ["no.", "action", "revision", "at", "by", "why"]),
+        "log": table(rows, ["no.", "action", "revision", "at", "by", "why"]),
     }
 
 

@@ -1,32 +1,25 @@
 """Plots as pictures inside Markdown, which the web UI shows without a file server."""
 
-import base64
-import io
 from collections import Counter
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from platform_pipelines.components.shared.pages import BLUE, GREY, ORANGE, canvas, picture
 from platform_pipelines.core.knowledge_base.evidence import k_of
 from platform_pipelines.core.road.evidence import Evidence, Outcome
 from platform_pipelines.core.road.statistics import bootstrap_interval
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-BLUE, ORANGE, GREY = "#2563eb", "#ea580c", "#94a3b8"
 COMPARED = "ndcg"
 
 
 def bars(counts: Mapping[int, int], *, title: str, x: str, y: str) -> dg.MetadataValue:
     """Counts by a number, as bars."""
-    figure, axes = _canvas(title, x, y)
+    figure, axes = canvas(title, x, y)
     if counts:
         steps = sorted(counts)
         axes.bar(steps, [counts[s] for s in steps], width=28, align="edge", color=BLUE)
-    return _picture(figure, title)
+    return picture(figure, title)
 
 
 def ranks(evidence: Evidence) -> dict[str, int]:
@@ -40,7 +33,7 @@ def ranks(evidence: Evidence) -> dict[str, int]:
 def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
     """At which rank the first relevant chunk stood, by language."""
     title = "Rank of the first relevant chunk"
-    figure, axes = _canvas(title, "rank", "questions")
+    figure, axes = canvas(title, "rank", "questions")
     names = [n for n in evidence.slices if n.startswith("language=")]
     k = k_of(evidence)
     for offset, (name, color) in enumerate(zip(names, (BLUE, ORANGE, GREY), strict=False)):
@@ -49,7 +42,7 @@ def first_relevant_rank(evidence: Evidence) -> dg.MetadataValue:
         axes.bar(places, list(ranks.values()), width=0.3, color=color, label=name)
     axes.set_xticks(range(1, k + 2), [*map(str, range(1, k + 1)), "not found"])
     axes.legend()
-    return _picture(figure, title)
+    return picture(figure, title)
 
 
 def paired_differences(evidence: Evidence) -> dg.MetadataValue:
@@ -61,35 +54,15 @@ def paired_differences(evidence: Evidence) -> dg.MetadataValue:
         if row.baseline is not None
     )
     title = f"{COMPARED}: candidate less live, by question"
-    figure, axes = _canvas(title, "questions, sorted", "difference")
+    figure, axes = canvas(title, "questions, sorted", "difference")
     axes.bar(range(len(differences)), differences, color=BLUE)
     interval = bootstrap_interval(differences, confidence=0.95, resamples=2000, seed=0)
     axes.axhspan(interval.low, interval.high, color=ORANGE, alpha=0.3)
     axes.axhline(interval.estimate, color=ORANGE, label=f"mean {interval.estimate:+.3f}")
     axes.legend()
-    return _picture(figure, title)
+    return picture(figure, title)
 
 
 def _rank(evidence: Evidence, outcome: Outcome, k: int) -> int:
     reciprocal = evidence.value(outcome, "mrr") or 0.0
     return round(1 / reciprocal) if reciprocal > 0 else k + 1
-
-
-def _canvas(title: str, x: str, y: str) -> "tuple[Figure, Axes]":
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(6.4, 2.8), dpi=100, layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_title(title, fontsize=10, loc="left")
-    axes.set_xlabel(x, fontsize=9)
-    axes.set_ylabel(y, fontsize=9)
-    axes.tick_params(labelsize=8)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _picture(figure: "Figure", title: str) -> dg.MetadataValue:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png")
-    data = base64.b64encode(buffer.getvalue()).decode("ascii")
-    return dg.MetadataValue.md(f"![{title}](data:image/png;base64,{data})")

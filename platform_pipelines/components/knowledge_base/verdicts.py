@@ -7,11 +7,13 @@ from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.stages.knowledge_base.evidence import (
+    approved,
     declared_rules,
     gate_policy,
     gate_rules,
     load_golden_set,
 )
+from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
 
@@ -91,7 +93,9 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
         evidence.golden_digest,
         evidence.conditions,
     )
-    return decide(evidence, gate_policy(workspace), expected, rules=gate_rules(workspace))
+    rules = gate_rules(workspace, approved=approved(workspace, evidence))
+    policy = gate_policy(workspace, stopped=was_stopped(evidence))
+    return decide(evidence, policy, expected, rules=rules)
 
 
 def _told(rules: Mapping[str, Any]) -> list[str]:

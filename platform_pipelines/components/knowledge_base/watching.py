@@ -11,11 +11,12 @@ from platform_pipelines.components.knowledge_base.policy import (
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.components.knowledge_base.source import source_observation
 from platform_pipelines.components.shared.policy import ATTEMPT_TAG
+from platform_pipelines.components.shared.resource import PLATFORM, settings_of
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.knowledge_base.documents import source_fingerprint
 from platform_pipelines.stages.knowledge_base.workspace import open_workspace
 
@@ -69,6 +70,7 @@ def build_sensor(
     @dg.sensor(
         name=f"{spec.name}_watch",
         job=job,
+        required_resource_keys={PLATFORM},
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=f"Refresh {spec.name} when a document is added, changed or removed; again, "
@@ -76,7 +78,7 @@ def build_sensor(
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
         try:
-            seen = source_fingerprint(open_workspace(spec, load_settings()))
+            seen = source_fingerprint(open_workspace(spec, settings_of(context)))
         except PlatformError as error:
             if error.terminal:
                 raise
@@ -91,8 +93,11 @@ def build_sensor(
 
 def _ask(spec: KnowledgeBaseSpec, request: Request) -> dg.SensorResult:
     tags = {**job_tags(spec), REQUEST_TAG: str(request), ATTEMPT_TAG: str(request.attempt)}
+    seen = [] if request.attempt > 1 else [source_observation(spec, request.source)]
     return dg.SensorResult(
-        run_requests=[dg.RunRequest(run_key=str(request), tags=tags)], cursor=str(request)
+        run_requests=[dg.RunRequest(run_key=str(request), tags=tags)],
+        cursor=str(request),
+        asset_events=seen,
     )
 
 

@@ -7,6 +7,7 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 from dagster_shared.error import DagsterError
 
+from platform_pipelines.components.shared.resource import PLATFORM
 from platform_pipelines.errors import PlatformError
 
 RETRIES = dg.RetryPolicy(
@@ -38,6 +39,7 @@ class AssetPolicy:
             "code_version": self.code_version,
             "retry_policy": self.retries,
             "op_tags": {TIMEOUT_TAG: str(self.timeout_seconds)},
+            "required_resource_keys": {PLATFORM},
         }
 
 

@@ -7,9 +7,10 @@ import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure
-from platform_pipelines.errors import PlatformError
+from platform_pipelines.components.shared.resource import settings_of
+from platform_pipelines.errors import PlatformError, scrub_causes
 from platform_pipelines.gateways.clock import Clock, SystemClock
-from platform_pipelines.settings import Settings, load_settings
+from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
 
 Result = TypeVar("Result")
@@ -67,7 +68,7 @@ def run_stage(
     name: str,
     timeout_seconds: float,
 ) -> tuple[Workspace, Result]:
-    """Do the work of a stage or of a rollback.
+    """Do the work of a stage or of a rollback, in a step that requires the platform's resource.
 
     Raises:
         dg.Failure: a terminal error, not to be tried again; a transient one is raised as it is.
@@ -75,13 +76,14 @@ def run_stage(
     progress = Progress(context.log.info, SystemClock())
     try:
         workspace = open_workspace(
-            load_settings(),
+            settings_of(context),
             run_id=context.run.run_id,
             progress=progress,
             timeout_seconds=timeout_seconds,
         )
         result = work(workspace)
     except PlatformError as error:
+        scrub_causes(error)
         raise as_failure(error) from error
     except (KeyboardInterrupt, DagsterExecutionInterruptedError) as interrupt:
         raise RunInterruptedError(

@@ -17,15 +17,23 @@ from pydantic import (
     model_validator,
 )
 
+from platform_pipelines.core.knowledge_base.answer_declaration import (
+    AnswerSpec,
+    EvaluationSpec,
+    JudgeSpec,
+)
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
-from platform_pipelines.core.knowledge_base.metrics import METRICS
+from platform_pipelines.core.knowledge_base.metrics import JUDGED, METRICS
 from platform_pipelines.core.road.declared_values import server_problem, shown, text_problem
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
+PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
 NAME_MAX_CHARACTERS = 40
+DEFAULT_PREFIX = "kb"
+PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
 
 _Text = TypeVar("_Text", str, str | None)
 
@@ -77,6 +85,11 @@ class ParseSpec(_Spec):
     seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
     memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
     max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
+    profile: str = Field(
+        default="cpu",
+        pattern=PROFILE_PATTERN,
+        description="the compute profile of its tasks; on one machine all are a process",
+    )
 
 
 class EmbedSpec(_Spec):
@@ -104,8 +117,10 @@ class EmbedSpec(_Spec):
     concurrency: int = Field(
         default=4, ge=1, le=256, description="`openai` only: requests at a time"
     )
-    profile: Literal["cpu", "gpu-inference", "gpu-training", "gpu-spot"] = Field(
-        default="cpu", description="the compute profile; on one machine all are a process"
+    profile: str = Field(
+        default="cpu",
+        pattern=PROFILE_PATTERN,
+        description="the compute profile of its tasks; on one machine all are a process",
     )
 
     @property
@@ -172,6 +187,20 @@ class IndexSpec(_Spec):
         le=1000,
         description="in reciprocal rank fusion: smaller trusts the first places more",
     )
+    prefix: str = Field(
+        default=DEFAULT_PREFIX,
+        pattern=PREFIX_PATTERN,
+        max_length=20,
+        description="first part of the names of collections and aliases: keeps platforms apart "
+        "that share a vector store",
+    )
+    max_dead_share: float = Field(
+        default=0.3,
+        ge=0,
+        le=0.9,
+        description="a collection with a larger share of deleted rows is not recycled but built "
+        "afresh: deleted rows slow exact search until the server compacts them",
+    )
 
     @model_validator(mode="after")
     def _searches(self) -> "IndexSpec":
@@ -193,12 +222,20 @@ class GateSpec(_Spec):
     )
     k: int = Field(default=10, ge=1, le=100, description="chunks that an answer may use")
     floors: dict[str, float] = Field(
-        default_factory=dict, description=f"lowest allowed value of {', '.join(METRICS)}"
+        default_factory=dict,
+        description=f"lowest allowed value of {', '.join((*METRICS, *JUDGED))}",
     )
     minimum_effect: float = Field(
         default=0.02, ge=0, le=1, description="a loss against live that does not matter"
     )
     minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    max_removed: float = Field(
+        default=0.2,
+        ge=0,
+        le=1,
+        description="a larger share of the live documents gone or unreadable (and at least "
+        "5) is held until `platform-pipelines approve`",
+    )
     own_document_floor: float = Field(
         default=0.9,
         ge=0,
@@ -215,8 +252,9 @@ class GateSpec(_Spec):
     @classmethod
     def _known(cls, floors: dict[str, float]) -> dict[str, float]:
         for metric, floor in floors.items():
-            if metric not in METRICS:
-                raise ValueError(f"unknown metric {metric!r}; allowed: {', '.join(METRICS)}")
+            if metric not in (*METRICS, *JUDGED):
+                allowed = ", ".join((*METRICS, *JUDGED))
+                raise ValueError(f"unknown metric {metric!r}; allowed: {allowed}")
             if not 0 <= floor <= 1:
                 raise ValueError(f"the floor of {metric} is {floor}; allowed: 0 to 1")
         return floors
@@ -265,6 +303,11 @@ class KnowledgeBaseSpec(_Spec):
     )
     embed: EmbedSpec = EmbedSpec()
     index: IndexSpec = IndexSpec()
+    answer: AnswerSpec | None = Field(default=None, description="how questions are answered")
+    judge: JudgeSpec | None = Field(default=None, description="who judges whole answers")
+    evaluation: EvaluationSpec | None = Field(
+        default=None, description="when what is live is evaluated again"
+    )
     gate: GateSpec = GateSpec()
     release: ReleaseSpec = ReleaseSpec()
     refresh: RefreshSpec = RefreshSpec()
@@ -278,6 +321,15 @@ class KnowledgeBaseSpec(_Spec):
     @classmethod
     def _is_somebody(cls, tenant: str) -> str:
         return _refuse(tenant, text_problem(tenant))
+
+    @model_validator(mode="after")
+    def _has_its_judge(self) -> "KnowledgeBaseSpec":
+        judged = [m for m in self.gate.floors if m in JUDGED]
+        if judged and (self.judge is None or not set(judged) <= set(self.judge.metrics)):
+            raise ValueError(f"gate.floors names {', '.join(judged)}: declare a `judge` of them")
+        if self.judge is not None and self.gate.golden_set is None:
+            raise ValueError("a judge needs questions: declare `gate.golden_set`")
+        return self
 
     @property
     def digest(self) -> str:

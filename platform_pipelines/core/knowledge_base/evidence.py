@@ -4,9 +4,12 @@ Facts: `counts` (rows that the manifest names and that the index holds), `sample
 found their own document), `calibration` (when `ask` answers) and why there is none.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+from pydantic.dataclasses import dataclass as fact_class
 
 from platform_pipelines.core.knowledge_base.calibration import (
     Calibration,
@@ -16,11 +19,18 @@ from platform_pipelines.core.knowledge_base.calibration import (
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, finite_outcome
 from platform_pipelines.core.road.gate import Reason, Rule, Status
+from platform_pipelines.core.road.records import CONFIG
+from platform_pipelines.errors import IntegrityError
 
 COMPONENT = "knowledge_base"
+MASS_LOSS = "mass_loss"  # the one finding that a person may approve
+LEAST_LOST = 5  # documents: fewer are an ordinary day
+NAMED_LOST = 20  # in the evidence; all are counted
+
+Model = TypeVar("Model")
 
 
-@dataclass(frozen=True, slots=True)
+@fact_class(frozen=True, config=CONFIG)
 class RowCounts:
     """Chunks that the manifest says there are, and rows that the index counted."""
 
@@ -33,7 +43,7 @@ class RowCounts:
         return self.expected == self.stored > 0
 
 
-@dataclass(frozen=True, slots=True)
+@fact_class(frozen=True, config=CONFIG)
 class SentenceSample:
     """Evidence that needs no labels: sampled sentences, and how many found their own document."""
 
@@ -53,6 +63,26 @@ class References:
 
     references: int
     unresolved: int
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """Documents of the live revision that the candidate lacks: gone, or not readable any more."""
+
+    live: int
+    lost: int
+    named: tuple[str, ...]  # the first of them
+
+    @property
+    def share(self) -> float:
+        """Of the live documents."""
+        return self.lost / self.live if self.live else 0.0
+
+
+def lost_documents(live: Collection[str], candidate: Collection[str], *, of: int) -> Lost:
+    """What the candidate lacks of what is live; `of` is how many documents are live in all."""
+    lost = sorted(set(live) - set(candidate))
+    return Lost(live=max(of, len(live)), lost=len(lost), named=tuple(lost[:NAMED_LOST]))
 
 
 def scored_outcome(
@@ -78,9 +108,13 @@ def scored_outcome(
     )
 
 
-def conditions(*, k: int, evaluation: str) -> dict[str, Any]:
-    """What both sides were measured under: how many chunks count, which version measured."""
-    return {"k": k, "evaluation": evaluation}
+def conditions(*, k: int, evaluation: str, judge: str = "", model: str = "") -> dict[str, Any]:
+    """What both sides were measured under: how many chunks count, which version measured.
+
+    With a judge: which, and who words the answers where that is no part of the revision.
+    """
+    judged = {"judge": judge, "model": model} if judge else {}
+    return {"k": k, "evaluation": evaluation, **judged}
 
 
 def k_of(evidence: Evidence) -> int:
@@ -94,25 +128,36 @@ def facts(
     sample: SentenceSample | None = None,
     calibration: Calibration | None = None,
     calibration_reason: str = "",
+    lost: Lost | None = None,
+    judge: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """As they stand in evidence."""
     return {
+        **({"judge": dict(judge)} if judge else {}),
         "counts": asdict(counts),
         "sample": asdict(sample) if sample else None,
         "calibration": calibration_record(calibration) if calibration else None,
         "calibration_reason": calibration_reason,
+        "lost": asdict(lost) if lost else None,
     }
 
 
 def counts_of(evidence: Evidence) -> RowCounts:
-    """Rows that should be there, and that are."""
-    return RowCounts(**evidence.facts["counts"])
+    """Rows that should be there, and that are.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return _read(RowCounts, "counts", evidence)
 
 
 def sample_of(evidence: Evidence) -> SentenceSample | None:
-    """The sampled sentences, where no golden set is declared."""
-    sample = evidence.facts["sample"]
-    return SentenceSample(**sample) if sample else None
+    """The sampled sentences, where no golden set is declared.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return None if _fact(evidence, "sample") is None else _read(SentenceSample, "sample", evidence)
 
 
 def calibration_of(evidence: Evidence) -> Calibration | None:
@@ -121,8 +166,30 @@ def calibration_of(evidence: Evidence) -> Calibration | None:
     Raises:
         IntegrityError: the fact is damaged.
     """
-    record = evidence.facts["calibration"]
-    return calibration_from_record(record) if record else None
+    record = _fact(evidence, "calibration")
+    return None if record is None else calibration_from_record(record)
+
+
+def _fact(evidence: Evidence, name: str) -> Any:
+    if name not in evidence.facts:
+        raise _damaged(evidence, name, "it is missing")
+    return evidence.facts[name]
+
+
+def _read(model: type[Model], name: str, evidence: Evidence) -> Model:
+    """A fact; what a newer version added to it is not read."""
+    try:
+        return TypeAdapter(model).validate_python(_fact(evidence, name))
+    except ValueError as error:
+        raise _damaged(evidence, name, str(error)) from error
+
+
+def _damaged(evidence: Evidence, name: str, problem: str) -> IntegrityError:
+    return IntegrityError(
+        f"the evidence's fact `{name}` cannot be read: {problem}",
+        where=f"revision {evidence.revision}",
+        remedy="delete the evidence's file and evaluate again",
+    )
 
 
 def references_of(evidence: Evidence) -> References:
@@ -134,12 +201,29 @@ def references_of(evidence: Evidence) -> References:
     )
 
 
-def rules(*, own_document_floor: float, coverage_floor: float) -> list[Rule]:
-    """What the gate asks of a knowledge base beside its metrics."""
+def lost_of(evidence: Evidence) -> Lost | None:
+    """What is lost against the live revision; None before the first release."""
+    record = evidence.facts.get("lost")
+    return Lost(record["live"], record["lost"], tuple(record["named"])) if record else None
+
+
+def rules(
+    *,
+    own_document_floor: float,
+    coverage_floor: float,
+    max_removed: float = 1.0,
+    approved: str = "",
+) -> list[Rule]:
+    """What the gate asks of a knowledge base beside its metrics.
+
+    `approved` says who approved this very evidence, and why; empty when nobody did.
+    """
     return [
         counts_reconcile,
+        lambda evidence: nothing_lost(evidence, max_removed, approved=approved),
         lambda evidence: own_documents(evidence, own_document_floor),
         lambda evidence: references_resolve(evidence, coverage_floor),
+        judge_finished,
     ]
 
 
@@ -150,6 +234,24 @@ def counts_reconcile(evidence: Evidence) -> list[Reason]:
         return []
     message = f"the index holds {counts.stored} rows and the manifest names {counts.expected}"
     return [Reason(Status.FAIL, "counts", message)]
+
+
+def nothing_lost(evidence: Evidence, max_removed: float, *, approved: str = "") -> list[Reason]:
+    """A bucket that was emptied, or a key that lost its rights, is no ordinary change.
+
+    It is held, not failed: a person may have meant it, and says so for exactly this evidence.
+    """
+    found = lost_of(evidence)
+    if found is None or found.lost < LEAST_LOST or found.share <= max_removed:
+        return []
+    message = (
+        f"{found.lost} of {found.live} live documents are gone or unreadable, the first: "
+        f"{', '.join(found.named[:LEAST_LOST])}; more than {max_removed:.0%} is held"
+    )
+    if approved:
+        return [Reason(Status.PASS, MASS_LOSS, f"{message}; approved by {approved}")]
+    remedy = f"if it is meant, run `platform-pipelines approve NAME {evidence.revision[:12]}`"
+    return [Reason(Status.UNDECIDED, MASS_LOSS, f"{message}. {remedy} --reason TEXT")]
 
 
 def own_documents(evidence: Evidence, floor: float) -> list[Reason]:
@@ -165,6 +267,21 @@ def own_documents(evidence: Evidence, floor: float) -> list[Reason]:
         return []
     message = f"{share:.3f} of the sampled sentences find their own document; the floor is {floor}"
     return [Reason(Status.FAIL, "own_document", message)]
+
+
+def judge_of(evidence: Evidence) -> Mapping[str, Any] | None:
+    """Who judged, what it took, its noise; None where no judge was declared."""
+    return evidence.facts.get("judge")
+
+
+def judge_finished(evidence: Evidence) -> list[Reason]:
+    """A budget that was spent leaves answers without a verdict: that is no pass, and no fail."""
+    judge = judge_of(evidence)
+    stopped = judge["stopped_by"] if judge else ""
+    if not stopped:
+        return []
+    message = f"the judge's budget of {stopped} was spent before every answer was judged"
+    return [Reason(Status.UNDECIDED, "judge_budget", message)]
 
 
 def references_resolve(evidence: Evidence, floor: float) -> list[Reason]:

@@ -9,11 +9,26 @@ that is 0.
 import math
 from collections.abc import Collection, Sequence
 
-from platform_pipelines.core.road.metrics import Metric
+from platform_pipelines.core.road.metrics import Metric, Undefined
 from platform_pipelines.errors import ConfigurationError, EvidenceError
 
 METRICS = ("hit_at_1", "hit_at_k", "mrr", "ndcg", "context_precision", "context_recall")
 DECLARED = tuple(Metric(name) for name in METRICS)
+
+# Of whole answers, by a language model through Ragas, in the order in which they are declared.
+# Context precision and recall carry the judge in their names: the others compare chunk ids.
+JUDGED = (
+    "faithfulness", "answer_relevancy", "judged_context_precision", "judged_context_recall",
+    "answer_correctness",
+)  # fmt: skip
+# An answer that is not known states nothing: it is left out of faithfulness, and counted.
+JUDGED_DECLARED = tuple(
+    Metric(name, undefined=Undefined.LEFT_OUT) if name == "faithfulness" else Metric(name)
+    for name in JUDGED
+)
+JUDGED_COMPARED = "answer_relevancy"  # with live: it is defined for every question
+JUDGED_EFFECT = 0.05  # a loss against live that a judge's noise alone may make
+JUDGED_FLOORS = {"faithfulness": 0.85, "answer_relevancy": 0.80}  # unless declared
 
 
 def hit_at_k(retrieved: Sequence[str], relevant: Collection[str], *, k: int) -> float | None:

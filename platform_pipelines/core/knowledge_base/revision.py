@@ -10,7 +10,12 @@ from typing import Any
 
 from pydantic.dataclasses import dataclass
 
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec, KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.answer_declaration import AnswerSpec
+from platform_pipelines.core.knowledge_base.declaration import (
+    DEFAULT_PREFIX,
+    EmbedSpec,
+    KnowledgeBaseSpec,
+)
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.records import (
     CONFIG,
@@ -44,12 +49,40 @@ class EmbedRecipe:
 
 
 @dataclass(frozen=True, config=CONFIG)
+class ModelRecipe:
+    """A language model of an OpenAI-compatible server."""
+
+    url: str
+    model: str
+
+
+@dataclass(frozen=True, config=CONFIG)
+class AnswerRecipe:
+    """The chain that answers: prompt, models (in the order in which they are asked), parameters.
+
+    `prompt` is the text itself: a live revision answers as it was evaluated.
+    """
+
+    prompt_name: str
+    prompt: str
+    models: tuple[ModelRecipe, ...]
+    temperature: float
+    max_tokens: int
+    passages: int
+    mmr: bool
+    fetch_k: int
+    diversity: float
+
+
+@dataclass(frozen=True, config=CONFIG)
 class SearchRecipe:
     """All that a search of the revision needs beside its index: never today's declaration."""
 
     tenant: str
     shards: int
     embed: EmbedRecipe
+    prefix: str = DEFAULT_PREFIX  # of its collection and of the alias that readers follow
+    answer: AnswerRecipe | None = None  # none was declared: the shipped extractive chain
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -77,7 +110,8 @@ class Revision:
 
     @property
     def digest(self) -> str:
-        """Of the content and of how it is searched; not of counts, notes or file names."""
+        """Of the content and of how it is searched and answered from; not of counts or notes."""
+        prefix, answer = self.recipe.prefix, self.recipe.answer
         return digest_json(
             {
                 "name": self.name,
@@ -85,6 +119,8 @@ class Revision:
                 "embedder": self.embedder_digest,
                 "index": dict(self.index),
                 "tenant": self.recipe.tenant,
+                **({} if prefix == DEFAULT_PREFIX else {"prefix": prefix}),
+                **({"answer": plain(answer)} if answer else {}),
             }
         )
 
@@ -96,7 +132,7 @@ class Revision:
     @property
     def collection(self) -> str:
         """The collection's name."""
-        return collection_of(self.name, self.digest)
+        return collection_of(self.name, self.digest, self.recipe.prefix)
 
     def to_json(self) -> str:
         """One JSON text that carries its own digests."""
@@ -107,10 +143,33 @@ class Revision:
         return self.stored or plain(self)
 
 
-def recipe_of(spec: KnowledgeBaseSpec) -> SearchRecipe:
-    """How a revision that is built under this declaration will be searched."""
+def recipe_of(spec: KnowledgeBaseSpec, *, prompt: str = "") -> SearchRecipe:
+    """How a revision that is built under this declaration will be searched and answered from.
+
+    `prompt` is the text of the declared one; it is not needed where no `answer` is declared.
+    """
     return SearchRecipe(
-        tenant=spec.tenant, shards=spec.source.shards, embed=embed_recipe(spec.embed)
+        tenant=spec.tenant,
+        shards=spec.source.shards,
+        embed=embed_recipe(spec.embed),
+        prefix=spec.index.prefix,
+        answer=answer_recipe(spec.answer, prompt) if spec.answer else None,
+    )
+
+
+def answer_recipe(answer: AnswerSpec, prompt: str) -> AnswerRecipe:
+    """What a declaration says of the chain."""
+    first = [ModelRecipe(answer.url, answer.model)] if answer.url and answer.model else []
+    return AnswerRecipe(
+        prompt_name=answer.prompt,
+        prompt=prompt,
+        models=(*first, *(ModelRecipe(m.url, m.model) for m in answer.fallbacks)),
+        temperature=answer.temperature,
+        max_tokens=answer.max_tokens,
+        passages=answer.passages,
+        mmr=answer.mmr,
+        fetch_k=answer.fetch_k,
+        diversity=answer.diversity,
     )
 
 
@@ -134,19 +193,19 @@ def revision_from_json(text: str | bytes, *, where: str) -> Revision:
     return revision
 
 
-def collection_of(name: str, digest: str) -> str:
+def collection_of(name: str, digest: str, prefix: str = DEFAULT_PREFIX) -> str:
     """The collection of a revision of a knowledge base."""
-    return f"{collection_prefix(name)}{digest[:COLLECTION_DIGEST_CHARACTERS]}"
+    return f"{collection_prefix(name, prefix)}{digest[:COLLECTION_DIGEST_CHARACTERS]}"
 
 
-def collection_prefix(name: str) -> str:
+def collection_prefix(name: str, prefix: str = DEFAULT_PREFIX) -> str:
     """What all collections of a knowledge base start with; no name has two underscores in a row."""
-    return f"kb_{name}__"
+    return f"{prefix}_{name}__"
 
 
-def alias_name(name: str) -> str:
+def alias_name(name: str, prefix: str = DEFAULT_PREFIX) -> str:
     """The alias that readers follow."""
-    return f"kb_{name}"
+    return f"{prefix}_{name}"
 
 
 def _upgrade_1(raw: Raw) -> Raw:

@@ -14,7 +14,13 @@ from typing import Any
 from pydantic.dataclasses import dataclass
 
 from platform_pipelines.core.road.identity import canonical_json, digest_json
-from platform_pipelines.core.road.metrics import MeanScore, Metric, by_name, mean_score
+from platform_pipelines.core.road.metrics import (
+    MeanScore,
+    Metric,
+    by_name,
+    check_metrics,
+    mean_score,
+)
 from platform_pipelines.core.road.records import (
     CONFIG,
     VERSION,
@@ -23,7 +29,7 @@ from platform_pipelines.core.road.records import (
     plain,
     stored_field,
 )
-from platform_pipelines.errors import EvidenceError, IntegrityError
+from platform_pipelines.errors import ConfigurationError, EvidenceError, IntegrityError
 
 FORMAT = 2  # 1 was the knowledge base's own, see core/knowledge_base/evidence.py
 
@@ -191,7 +197,9 @@ def make_evidence(evidence: Evidence) -> Evidence:
     Raises:
         EvidenceError: a sample has two rows, or there are more rows than samples, or a finite score
             is outside its metric's range.
+        ConfigurationError: the metrics are refused by `check_metrics`.
     """
+    check_metrics(evidence.metrics)
     ids = [row.sample_id for row in evidence.rows]
     where = f"revision {evidence.revision}"
     if len(set(ids)) != len(ids):
@@ -219,14 +227,11 @@ def evidence_from_json(
     kind = _FORMAT if upgrade is None else replace(_FORMAT, upgrades={1: upgrade})
     raw = kind.parse(text, where=where)
     stated = raw.pop("digest", None)
-    try:
-        kind.must_equal("digest", stated, digest_json(raw), where=where)
-    except ValueError as error:  # NaN, which JSON does not have
-        raise kind.refuse(str(error), where) from error
+    kind.must_equal("digest", stated, digest_json(raw), where=where)
     evidence = kind.read(raw, where=where)
     try:
         made = make_evidence(evidence)
-    except EvidenceError as error:
+    except (ConfigurationError, EvidenceError) as error:
         raise IntegrityError("not evidence", where=where, stored=str(error)) from error
     if evidence.stored.get("format") == FORMAT:
         kind.must_equal("rows", raw.get("summary"), made.summary, where=where)

@@ -12,7 +12,13 @@ from enum import StrEnum
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
-from platform_pipelines.core.road.metrics import Metric, Undefined, by_name
+from platform_pipelines.core.road.metrics import (
+    Direction,
+    MeanScore,
+    Metric,
+    Undefined,
+    by_name,
+)
 from platform_pipelines.core.road.statistics import (
     bootstrap_interval,
     holm,
@@ -129,8 +135,9 @@ def check_policy(policy: GatePolicy, metrics: Sequence[Metric]) -> None:
         _check(where, name, allowed=name in known, expected=", ".join(known))
         fits = math.isfinite(floor) and known[name].fits(floor)
         _check(where, floor, allowed=fits, expected=f"{known[name].low}..{known[name].high}")
-    compared = set(policy.compared) | set(policy.minimum_effects)
-    _check("compared", policy.compared, allowed=compared <= set(known), expected=", ".join(known))
+    for name in ("compared", "minimum_effects"):
+        named = getattr(policy, name)
+        _check(name, named, allowed=set(named) <= set(known), expected=", ".join(known))
     for name in {*policy.compared, *policy.minimum_effects}:
         _check_effect(name, policy.effect(name), known[name], single=name in policy.minimum_effects)
     covered = 0.0 <= policy.coverage_floor <= 1.0
@@ -288,12 +295,27 @@ def _floors(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
     for name, floor in sorted(policy.floors.items()):
         metric, mean = evidence.metric(name), means[name]
         if mean.mean is not None and metric.reaches(mean.mean, floor):
+            reasons += _few_defined(name, mean, policy)
             continue
-        bound = "floor" if metric.worst == metric.low else "ceiling"
+        bound = "floor" if metric.direction is Direction.HIGHER else "ceiling"
         left = f" over {mean.samples}" if metric.undefined is Undefined.LEFT_OUT else ""
         message = f"{name} is {_shown(mean.mean)}{left}; the {bound} is {floor}"
         reasons.append(Reason(Status.FAIL, Code.FLOOR, message, metric=name))
     return reasons
+
+
+def _few_defined(name: str, mean: MeanScore, policy: GatePolicy) -> list[Reason]:
+    """A floor that is reached by the few samples that were not left out is not reached yet."""
+    lacking = policy.minimum_samples - mean.samples
+    if not mean.left_out or lacking <= 0:
+        return []
+    message = (
+        f"{name} is defined for {mean.samples} {policy.sample_noun}; "
+        f"at least {policy.minimum_samples} are needed"
+    )
+    return [
+        Reason(Status.UNDECIDED, Code.TOO_FEW_SAMPLES, message, metric=name, more_samples=lacking)
+    ]
 
 
 def _against_live(evidence: Evidence, policy: GatePolicy) -> list[Reason]:

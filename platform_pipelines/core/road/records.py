@@ -10,9 +10,10 @@ A record is a pydantic dataclass with a `format` number. The rule for changing o
 """
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, Generic, NoReturn, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter
 
@@ -46,6 +47,16 @@ def _jsonable(value: Any) -> Any:
     return value
 
 
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _not_finite(text)
+
+
+def _not_finite(text: str) -> NoReturn:
+    """`NaN`, or `1e999`: no digest is of it."""
+    raise ValueError(f"{text} is no number of JSON")
+
+
 @dataclass(frozen=True)
 class Format(Generic[Model]):
     """How a kind of record is read.
@@ -65,11 +76,11 @@ class Format(Generic[Model]):
         """The JSON object.
 
         Raises:
-            IntegrityError: it is not one.
+            IntegrityError: it is not one, or holds a number that is not finite.
         """
         try:
-            raw: Any = json.loads(text)
-        except ValueError as error:
+            raw: Any = json.loads(text, parse_constant=_not_finite, parse_float=_finite)
+        except (ValueError, RecursionError) as error:
             raise self.refuse(str(error), where) from error
         if not isinstance(raw, dict):
             raise self.refuse(f"a JSON {type(raw).__name__}", where)
@@ -82,7 +93,7 @@ class Format(Generic[Model]):
             IntegrityError: of a newer format, or not of this kind.
         """
         number = raw.get("format", 1)
-        if not isinstance(number, int) or number < 1:
+        if isinstance(number, bool) or not isinstance(number, int) or number < 1:
             raise self.refuse(f"format {number!r}", where)
         if number > self.current:
             raise IntegrityError(

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO
 
@@ -32,10 +33,18 @@ class LocalMilvus:
     """One local database, as its clients see it.
 
     `idle_seconds` is how long the server outlives its last client; it counts for the server that
-    this client starts. Nothing is touched before `uri()` is called.
+    this client starts. Nothing is touched before `uri()` is called. `environment` is all that the
+    server sees of it (it outlives its starter, and needs none of its secrets); None: everything.
     """
 
-    def __init__(self, directory: Path, *, idle_seconds: float) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        idle_seconds: float,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
+        self._environment = environment
         self._files = LocalFiles(directory.absolute())
         self._idle_seconds = idle_seconds
         self._mutex = threading.Lock()
@@ -104,6 +113,7 @@ class LocalMilvus:
                     "--idle-seconds", str(self._idle_seconds), "--report", str(write_end),
                 ],
                 pass_fds=(write_end,),
+                env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -7,7 +7,7 @@ import hashlib
 import json
 import re
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.chunks import TEXT_MAX_BYTES
@@ -203,7 +203,7 @@ class Writer:
                 )
             fresh: set[bytes] = set()
             for row in rows:
-                mark = hashlib.blake2b(row.chunk_id.encode(), digest_size=12).digest()
+                mark = _mark(row.chunk_id)
                 if mark in self._seen or mark in fresh:
                     raise IntegrityError(
                         "the same chunk id twice",
@@ -213,9 +213,18 @@ class Writer:
                 fresh.add(mark)
             self._seen |= fresh
 
+    def forget(self, chunk_ids: Iterable[str]) -> None:
+        """These rows were deleted: they may be inserted again."""
+        with self._guard:
+            self._seen.difference_update(map(_mark, chunk_ids))
+
     def doubt(self) -> None:
         """An insert failed on its way: its rows may be stored, in part or in whole."""
         self._in_doubt = True
+
+
+def _mark(chunk_id: str) -> bytes:
+    return hashlib.blake2b(chunk_id.encode(), digest_size=12).digest()
 
 
 def index_parameters(parameters: Mapping[str, int]) -> dict[str, Any]:

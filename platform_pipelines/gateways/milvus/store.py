@@ -33,8 +33,10 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.vector_store import Matrix
 
 INSERT_BATCH_BYTES = 4_000_000  # gRPC allows 64 MB; a search waits for no batch, only for its turn
+DELETE_IDS = 1_000  # in one request: they are written into its filter
 QUERY_PAGE_ROWS = 10_000
 VECTOR_PAGE_ROWS = 500
+OWNER_PROPERTY = "platform_pipelines.owner"
 LOADED = "Loaded"  # of pymilvus' `LoadState`
 
 
@@ -86,8 +88,11 @@ class MilvusStore:
             names = client.list_collections(timeout=self._seconds)
         return sorted(str(name) for name in names if str(name).startswith(prefix))
 
-    def create(self, spec: CollectionSpec) -> None:
-        """See `VectorStore`. `keyword` on a server without BM25: CapabilityError."""
+    def create(self, spec: CollectionSpec, *, owner: str = "") -> None:
+        """See `VectorStore`. `keyword` on a server without BM25: CapabilityError.
+
+        The mark is a property: Milvus Lite forgets a collection's description.
+        """
         with self._connection.use(f"create collection {spec.name}") as client:
             if client.has_collection(spec.name, timeout=self._seconds):
                 raise ConflictError("the collection exists already", where=spec.name)
@@ -95,12 +100,19 @@ class MilvusStore:
                 spec.name,
                 schema=build_schema(spec, product=self.server()[0]),
                 consistency_level=BOUNDED,
+                properties={OWNER_PROPERTY: owner} if owner else {},
                 timeout=self._seconds,
             )
             if spec.keyword:
                 self._check_keyword(client, spec.name)
         self._writers.pop(spec.name, None)
         self._searcher.remember(spec.name, dimension=spec.dimension, keyword=spec.keyword)
+
+    def owner(self, collection: str) -> str | None:
+        """See `VectorStore`."""
+        with self._connection.use(f"look at collection {collection}") as client:
+            found = client.describe_collection(collection, timeout=self._seconds)
+        return found.get("properties", {}).get(OWNER_PROPERTY)
 
     def insert(self, collection: str, rows: Sequence[Row]) -> int:
         """See `VectorStore`. From two threads, one call is encoded while the other is stored."""
@@ -115,6 +127,23 @@ class MilvusStore:
         except PlatformError:
             writer.doubt()
             raise
+
+    def delete(self, collection: str, ids: Sequence[str]) -> None:
+        """See `VectorStore`. A server keeps what it answered; Milvus Lite does when it flushes."""
+        for start in range(0, len(ids), DELETE_IDS):
+            some = list(ids[start : start + DELETE_IDS])
+            with self._connection.use(f"delete rows of {collection}") as client:
+                client.delete(collection, ids=some, timeout=self._seconds)
+        if collection in self._writers:
+            self._writers[collection].forget(ids)
+        if self._is_lite():
+            with self._connection.use(f"flush {collection}") as client:
+                client.flush(collection, timeout=self._seconds)
+
+    def unload(self, collection: str) -> None:
+        """See `VectorStore`."""
+        with self._connection.use(f"unload {collection}") as client:
+            client.release_collection(collection, timeout=self._seconds)
 
     def seal(self, spec: CollectionSpec, *, timeout_seconds: float) -> None:
         """See `VectorStore`. Ends with one search of each kind: the first one is slow."""

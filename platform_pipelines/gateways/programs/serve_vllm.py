@@ -21,7 +21,13 @@ def _pretend() -> None:
 
 _pretend()  # also in the processes that vLLM spawns, which import this file
 
-if __name__ == "__main__":
-    from vllm.entrypoints.cli.main import main
 
+def main() -> None:
+    """vLLM's own command line."""
+    from vllm.entrypoints.cli.main import main as serve
+
+    serve()
+
+
+if __name__ == "__main__":
     main()

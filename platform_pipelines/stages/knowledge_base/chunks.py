@@ -4,8 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
-from platform_pipelines.compute.pool import WorkerPool
-from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
+from platform_pipelines.compute.tasks import TaskSpec
 from platform_pipelines.core.knowledge_base.chunking.policy import (
     SemanticPolicy,
     policies_from_mapping,
@@ -14,26 +13,18 @@ from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks_worker import (
-    cut_shard,
-    open_tools,
+    chunk_shards,
     splitter_version,
 )
 from platform_pipelines.stages.knowledge_base.documents import STAGE as DOCUMENTS
-from platform_pipelines.stages.knowledge_base.pace import Pace
-from platform_pipelines.stages.knowledge_base.tables import (
-    chunks_schema,
-    read_table,
-    rows_of,
-    writing_beside,
-)
+from platform_pipelines.stages.knowledge_base.tables import read_table, rows_of
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "chunks"
 # Cut in this process: a worker's imports take a second, as long as cutting so many documents.
 FEW_DOCUMENTS = 2_000
-SECONDS_PER_SHARD = 3600.0
-MEMORY_BYTES = 4 * 1024**3
+OPERATION = "chunks.shards"
 
 Result: TypeAlias = Mapping[str, Any]
 
@@ -96,15 +87,15 @@ def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Res
             yield shard.shard, {"rows": rows, "kept": 0, "made": rows}
     if not todo:
         return
-    pace = Pace(
-        len(todo),
-        clock=workspace.clock,
-        say=lambda done: workspace.progress(f"chunks: {done} of {len(todo)} shards cut"),
-    )
-    cut = _cut_here if _is_little(workspace, todo) else _cut_in_workers
-    for result in cut(workspace, plan, todo):
-        pace.step()
-        yield result
+    is_little = _is_little(workspace, todo)
+    groups = [todo] if is_little else [[shard] for shard in todo]
+    tasks = [_task(workspace, plan, group) for group in groups]
+    here = {OPERATION: chunk_shards} if is_little else None
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="chunking", here=here, profile=workspace.spec.parse.profile
+    ):
+        for result in done.record["shards"]:
+            yield result["shard"], result
 
 
 def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
@@ -118,63 +109,28 @@ def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
     return sum(shard.rows for shard in todo) <= FEW_DOCUMENTS
 
 
-def _cut_here(
-    workspace: Workspace, plan: ShardPlan, todo: Sequence[ShardRecord]
-) -> Iterator[tuple[int, Result]]:
-    import pyarrow as pa
-
-    tools = open_tools(_shared(workspace))
-    with writing_beside(workspace.store) as write:
-        for shard in todo:
-            workspace.deadline.check("chunking")
-            item = _item(shard, plan)
-            parts = [chunks_schema().empty_table()]
-            result = cut_shard(tools, item, parts.append)
-            write(item["path"], pa.concat_tables(parts))
-            yield shard.shard, result
-
-
-def _cut_in_workers(
-    workspace: Workspace, plan: ShardPlan, todo: Sequence[ShardRecord]
-) -> Iterator[tuple[int, Result]]:
-    with _pool(workspace, len(todo)) as pool:
-        tasks = (Task(str(s.shard), (_item(s, plan),)) for s in todo)
-        for outcome in pool.run("chunks.shard", tasks, shared=_shared(workspace)):
-            workspace.deadline.check("chunking")
-            if isinstance(outcome, ItemFailed):
-                raise outcome.to_error()
-            if isinstance(outcome, ItemDone):
-                yield int(outcome.task_id), outcome.result
-
-
-def _item(shard: ShardRecord, plan: ShardPlan) -> Mapping[str, Any]:
-    previous = plan.previous.get(shard.shard)
-    return {
-        "documents": shard.path,
-        "previous": None if previous is None else previous.path,
-        "path": plan.path(shard.shard),
-    }
-
-
-def _pool(workspace: Workspace, shards: int) -> WorkerPool:
-    return WorkerPool(
-        workers=max(1, min(workspace.settings.workers, shards)),
-        budget=Budget(
-            seconds_per_item=SECONDS_PER_SHARD,
-            memory_bytes=MEMORY_BYTES,
-            limit_address_space=False,  # tokenizers and models map much and use little
-        ),
-        environment=workspace.settings.worker_environment,
+def _task(workspace: Workspace, plan: ShardPlan, group: Sequence[ShardRecord]) -> TaskSpec:
+    spec = workspace.spec
+    return TaskSpec(
+        operation=OPERATION,
+        shard=group[0].shard,
+        store=workspace.store.url,
+        arguments={
+            "shards": [_shard(record, plan) for record in group],
+            "chunk": spec.chunk,
+            "embed": spec.embed.model_dump(mode="json"),
+            "tokenizer": connect.tokenizer_identity(workspace.settings, spec.embed),
+        },
     )
 
 
-def _shared(workspace: Workspace) -> Mapping[str, object]:
+def _shard(shard: ShardRecord, plan: ShardPlan) -> Mapping[str, Any]:
+    previous = plan.previous.get(shard.shard)
     return {
-        "store": connect.knowledge_record(workspace.settings, workspace.name),
-        "chunk": workspace.spec.chunk,
-        "embed": workspace.spec.embed.model_dump(mode="json"),
-        "model": connect.model_record(workspace.settings, workspace.spec.embed),
-        "tokenizer": connect.tokenizer_identity(workspace.settings, workspace.spec.embed),
+        "shard": shard.shard,
+        "documents": shard.path,
+        "previous": None if previous is None else previous.path,
+        "path": plan.path(shard.shard),
     }
 
 

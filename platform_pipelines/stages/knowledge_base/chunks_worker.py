@@ -1,10 +1,13 @@
 """Inside a worker process: cut one shard's documents into chunks, keeping those that stand."""
 
+import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.compute.protocol import Working
 from platform_pipelines.core.knowledge_base.chunking.policy import (
     ChunkPolicies,
     policies_from_mapping,
@@ -30,8 +33,9 @@ from platform_pipelines.stages.knowledge_base.tables import (
     read_table,
     table_of,
     table_writer,
+    writing_beside,
 )
-from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.access import open_named
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -50,18 +54,44 @@ def splitter_version() -> str:
 
 
 def chunk_shards(
-    shared: Mapping[str, Any], items: Iterator[Mapping[str, Any]]
-) -> Iterator[Mapping[str, Any]]:
-    """Operation `chunks.shard`: one shard an item.
+    access: Mapping[str, Any], items: Iterator[Mapping[str, Any]]
+) -> Iterator[Mapping[str, Any] | Working]:
+    """Operation `chunks.shards`: the task's `arguments` are `{shards, chunk, embed, tokenizer}`.
 
-    Items are `{documents, previous, path}`, keys in the knowledge base's store. Results are
-    `{rows, documents, kept, made}`.
+    `shards` are `{shard, documents, previous, path}`, keys in the task's store. The record is
+    `{shards}`: of each `{shard, rows, documents, kept, made}`.
     """
-    tools = _tools(canonical_json(dict(shared)))
-    for item in items:
-        with table_writer(tools.store, item["path"], chunks_schema()) as write:
-            result = cut_shard(tools, item, write)
-        yield result
+    # A process that has other work, too, gives the tokenizer back: 270 MB of the local model's.
+    open_tools = _kept_tools if access["keeps_open"] else lru_cache(maxsize=1)(_tools)
+    for spec in items:
+        arguments = spec["arguments"]
+        settings = {name: arguments[name] for name in ("chunk", "embed", "tokenizer")}
+        tools = open_tools(spec["store"], canonical_json(settings), canonical_json(dict(access)))
+        results: list[Mapping[str, Any]] = []
+        for shard, result in _cut_all(tools, arguments["shards"]):
+            results.append({"shard": shard, **result})
+            yield Working({"documents": result["documents"]})
+        yield {"shards": results}
+
+
+def _cut_all(
+    tools: "Tools", shards: Sequence[Mapping[str, Any]]
+) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The result of each shard; when all are taken, all files are there."""
+    import pyarrow as pa
+
+    if len(shards) == 1:  # it may be large: written while it is made
+        (one,) = shards
+        with table_writer(tools.store, one["path"], chunks_schema()) as write_part:
+            result = cut_shard(tools, one, write_part)
+        yield one["shard"], result
+        return
+    with writing_beside(tools.store) as write:
+        for shard in shards:
+            parts = [chunks_schema().empty_table()]
+            result = cut_shard(tools, shard, parts.append)
+            write(shard["path"], pa.concat_tables(parts))
+            yield shard["shard"], result
 
 
 class Tools:
@@ -90,24 +120,24 @@ class Tools:
         return self._embedder().embed_passages(list(sentences))
 
 
-def open_tools(shared: Mapping[str, Any]) -> Tools:
+def _tools(store: str, settings_json: str, access_json: str) -> Tools:
     """The tools of one run: its store, its policies and its embedder's token counter."""
-    spec = EmbedSpec.model_validate(shared["embed"])
-    opened = lru_cache(maxsize=1)(lambda: connect.embedder_from_record(shared["model"], spec))
+    settings, access = json.loads(settings_json), json.loads(access_json)
+    spec = EmbedSpec.model_validate(settings["embed"])
+    model = connect.task_model(access, spec)
+    if spec.provider == "local":
+        connect.make_model(Path(model["model_dir"]), lambda _: None)
+    opened = lru_cache(maxsize=1)(lambda: connect.embedder_from_record(model, spec))
     return Tools(
-        road.open_from_record(canonical_json(shared["store"])),
-        policies_from_mapping(shared["chunk"]),
-        connect.counter_from_record(shared["model"], spec),
+        open_named(access, store, create=True),
+        policies_from_mapping(settings["chunk"]),
+        connect.counter_from_record(model, spec),
         opened,
-        shared["tokenizer"],
+        settings["tokenizer"],
     )
 
 
-@lru_cache(maxsize=1)
-def _tools(shared_json: str) -> Tools:
-    import json
-
-    return open_tools(json.loads(shared_json))
+_kept_tools = lru_cache(maxsize=1)(_tools)
 
 
 def cut_shard(

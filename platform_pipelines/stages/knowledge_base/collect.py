@@ -1,27 +1,23 @@
 """Collecting what nobody needs: collections and shard files outside kept releases and heads.
 
-Only what this store has a revision record of is ever dropped: another store may use the same server
-for a knowledge base of the same name.
+Only what is this platform's is ever dropped: another one may use the same server for a knowledge
+base of the same name.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
-from platform_pipelines.core.knowledge_base.revision import (
-    Revision,
-    collection_of,
-    collection_prefix,
-)
-from platform_pipelines.core.road.releases import ReleaseEntry, collectable, retained
-from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.compute.plans import TASKS
+from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.knowledge_base.slots import Slot, SlotState, shape
+from platform_pipelines.core.road.releases import ReleaseEntry, retained
 from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.stages.knowledge_base.revisions import (
-    REVISIONS,
-    read_revision,
-    revision_key,
-)
+from platform_pipelines.stages.knowledge_base.revisions import find_revision
+from platform_pipelines.stages.knowledge_base.slots import forget_slots, read_slots, write_slot
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
 
-SHARD_FOLDERS = ("documents", "chunks", "vectors")
+# Plans and records of tasks are needed until their stage has moved its head.
+SHARD_FOLDERS = ("documents", "chunks", "vectors", TASKS)
 
 
 def collect(
@@ -29,55 +25,56 @@ def collect(
     store: VectorStore,
     entries: Sequence[ReleaseEntry],
     newest: Revision,
+    collection: str,
 ) -> list[str]:
-    """Drop what neither a kept release, the candidate nor a head refers to."""
-    keep = workspace.spec.release.keep
-    existing = set(store.collections(collection_prefix(workspace.name)))
-    ours = existing & own_collections(workspace)
-    dropped = collectable(sorted(ours), entries, keep=keep, protected=[newest.collection])
-    for collection in dropped:
-        workspace.deadline.check("dropping old collections")
-        store.drop(collection)
-    kept = [r.revision for r in retained(entries, keep, existing=existing)]
-    _collect_files(workspace, {newest.digest, *kept})
-    return dropped
+    """Keep `release.keep` releases, the candidate in `collection` and one spare; drop the others.
 
-
-def own_collections(workspace: Workspace) -> set[str]:
-    """The collections that this store has a record of, whether they still exist or not."""
-    return {
-        collection_of(workspace.name, item.key.rpartition("/")[2].removesuffix(".json"))
-        for batch in workspace.store.list_objects(REVISIONS)
-        for item in batch
-    }
-
-
-def refuse_foreign_alias(workspace: Workspace, points_to: str | None) -> None:
-    """Another store's release under the same name must not be taken over.
-
-    Raises:
-        ConfigurationError: the alias points to a collection that this store never made.
+    The spare is unloaded; rollback does not offer it, since the next candidate may be made of it.
     """
-    if points_to is None or points_to in own_collections(workspace):
-        return
-    raise ConfigurationError(
-        f"the alias of {workspace.name!r} points to a collection that this store did not make",
-        where=workspace.store.url,
-        stored=points_to,
-        remedy="another store uses this vector store for a knowledge base of the same name: "
-        "give one of them another name or another server",
-    )
+    keep = workspace.spec.release.keep
+    slots = read_slots(workspace, store)
+    protected = {collection, store.alias(workspace.alias)}
+    loose = [s for s in slots.loose(entries, keep) if s.collection not in protected]
+    spare = next((s for s in loose if _is_fit(workspace, s, newest)), None)
+    if spare is not None:
+        _unload(workspace, store, spare)
+    dropped = [s.collection for s in loose if s is not spare]
+    for one in dropped:
+        workspace.deadline.check("dropping old collections")
+        store.drop(one)
+    stays = slots.kept(entries, keep) | protected
+    gone = slots.records.keys() - slots.existing - stays
+    forget_slots(workspace, sorted({*dropped, *gone}))
+    kept = retained(entries, keep, existing=slots.intact(entries))
+    _collect_files(workspace, {newest.digest, *(r.revision for r in kept)}, spare)
+    return sorted(dropped)
 
 
-def _collect_files(workspace: Workspace, revisions: set[str]) -> None:
+def _is_fit(workspace: Workspace, slot: Slot, newest: Revision) -> bool:
+    """Whether the next candidate can be made of a collection."""
+    if not slot.is_whole or slot.dead_share > workspace.spec.index.max_dead_share:
+        return False
+    revision = find_revision(workspace.store, slot.revision)
+    return revision is not None and shape(revision) == shape(newest)
+
+
+def _unload(workspace: Workspace, store: VectorStore, spare: Slot) -> None:
+    if spare.state is not SlotState.SPARE:
+        write_slot(workspace, replace(spare, state=SlotState.SPARE))
+    store.unload(spare.collection)
+
+
+def _collect_files(workspace: Workspace, revisions: set[str], spare: Slot | None) -> None:
     wanted: set[str] = set()
     for stage in STAGES:
         head, _ = workspace.head(stage)
         wanted |= {shard.path for shard in head.shards} if head else set()
     for digest in revisions:
-        if workspace.store.exists(revision_key(digest)):
-            revision = read_revision(workspace.store, digest)
+        revision = find_revision(workspace.store, digest)
+        if revision is not None:
             wanted |= {s.path for s in (*revision.chunks, *revision.vectors)}
+    base = find_revision(workspace.store, spare.revision) if spare else None
+    wanted |= {s.path for s in base.chunks} if base else set()  # to know which rows differ
     stored = (
         item.key
         for folder in SHARD_FOLDERS

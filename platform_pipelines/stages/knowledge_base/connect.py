@@ -10,14 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
-from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.errors import keep_secret
+from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.access import plain, store_options
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
     from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
-    from platform_pipelines.core.knowledge_base.revision import EmbedRecipe
+    from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
     from platform_pipelines.gateways.vector_store import VectorStore
@@ -29,31 +31,20 @@ MILVUS_SECONDS = 60.0
 LOCAL_MILVUS_IDLE_SECONDS = 60.0
 EMBEDDER_SECONDS = 120.0
 EMBEDDER_ATTEMPTS = 6
-LANGUAGE_MODEL_SECONDS = 120.0
 LANGUAGE_MODEL_ATTEMPTS = 4
+LANGUAGE_MODEL_CONNECTIONS = 16
 
 FOLDER = "knowledge"  # of the platform's store
 
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_store(url, options=road.store_options(settings))
+    return open_store(url, options=StoreOptions(**store_options(settings)))
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
     """Where a knowledge base keeps what it made."""
     return road.open_component_store(settings, FOLDER, name)
-
-
-def source_record(settings: "Settings", url: str) -> Mapping[str, object]:
-    """A source, for a worker."""
-    return road.store_record(settings, url, create=False)
-
-
-def knowledge_record(settings: "Settings", name: str) -> Mapping[str, object]:
-    """A knowledge base's store, for a worker."""
-    url = road.component_url(settings, FOLDER, name)
-    return road.store_record(settings, url, create=True)
 
 
 @contextmanager
@@ -62,11 +53,15 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
     from platform_pipelines.gateways.milvus.store import MilvusStore
 
-    local = LocalMilvus(settings.milvus_dir, idle_seconds=LOCAL_MILVUS_IDLE_SECONDS)
+    local = LocalMilvus(
+        settings.milvus_dir,
+        idle_seconds=LOCAL_MILVUS_IDLE_SECONDS,
+        environment=settings.parser_environment,
+    )
     embedded = settings.milvus_uri is None
     store = MilvusStore(
         uri=local.uri if settings.milvus_uri is None else settings.milvus_uri,
-        token=road.plain_secret(settings.milvus_token),
+        token=plain(settings.milvus_token),
         timeout_seconds=MILVUS_SECONDS,
         gpu=settings.milvus_gpu,
         on_close=local.close if embedded else None,
@@ -77,9 +72,15 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
         store.close()
 
 
+def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
+    """As `model_record`, by the access of a task; all its processors are the embedder's."""
+    key = access["embedder_api_key"] if embed.provider == "openai" else None
+    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+
+
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
-    key = road.plain_secret(settings.embedder_api_key) if embed.provider == "openai" else None
+    key = plain(settings.embedder_api_key) if embed.provider == "openai" else None
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
@@ -98,13 +99,19 @@ def open_embedder(settings: "Settings", embed: "Embed", progress: Progress) -> "
 def ensure_model(settings: "Settings", embed: "Embed", progress: Progress) -> None:
     """Make the local model's files once; a verified set is left as it is."""
     if embed.provider == "local":
-        from platform_pipelines.gateways.e5.provisioning import provision
+        make_model(settings.model_dir, progress)
 
-        provision(settings.model_dir, progress=progress)
+
+def make_model(model_dir: Path, progress: Progress) -> None:
+    """As `ensure_model`, in a task: its machine may be another one than the stage's."""
+    from platform_pipelines.gateways.e5.provisioning import provision
+
+    provision(model_dir, progress=progress)
 
 
 def embedder_from_record(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     """The declared embedder in a worker; its model files are there already."""
+    keep_secret(record.get("api_key"))
     if embed.provider == "local":
         from platform_pipelines.gateways.e5.embedder import E5Embedder
 
@@ -130,28 +137,55 @@ def embedder_identity(settings: "Settings", embed: "Embed") -> str:
     return embedder_from_record(model_record(settings, embed), embed).digest
 
 
+def embedder_facts(settings: "Settings", embed: "Embed") -> tuple[int, str]:
+    """The embedder's dimension and name; the model is not loaded for it."""
+    embedder = embedder_from_record(model_record(settings, embed), embed)
+    return embedder.dimension, embedder.name
+
+
 def tokenizer_identity(settings: "Settings", embed: "Embed") -> str:
     """Digest of everything that decides how tokens are counted."""
     embedder = embedder_from_record(model_record(settings, embed), embed)
     return digest_parts(embedder.digest, str(embedder.window_tokens), embed.tokenizer)
 
 
-def open_language_model(settings: "Settings") -> "LanguageModel | None":
-    """The configured language model, or None: answers are quoted then."""
-    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
-    from platform_pipelines.gateways.language_model import HttpLanguageModel
+def open_language_model(
+    settings: "Settings", recipe: "AnswerRecipe | None" = None
+) -> "LanguageModel | None":
+    """Who words answers, or None: they are quoted then.
 
+    A declared chain says itself; where none is declared it is the settings' model.
+    """
+    from platform_pipelines.gateways.language_model import FallbackModels
+
+    if recipe is not None:
+        key = plain(settings.language_model_api_key)
+        models = [_language_model(settings, m.url, m.model, key, recipe) for m in recipe.models]
+        return FallbackModels(models) if models else None
     configured = settings.language_model
     if configured is None:
         return None
+    key = plain(configured.api_key)
+    return _language_model(settings, configured.url, configured.model, key, None)
+
+
+def _language_model(
+    settings: "Settings", url: str, name: str, key: str | None, recipe: "AnswerRecipe | None"
+) -> "LanguageModel":
+    from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
+    from platform_pipelines.gateways.language_model import HttpLanguageModel
+
     endpoint = Endpoint(
-        url=configured.url,
-        api_key=road.plain_secret(configured.api_key),
-        timeout_seconds=LANGUAGE_MODEL_SECONDS,
+        url=url,
+        api_key=key,
+        timeout_seconds=settings.language_model_seconds,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
-        connections=1,
+        connections=LANGUAGE_MODEL_CONNECTIONS,
     )
-    return HttpLanguageModel(JsonClient(endpoint), name=configured.model)
+    client = JsonClient(endpoint)
+    if recipe is None:
+        return HttpLanguageModel(client, name)
+    return HttpLanguageModel(client, name, recipe.temperature, recipe.max_tokens)
 
 
 def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":

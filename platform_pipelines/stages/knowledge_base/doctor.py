@@ -14,6 +14,7 @@ from urllib.parse import unquote, urlsplit
 from platform_pipelines.compute.limits import memory_is_bounded
 from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, alias_name
+from platform_pipelines.core.road.ownership import store_address
 from platform_pipelines.core.road.releases import ReleaseEntry
 from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError, hide_user
 from platform_pipelines.gateways.language_model import Message
@@ -23,13 +24,14 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.live import live_entry, names
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
 from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.ownership import known_identity
 
 LOW_DISK_BYTES = 2 * 1024**3
 _UNSET_LANGUAGE_MODEL = (
     "start it, or unset PLATFORM_LANGUAGE_MODEL_URL and PLATFORM_LANGUAGE_MODEL: "
     "answers are quoted then"
 )
-PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow", "ragas")
+PACKAGES = ("dagster", "pymilvus", "milvus-lite", "obstore", "openvino", "pyarrow")
 
 
 class Health(StrEnum):
@@ -58,6 +60,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
         ("disk", _disk),
         ("memory budgets", _memory),
         ("store", _store),
+        ("store identity", _identity),
         ("model", _model),
         ("milvus", _milvus),
         ("language model", _language_model),
@@ -160,6 +163,17 @@ def _store(settings: Settings) -> Iterator[Finding]:
     yield Finding("store", Health.OK, seen)
 
 
+def _identity(settings: Settings) -> Iterator[Finding]:
+    """Whose collections this store's runs may touch."""
+    found = known_identity(settings)
+    if found is None:
+        yield Finding("store identity", Health.OK, "none yet: the first run makes it")
+        return
+    found.require_at(store_address(hide_user(settings.store_url)))
+    copied = f", a copy of {found.copy_of}" if found.copy_of else ""
+    yield Finding("store identity", Health.OK, f"owner {found.owner}{copied}, of {found.url}")
+
+
 def _try_writing(store: ObjectStore) -> None:
     """Do what a lease, a head and the release log need, on an object of its own.
 
@@ -251,7 +265,8 @@ def _knowledge_bases(settings: Settings) -> Iterator[Finding]:
             try:
                 store, entry = live_entry(settings, name)
                 revision = read_revision(store, entry.revision)
-                yield _alias(name, vectors.alias(alias_name(name)), entry, revision)
+                alias = alias_name(name, revision.recipe.prefix)
+                yield _alias(name, vectors.alias(alias), entry, revision)
                 yield from _embedding_server(name, settings, revision.recipe.embed)
             except PlatformError as error:
                 yield Finding(name, Health.BROKEN, _seen(error), error.remedy or str(error))

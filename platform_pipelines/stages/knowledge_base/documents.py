@@ -5,60 +5,40 @@ bytes did not keeps its parsed text, and nothing after this stage runs.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
 
-from platform_pipelines.compute.pool import WorkerPool
-from platform_pipelines.compute.protocol import (
-    Budget,
-    FailureKind,
-    ItemDone,
-    ItemFailed,
-    Task,
-)
+from platform_pipelines.compute.tasks import TaskSpec
 from platform_pipelines.core.knowledge_base.documents import Reason, SourceObject
 from platform_pipelines.core.road.identity import digest_parts, shard_of
 from platform_pipelines.core.road.snapshot import (
     ShardRecord,
     Snapshot,
     listing_digest,
-    source_digest,
 )
 from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.pace import Pace
-from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
-from platform_pipelines.stages.knowledge_base.tables import (
-    WriteTable,
-    documents_schema,
-    read_table,
-    table_of,
-    writing_beside,
+from platform_pipelines.stages.knowledge_base.documents_worker import (
+    documents_digest,
+    parse_shards,
 )
+from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
+from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "documents"
-MAX_TASK_ITEMS = 32
+OPERATION = "documents.shards"
+# Read and handed to parsers from this process, where that keeps them busy: a worker between them
+# costs its imports, a second, and a third of a millisecond a document.
+FEW_DOCUMENTS = 1_000
+FEW_PARSERS = 4
+TASK_DOCUMENTS = 1_024  # shards are given to a worker together until so many documents are listed
 MAX_LISTED_QUARANTINE = 200
-MANIFEST_COLUMNS = (
-    "key", "version", "size_bytes", "state", "content_digest", "parser_digest", "document_digest"
-)  # fmt: skip
-
-TEXT_COLUMNS = (
-    "content_digest", "type", "code_language", "title", "language", "blocks", "reason", "detail"
-)  # fmt: skip
-
-FAILURE_REASONS = {
-    FailureKind.TIME_BUDGET: Reason.TIME_BUDGET,
-    FailureKind.MEMORY_BUDGET: Reason.MEMORY_BUDGET,
-    FailureKind.CRASHED: Reason.CRASHED,
-}
-
 Row = dict[str, Any]
 
 
@@ -72,33 +52,12 @@ class _Digests:
     @staticmethod
     def of(workspace: Workspace) -> "_Digests":
         parser = parser_digest()
-        return _Digests(parser, digest_parts(parser, workspace.spec.parse.model_dump_json()))
+        return _Digests(
+            parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
+        )
 
     def for_state(self, state: str) -> str:
         return self.parsed if state == "parsed" else self.quarantined
-
-
-@dataclass(slots=True)
-class _ShardWork:
-    """One changed shard: what is kept by key, what is still to be read."""
-
-    shard: int
-    input: str
-    previous: ShardRecord | None
-    again: frozenset[str] = frozenset()  # keys whose row does not stand, though the listing does
-    kept: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
-    wanted: dict[str, SourceObject] = field(default_factory=dict[str, SourceObject])
-    known: dict[str, str] = field(default_factory=dict[str, str])
-    made: list[Row] = field(default_factory=list[Row])
-    same: dict[str, str] = field(default_factory=dict[str, str])  # key -> version just read
-    order: list[str] = field(default_factory=list[str])  # of `wanted`, as the tasks take them
-    counts: Counter[str] = field(default_factory=Counter[str])
-
-    @property
-    def path(self) -> str:
-        """Named by what it is made of: a finished file is known again."""
-        name = digest_parts(self.input, *sorted(self.again)) if self.again else self.input
-        return f"{STAGE}/{self.shard:04d}-{name}.parquet"
 
 
 def refresh_documents(workspace: Workspace) -> StageOutcome:
@@ -122,38 +81,122 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
         records = {n: before[n] for n in listed if n in before and n not in changed}
-        wanted = [
-            _ShardWork(n, inputs[n], before.get(n), again.get(n, frozenset()))
+        changes = [
+            _Change(n, inputs[n], before.get(n), tuple(listed[n]), again.get(n, frozenset()))
             for n in sorted(changed)
         ]
-        records |= _written(held.store, wanted)
-        works = [
-            _plan(held.store, work, listed[work.shard], digests)
-            for work in wanted
-            if work.shard not in records
-        ]
+        records |= _written(held.store, changes)
+        todo = [change for change in changes if change.shard not in records]
         counts: Counter[str] = Counter()
         counts["removed"] = sum(s.rows for n, s in before.items() if n not in listed)
-        with writing_beside(held.store) as write:
-            for work in _parse_all(held, works, digests):
-                record = _write_shard(held.store, work, write)
-                work.made.clear()  # the text of a whole corpus does not fit into memory
-                counts.update(work.counts)
-                if record is not None:
-                    records[work.shard] = record
+        records |= _parse_all(held, todo, digests, counts)
         snapshot = _snapshot(held, records, digests.parsed, skipped)
         held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, dict(counts))
 
 
-def _written(store: ObjectStore, works: Sequence[_ShardWork]) -> dict[int, ShardRecord]:
+@dataclass(frozen=True, slots=True)
+class _Change:
+    """A shard to make: what it was made of, its earlier file, and what is listed now."""
+
+    shard: int
+    input: str
+    previous: ShardRecord | None
+    objects: tuple[SourceObject, ...]
+    again: frozenset[str]  # keys whose row does not stand, though the listing does
+
+    @property
+    def path(self) -> str:
+        """Named by what it is made of: a finished file is known again."""
+        name = digest_parts(self.input, *sorted(self.again)) if self.again else self.input
+        return f"{STAGE}/{self.shard:04d}-{name}.parquet"
+
+    def record(self, digest: str, rows: int) -> ShardRecord:
+        return ShardRecord(self.shard, self.input, digest, self.path, rows)
+
+    @property
+    def arguments(self) -> Row:
+        """What the task is told; see `documents_worker.parse_shards`."""
+        return {
+            "shard": self.shard,
+            "path": self.path,
+            "previous": self.previous.path if self.previous else None,
+            "again": sorted(self.again),
+            "objects": [[o.key, o.version, o.size_bytes] for o in self.objects],
+        }
+
+
+def _parse_all(
+    workspace: Workspace, changes: Sequence[_Change], digests: _Digests, counts: Counter[str]
+) -> dict[int, ShardRecord]:
+    """The record of every changed shard that has rows. When they are there, so are all files."""
+    by_shard = {change.shard: change for change in changes}
+    if not changes:
+        return {}
+    few = workspace.settings.workers <= FEW_PARSERS
+    is_little = few or _is_little(workspace.store, changes, digests)
+    groups = [list(changes)] if is_little else _groups(changes)
+    tasks = [_task(workspace, group, digests) for group in groups]
+    here = {OPERATION: parse_shards} if is_little else None
+    records: dict[int, ShardRecord] = {}
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="parsing", here=here, profile=workspace.spec.parse.profile
+    ):
+        counts.update(done.record["counts"])
+        for made in done.record["shards"]:
+            change = by_shard[made["shard"]]
+            records[change.shard] = change.record(made["digest"], made["rows"])
+    return records
+
+
+def _is_little(store: ObjectStore, changes: Sequence[_Change], digests: _Digests) -> bool:
+    """Whether starting workers costs more than the work; of a shard, a few documents may change."""
+    wanted = 0
+    for change in changes:
+        listed = {(o.key, o.version, o.size_bytes) for o in change.objects}
+        if change.previous is not None:
+            columns = ("key", "version", "size_bytes", "parser_digest")
+            rows = read_table(store, change.previous.path, columns).to_pylist()
+            names = {digests.parsed, digests.quarantined}
+            listed -= {tuple(r[n] for n in columns[:3]) for r in rows if r[columns[3]] in names}
+        wanted += len(listed)
+        if wanted > FEW_DOCUMENTS:
+            return False
+    return True
+
+
+def _groups(changes: Sequence[_Change]) -> list[list[_Change]]:
+    groups: list[list[_Change]] = []
+    for change in changes:
+        if not groups or sum(len(c.objects) for c in groups[-1]) >= TASK_DOCUMENTS:
+            groups.append([])
+        groups[-1].append(change)
+    return groups
+
+
+def _task(workspace: Workspace, group: Sequence[_Change], digests: _Digests) -> TaskSpec:
+    spec = workspace.spec
+    return TaskSpec(
+        operation=OPERATION,
+        shard=group[0].shard,
+        store=workspace.store.url,
+        arguments={
+            "source": spec.source.url,
+            "shards": [change.arguments for change in group],
+            "parse": spec.parse.model_dump(mode="json"),
+            "digests": {"parsed": digests.parsed, "quarantined": digests.quarantined},
+        },
+    )
+
+
+def _written(store: ObjectStore, changes: Sequence[_Change]) -> dict[int, ShardRecord]:
     """Shards that a killed run finished: a file is named by the listing that it was made of."""
     found: dict[int, ShardRecord] = {}
-    for work in works:
-        if not store.exists(work.path):
+    for change in changes:
+        if not store.exists(change.path):
             continue
-        rows = read_table(store, work.path, ("key", "state", "document_digest")).to_pylist()
-        found[work.shard] = _shard_record(work, rows)
+        rows = read_table(store, change.path, ("key", "state", "document_digest")).to_pylist()
+        found[change.shard] = change.record(documents_digest(rows), len(rows))
     return found
 
 
@@ -223,154 +266,6 @@ def _taken(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
 def _listing(objects: Sequence[SourceObject], digests: _Digests) -> str:
     rows = ((o.key, o.version, o.size_bytes) for o in objects)
     return listing_digest(rows, digests.quarantined)
-
-
-def _plan(
-    store: ObjectStore, work: _ShardWork, objects: Sequence[SourceObject], digests: _Digests
-) -> _ShardWork:
-    """Sort the shard's objects into those whose row stands and those to read."""
-    rows: dict[str, Row] = {}
-    if work.previous is not None:
-        table = read_table(store, work.previous.path, MANIFEST_COLUMNS)
-        rows = {row["key"]: row for row in table.to_pylist()}
-    for item in objects:
-        row = None if item.key in work.again else rows.get(item.key)
-        if row is None or row["parser_digest"] != digests.for_state(row["state"]):
-            work.wanted[item.key] = item
-        elif (row["version"], row["size_bytes"]) == (item.version, item.size_bytes):
-            work.kept[item.key] = item
-            continue
-        else:
-            work.wanted[item.key] = item
-            work.known[item.key] = row["content_digest"] if row["state"] == "parsed" else ""
-        work.counts["read_again" if item.key in rows else "added"] += 1
-    work.counts["removed"] += len(rows.keys() - {o.key for o in objects})
-    work.order = sorted(work.wanted)
-    return work
-
-
-def _parse_all(
-    workspace: Workspace, works: Sequence[_ShardWork], digests: _Digests
-) -> Iterator[_ShardWork]:
-    """Each shard once all of its documents are in; at most a few shards are in memory."""
-    by_shard = {work.shard: work for work in works}
-    left = {work.shard: len(work.wanted) for work in works}
-    yield from (work for work in works if not work.wanted)
-    total = sum(left.values())
-    if not total:
-        return
-    pace = Pace(
-        total,
-        clock=workspace.clock,
-        say=lambda done: workspace.progress(f"documents: {done:,} of {total:,} read"),
-    )
-    with _pool(workspace, total) as pool:
-        outcomes = pool.run("documents.parse", _tasks(works), shared=_shared(workspace))
-        for outcome in outcomes:
-            workspace.deadline.check("parsing")
-            if not isinstance(outcome, ItemDone | ItemFailed):
-                continue
-            pace.step()
-            finished = _take(by_shard, left, outcome, digests)
-            if finished is not None:
-                yield by_shard.pop(finished.shard)
-
-
-def _pool(workspace: Workspace, documents: int) -> WorkerPool:
-    parse = workspace.spec.parse
-    tasks = -(-documents // MAX_TASK_ITEMS)
-    return WorkerPool(
-        workers=max(1, min(workspace.settings.workers, tasks)),
-        budget=Budget(seconds_per_item=parse.seconds, memory_bytes=parse.memory_mb * 1024**2),
-        environment=workspace.settings.worker_environment,
-    )
-
-
-def _shared(workspace: Workspace) -> Mapping[str, object]:
-    spec = workspace.spec
-    return {
-        "source": connect.source_record(workspace.settings, spec.source.url),
-        "max_bytes": spec.parse.max_document_mb * 1024**2,
-    }
-
-
-def _tasks(works: Sequence[_ShardWork]) -> Iterator[Task]:
-    for work in works:
-        for start in range(0, len(work.order), MAX_TASK_ITEMS):
-            part = work.order[start : start + MAX_TASK_ITEMS]
-            items: list[Row] = [{"key": k, "known": work.known.get(k, "")} for k in part]
-            items[0]["ahead"] = part
-            yield Task(f"{work.shard}:{start}", tuple(items))
-
-
-def _take(
-    works: Mapping[int, _ShardWork],
-    left: dict[int, int],
-    outcome: ItemDone | ItemFailed,
-    digests: _Digests,
-) -> _ShardWork | None:
-    """Book one outcome; the shard's work when it was its last document."""
-    shard, start = (int(part) for part in outcome.task_id.split(":"))
-    work = works[shard]
-    item = work.wanted[work.order[start + outcome.index]]
-    result = outcome.result if isinstance(outcome, ItemDone) else _failure(outcome)
-    _book(work, item, result, digests)
-    left[shard] -= 1
-    return work if left[shard] == 0 else None
-
-
-def _failure(outcome: ItemFailed) -> Mapping[str, Any]:
-    """A killed or crashed parser is the document's reason; anything else is the stage's error."""
-    reason = FAILURE_REASONS.get(outcome.kind)
-    if reason is None:
-        raise outcome.to_error()
-    return {"state": "quarantined", "reason": str(reason), "detail": outcome.detail[:500]}
-
-
-def _book(
-    work: _ShardWork, item: SourceObject, result: Mapping[str, Any], digests: _Digests
-) -> None:
-    state = result["state"]
-    work.counts[state] += 1
-    if state == "gone":
-        return
-    if state == "same":
-        work.same[item.key] = result["version"]
-        work.kept[item.key] = item
-        return
-    content = result.get("content_digest", "")
-    parser = digests.for_state(state)
-    row = dict.fromkeys(TEXT_COLUMNS, "") | dict(result)
-    row["key"] = item.key
-    row["version"] = result.get("version") or item.version
-    row["size_bytes"] = item.size_bytes
-    row["parser_digest"] = parser
-    row["document_digest"] = digest_parts(item.key, content, parser) if state == "parsed" else ""
-    work.made.append(row)
-
-
-def _write_shard(store: ObjectStore, work: _ShardWork, write: WriteTable) -> ShardRecord | None:
-    """The shard's new file: kept rows as they were, made rows added, sorted by key."""
-    rows = work.made
-    if work.kept and work.previous is not None:
-        old = read_table(store, work.previous.path).to_pylist()
-        rows = rows + [_renewed(row, work) for row in old if row["key"] in work.kept]
-    rows = sorted(rows, key=lambda row: row["key"])
-    if not rows:
-        return None
-    write(work.path, table_of(rows, documents_schema()))
-    return _shard_record(work, rows)
-
-
-def _shard_record(work: _ShardWork, rows: Sequence[Row]) -> ShardRecord:
-    parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
-    return ShardRecord(work.shard, work.input, source_digest(parsed), work.path, len(rows))
-
-
-def _renewed(row: Row, work: _ShardWork) -> Row:
-    item = work.kept[row["key"]]
-    version = work.same.get(row["key"], row["version"])
-    return row | {"version": version, "size_bytes": item.size_bytes}
 
 
 def _snapshot(

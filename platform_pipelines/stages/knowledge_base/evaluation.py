@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from platform_pipelines.compute.environments import interpreter
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
@@ -28,6 +29,7 @@ from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
@@ -106,16 +108,19 @@ def _document_chunks(
     return texts, types
 
 
-def with_ragas(settings: Settings, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:
+def with_ragas(
+    settings: Settings, outcomes: Mapping[str, Outcome], progress: Progress
+) -> dict[str, Outcome]:
     """The outcomes with Ragas' own ID-based context precision and recall.
 
     Raises:
         WorkerLostError, EvidenceError: Ragas gave no usable answer.
+        UnavailableError: the environment of evaluations cannot be made.
     """
     samples = [
         [list(o.details["retrieved"]), list(o.details["relevant"])] for o in outcomes.values()
     ]
-    return join_ragas(outcomes, _ragas(settings, samples))
+    return join_ragas(outcomes, _ragas(settings, samples, progress))
 
 
 def join_ragas(
@@ -141,14 +146,17 @@ def join_ragas(
 
 
 def _ragas(
-    settings: Settings, samples: Sequence[Sequence[Sequence[str]]]
+    settings: Settings, samples: Sequence[Sequence[Sequence[str]]], progress: Progress
 ) -> Sequence[tuple[float | None, float | None]]:
     budget = Budget(
         seconds_per_item=RAGAS_SECONDS, memory_bytes=RAGAS_MEMORY_BYTES, limit_address_space=False
     )
     task = Task("ragas", ({"samples": samples},))
     scores: list[tuple[float | None, float | None]] = []
-    with WorkerPool(workers=1, budget=budget, environment=settings.worker_environment) as pool:
+    python = interpreter("evaluation", settings.environments_home, progress)
+    with WorkerPool(
+        workers=1, budget=budget, environment=settings.worker_environment, interpreter=python
+    ) as pool:
         for outcome in pool.run("evidence.ragas", [task]):
             if isinstance(outcome, ItemFailed):
                 raise outcome.to_error()

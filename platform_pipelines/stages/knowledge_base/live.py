@@ -5,20 +5,18 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.calibration import Calibration
-from platform_pipelines.core.knowledge_base.evidence import calibration_of
 from platform_pipelines.core.knowledge_base.revision import Revision, alias_name
 from platform_pipelines.core.road.releases import ReleaseEntry
-from platform_pipelines.core.road.snapshot import snapshot_from_json
 from platform_pipelines.errors import UnknownNameError
+from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.evidence import calibration_in_use
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.workspace import head_key
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +27,20 @@ class Live:
     revision: Revision
     retriever: Retriever
     calibration: Calibration | None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveRecord:
+    """What is released, as it is recorded; nothing is opened."""
+
+    entry: ReleaseEntry
+    revision: Revision
+    calibration: Calibration | None
+
+    def opened(self, vectors: VectorStore, embedder: Embedder) -> Live:
+        """For reading; the caller closes what it gave."""
+        retriever = Retriever(vectors, embedder, self.revision, self.entry.target)
+        return Live(self.entry, self.revision, retriever, self.calibration)
 
 
 def names(settings: Settings) -> list[str]:
@@ -51,16 +63,26 @@ def open_live(settings: Settings, name: str, progress: road.Progress) -> Iterato
         UnknownNameError: nothing of that name was released; lists what was.
         UnavailableError: the vector store or the embedder does not answer.
     """
-    store, newest = live_entry(settings, name)
     with connect.vectors_of(settings) as vectors:
-        entry = _followed(store, name, newest, vectors.alias(alias_name(name)))
-        revision = read_revision(store, entry.revision)
-        embedder = connect.open_embedder(settings, revision.recipe.embed, progress)
+        record = read_live(settings, name, vectors)
+        embedder = connect.open_embedder(settings, record.revision.recipe.embed, progress)
         try:
-            retriever = Retriever(vectors, embedder, revision, entry.target)
-            yield Live(entry, revision, retriever, _calibration(store, entry))
+            yield record.opened(vectors, embedder)
         finally:
             embedder.close()
+
+
+def read_live(settings: Settings, name: str, vectors: VectorStore) -> LiveRecord:
+    """What readers of a knowledge base follow now.
+
+    Raises:
+        UnknownNameError: nothing of that name was released; lists what was.
+        UnavailableError: the vector store does not answer.
+    """
+    store, newest = live_entry(settings, name)
+    alias = alias_name(name, read_revision(store, newest.revision).recipe.prefix)
+    entry = _followed(store, name, newest, vectors.alias(alias))
+    return LiveRecord(entry, read_revision(store, entry.revision), calibration_in_use(store, entry))
 
 
 def _followed(
@@ -93,15 +115,3 @@ def live_entry(settings: Settings, name: str) -> tuple[ObjectStore, ReleaseEntry
             remedy=f"run `dg launch --job {name}_refresh`, or name one of those",
         )
     return store, entry
-
-
-def _calibration(store: ObjectStore, entry: ReleaseEntry) -> Calibration | None:
-    """From the newest evidence about what is live, else from the evidence of its release."""
-    if store.exists(head_key(EVIDENCE)):
-        data, _ = store.get(head_key(EVIDENCE))
-        head = snapshot_from_json(data, where=f"{store.url}/{head_key(EVIDENCE)}")
-        if head.details["revision"] == entry.revision:
-            found = read_evidence(store, head.details["evidence"])
-            return calibration_of(found) if found else None
-    found = read_evidence(store, entry.evidence_digest or "")
-    return calibration_of(found) if found else None

@@ -3,10 +3,11 @@
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from platform_pipelines.core.knowledge_base.revision import alias_name, collection_prefix
 from platform_pipelines.gateways.vector_store import VectorStore
-from platform_pipelines.stages.knowledge_base.collect import refuse_foreign_alias
+from platform_pipelines.stages.knowledge_base.owned import refuse_foreign_alias
+from platform_pipelines.stages.knowledge_base.slots import read_slots
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
+from platform_pipelines.stages.road.connect import release_log
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,19 @@ class Alias:
 
     def pointed(self) -> str | None:
         """The collection that readers search."""
-        return self.store.alias(alias_name(self.workspace.name))
+        return self.store.alias(self.workspace.alias)
 
     def point(self, target: str) -> None:
         """Let readers search a collection; idempotent.
 
         Raises:
-            ConfigurationError: the alias belongs to another store.
+            OwnershipError: the alias belongs to another platform.
             UnknownNameError: the collection is gone.
         """
-        refuse_foreign_alias(self.workspace, self.pointed())
-        self.store.point_alias(alias_name(self.workspace.name), target)
+        refuse_foreign_alias(self.workspace, self.store)
+        self.store.point_alias(self.workspace.alias, target)
 
     def existing(self) -> Collection[str]:
-        """The collections of this knowledge base."""
-        return self.store.collections(collection_prefix(self.workspace.name))
+        """The collections that hold, whole, the revision that was last released there."""
+        entries = release_log(self.workspace.store, self.workspace.name).entries()
+        return read_slots(self.workspace, self.store).intact(entries)

@@ -13,16 +13,18 @@ from platform_pipelines.core.road.releases import Candidate, ReleaseEntry, curre
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.building import ensure_collection
 from platform_pipelines.stages.knowledge_base.collect import collect
 from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
 from platform_pipelines.stages.knowledge_base.evidence import (
+    approved,
     judge,
     load_golden_set,
     read_evidence,
 )
-from platform_pipelines.stages.knowledge_base.index import ensure_collection
 from platform_pipelines.stages.knowledge_base.pointer import Alias
 from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
+from platform_pipelines.stages.knowledge_base.slots import read_slots
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road import release
@@ -85,14 +87,16 @@ class _Releasing:
     def run(self, *, allow_rolled_back: bool) -> StageOutcome:
         """Decide again: append, make what is live whole, point the alias, collect."""
         workspace, revision = self.workspace, self.revision
-        asked = Candidate(workspace.name, revision.digest, revision.collection, "")
+        slot = read_slots(workspace, self.store).of(revision)
+        collection = slot.collection if slot else revision.collection
+        asked = Candidate(workspace.name, revision.digest, collection, "")
         released = release.append_release(
             workspace, asked, self.judge, allow_rolled_back=allow_rolled_back
         )
         live = read_revision(workspace.store, released.live.revision)
-        ensure_collection(workspace, self.store, live)
+        ensure_collection(workspace, self.store, live, at=released.live.target)
         release.follow(workspace, self.alias, released.live)
-        dropped = collect(workspace, self.store, released.entries, revision)
+        dropped = collect(workspace, self.store, released.entries, revision, collection)
         is_new = released.status == "released"
         snapshot = _snapshot(self.alias, released.entries, released.status, dropped)
         changes = {"released": int(is_new), "collections_dropped": len(dropped)}
@@ -106,7 +110,9 @@ class _Releasing:
         baseline = None if live is None else read_revision(workspace.store, live.revision)
         golden = load_golden_set(workspace)
         verdict = judge(workspace, evidence, self.revision, baseline, golden)
-        return release.Judged(verdict, evidence.digest if evidence else None)
+        word = approved(workspace, evidence)
+        digest = evidence.digest if evidence else None
+        return release.Judged(verdict, digest, f"approved by {word}" if word else "")
 
 
 def _snapshot(

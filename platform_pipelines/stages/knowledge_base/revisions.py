@@ -1,7 +1,7 @@
 """Records of revisions in the store: written once, named by their digest, read by everybody."""
 
 from platform_pipelines.core.knowledge_base.revision import Revision, revision_from_json
-from platform_pipelines.errors import EvidenceError
+from platform_pipelines.errors import EvidenceError, IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 
@@ -30,6 +30,20 @@ def read_revision(store: ObjectStore, digest: str) -> Revision:
         )
     data, _ = store.get(key)
     return revision_from_json(data, where=f"{store.url}/{key}")
+
+
+def find_revision(store: ObjectStore, digest: str) -> Revision | None:
+    """The record of a revision, or None when there is none that can be read."""
+    try:
+        return read_revision(store, digest)
+    except (EvidenceError, IntegrityError):
+        return None
+
+
+def revision_names(store: ObjectStore) -> list[str]:
+    """The digests of all revisions that there is a record of."""
+    listed = (item.key for batch in store.list_objects(REVISIONS) for item in batch)
+    return [key.rpartition("/")[2].removesuffix(".json") for key in listed]
 
 
 def candidate(workspace: Workspace) -> Revision:

@@ -1,54 +1,29 @@
 """`vectors`: one vector a chunk; a text that was ever embedded here is not embedded again.
 
-Vectors are cached by (text digest, embedder digest) in the files themselves: the shard's own last
-file first, then, once a group of shards, all others. Finished shards are kept: a killed run
-resumes.
+Vectors are cached by (text digest, embedder digest) in the files themselves. The stage reads the
+digests of earlier files, once each, and tells each task which files hold what it wants. Finished
+shards are kept: a killed run resumes.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+from platform_pipelines.compute.tasks import TaskSpec
 from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
-from platform_pipelines.errors import IntegrityError
-from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
-from platform_pipelines.stages.knowledge_base.tables import (
-    WriteTable,
-    matrix_of,
-    read_batches,
-    read_table,
-    texts_column,
-    vectors_column,
-    vectors_schema,
-    writing_beside,
-)
+from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.vectors_worker import embed_shards, text_digests
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
-if TYPE_CHECKING:
-    import numpy as np
-    import numpy.typing as npt
-    import pyarrow as pa
-
-    Vectors = dict[str, npt.NDArray[np.float32]]
-
 STAGE = "vectors"
+OPERATION = "vectors.embed"
 GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
-EMBED_TEXTS = 512  # between two looks at the clock: some 15 s of a laptop's processor
-READ_VECTORS = 1024  # in memory at a time
-
-
-@dataclass(slots=True)
-class _Group:
-    """Shards that are embedded together, so that small shards still fill the batches."""
-
-    shards: list[ShardRecord] = field(default_factory=list[ShardRecord])
-    digests: dict[int, list[str]] = field(default_factory=dict[int, list[str]])
-    vectors: "Vectors" = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict[str, str])  # text digest -> text
+GROUP_ROWS = 8192  # or so many rows: what a task holds in memory
+MOST_GROUPS = 16  # of rows that need no embedding: each may have to read every earlier file
 
 
 def refresh_vectors(workspace: Workspace) -> StageOutcome:
@@ -75,118 +50,124 @@ def _embed(
     version: str | None,
     identity: str,
 ) -> StageOutcome:
+    connect.ensure_model(workspace.settings, workspace.spec.embed, workspace.progress)
     same_embedder = previous is not None and previous.settings == identity
     cache = list(previous.shards) if previous and same_embedder else []
     records = dict(plan.standing)
-    counts = {"embedded": 0, "from_cache": 0}
-    embedder = connect.open_embedder(workspace.settings, workspace.spec.embed, workspace.progress)
-    try:
-        for record in _Embedding(workspace, embedder, plan, cache, counts).run():
-            records[record.shard] = record
-    finally:
-        embedder.close()
+    counts: Counter[str] = Counter(embedded=0, from_cache=0)
+    todo: list[ShardRecord] = []
+    for shard in plan.changed:
+        if workspace.store.exists(plan.path(shard.shard)):  # by a killed run
+            counts["from_cache"] += shard.rows
+            records[shard.shard] = plan.record(shard.shard, shard.rows)
+        else:
+            todo.append(shard)
+    groups = _groups(list(_wishes(workspace.store, todo, cache)))
+    tasks = [_task(workspace, plan, group, identity) for group in groups]
+    # The embedder itself keeps all processors, or all of its connections, busy.
+    here = {OPERATION: embed_shards}
+    for done in workspace.run_tasks(
+        STAGE, tasks, doing="embedding", here=here, profile=workspace.spec.embed.profile
+    ):
+        counts.update({name: done.record[name] for name in ("embedded", "from_cache")})
+        for made in done.record["shards"]:
+            records[made["shard"]] = plan.record(made["shard"], made["rows"])
     shards = tuple(records[n] for n in sorted(records))
-    snapshot = Snapshot(
-        STAGE,
-        identity,
-        shards,
-        {"vectors": sum(s.rows for s in shards), "dimension": embedder.dimension},
-        {"embedder": embedder.name},
-    )
+    dimension, name = connect.embedder_facts(workspace.settings, workspace.spec.embed)
+    totals = {"vectors": sum(s.rows for s in shards), "dimension": dimension}
+    snapshot = Snapshot(STAGE, identity, shards, totals, {"embedder": name})
     workspace.move_head(snapshot, version)
-    return StageOutcome.changed(snapshot, previous, counts, {"embedder": embedder.name})
+    return StageOutcome.changed(snapshot, previous, dict(counts), {"embedder": name})
+
+
+@dataclass(frozen=True, slots=True)
+class _Wish:
+    """A shard to make: how many texts nobody has embedded yet, and who has the others."""
+
+    shard: ShardRecord
+    missing: int
+    earlier: frozenset[str]  # paths
 
 
 @dataclass(slots=True)
-class _Embedding:
-    """One run of the stage: what to embed, with what, and what is known already."""
+class _Group:
+    """Shards of one task: small ones together, so that they still fill the embedder's batches."""
 
-    workspace: Workspace
-    embedder: Embedder
-    plan: ShardPlan
-    cache: Sequence[ShardRecord]
-    counts: dict[str, int]
+    shards: list[ShardRecord] = field(default_factory=list[ShardRecord])
+    missing: int = 0
+    rows: int = 0
+    earlier: set[str] = field(default_factory=set[str])
 
-    def run(self) -> Iterator[ShardRecord]:
-        """The record of every changed shard. When all are taken, all files are there."""
-        group = _Group()
-        # A model's numbers have no pattern: packing them takes time and saves next to nothing.
-        with writing_beside(self.workspace.store, compression="none") as write:
-            for shard in self.plan.changed:
-                if self.workspace.store.exists(self.plan.path(shard.shard)):  # by a killed run
-                    self.counts["from_cache"] += shard.rows
-                    yield self.plan.record(shard.shard, shard.rows)
-                    continue
-                self._add(group, shard)
-                if len(group.missing) >= GROUP_TEXTS:
-                    yield from self._finish(group, write)
-                    group = _Group()
-            yield from self._finish(group, write)
-
-    def _add(self, group: _Group, shard: ShardRecord) -> None:
-        table = read_table(self.workspace.store, shard.path, ["text_digest", "search_text"])
-        digests = table.column("text_digest").to_pylist()
-        texts = dict(zip(digests, table.column("search_text").to_pylist(), strict=True))
-        group.shards.append(shard)
-        group.digests[shard.shard] = digests
-        for record in self.cache:
-            if record.shard == shard.shard:
-                self._look_up(record, texts, group.vectors)
-        group.missing |= {d: t for d, t in texts.items() if d not in group.vectors}
-
-    def _look_elsewhere(self, group: _Group) -> None:
-        """A renamed document's texts stand in another shard's file: each is read once a group."""
-        for record in self.cache:
-            if not group.missing:
-                break
-            self._look_up(record, group.missing, group.vectors)
-            group.missing = {d: t for d, t in group.missing.items() if d not in group.vectors}
-        found = (d in group.vectors for digests in group.digests.values() for d in digests)
-        self.counts["from_cache"] += sum(found)
-
-    def _look_up(self, record: ShardRecord, texts: Mapping[str, str], into: "Vectors") -> None:
-        """Vectors of these texts that stand in one earlier file."""
-        store = self.workspace.store
-        stored = read_table(store, record.path, ["text_digest"]).column("text_digest").to_pylist()
-        if any(digest in texts for digest in stored):
-            into.update((d, v) for d, v in read_vectors(store, record) if d in texts)
-
-    def _finish(self, group: _Group, write: WriteTable) -> Iterator[ShardRecord]:
-        self._look_elsewhere(group)
-        pending = list(group.missing.items())
-        for start in range(0, len(pending), EMBED_TEXTS):
-            self.workspace.deadline.check("embedding")
-            part = pending[start : start + EMBED_TEXTS]
-            vectors = self.embedder.embed_passages([text for _, text in part])
-            group.vectors.update({d: v for (d, _), v in zip(part, vectors, strict=True)})
-            self.counts["embedded"] += len(part)
-            self.workspace.progress(f"vectors: {self.counts['embedded']:,} texts embedded")
-        for shard in group.shards:
-            write(self.plan.path(shard.shard), self._table(shard.shard, group))
-            yield self.plan.record(shard.shard, shard.rows)
-
-    def _table(self, shard: int, group: _Group) -> "pa.Table":
-        import numpy as np
-        import pyarrow as pa
-
-        digests, dimension = group.digests[shard], self.embedder.dimension
-        rows = [group.vectors[d] for d in digests]
-        matrix = np.stack(rows) if rows else np.empty((0, dimension), np.float32)
-        if not np.isfinite(matrix).all():
-            raise IntegrityError(
-                "the embedder answered with a number that is not finite",
-                where=f"{self.workspace.name}, shard {shard}",
-                remedy="look at the embedder's log; no vector of this shard was stored",
-            )
-        return pa.Table.from_arrays(
-            [texts_column(digests), vectors_column(matrix)], schema=vectors_schema(dimension)
-        )
+    def add(self, wish: _Wish) -> None:
+        self.shards.append(wish.shard)
+        self.missing += wish.missing
+        self.rows += wish.shard.rows
+        self.earlier |= wish.earlier
 
 
-def read_vectors(
-    store: ObjectStore, record: ShardRecord
-) -> Iterator[tuple[str, "npt.NDArray[np.float32]"]]:
-    """(text digest, vector) of every row of a shard's file, some at a time in memory."""
-    for batch in read_batches(store, record.path, ("text_digest", "vector"), rows=READ_VECTORS):
-        digests = batch.column("text_digest").to_pylist()
-        yield from zip(digests, matrix_of(batch.column("vector")), strict=True)
+def _groups(wishes: Sequence[_Wish]) -> list[_Group]:
+    most_rows = max(GROUP_ROWS, sum(wish.shard.rows for wish in wishes) // MOST_GROUPS)
+    groups: list[_Group] = []
+    for wish in wishes:
+        last = groups[-1] if groups else None
+        if last is None or last.missing >= GROUP_TEXTS or last.rows >= most_rows:
+            groups.append(_Group())
+        groups[-1].add(wish)
+    return groups
+
+
+def _wishes(
+    store: ObjectStore, todo: Sequence[ShardRecord], cache: Sequence[ShardRecord]
+) -> Iterator[_Wish]:
+    """What every shard needs. Each earlier file's digests are read at most twice, in all.
+
+    A shard's texts stand in its own last file, but for those of documents that were renamed.
+    """
+    own = {record.shard: record.path for record in cache}
+    unknown: dict[int, set[str]] = {}
+    for shard in todo:
+        wanted, path = _digests(store, shard.path), own.get(shard.shard)
+        unknown[shard.shard] = wanted - _digests(store, path)
+        if path and len(unknown[shard.shard]) == len(wanted):
+            del own[shard.shard]  # nothing of it is wanted here
+    elsewhere = _found_in(store, set().union(*unknown.values()), cache)
+    for shard in todo:
+        wanted = unknown[shard.shard]
+        paths = {elsewhere[digest] for digest in wanted if digest in elsewhere}
+        if shard.shard in own:
+            paths.add(own[shard.shard])
+        missing = sum(digest not in elsewhere for digest in wanted)
+        yield _Wish(shard, missing, frozenset(paths))
+
+
+def _found_in(
+    store: ObjectStore, wanted: set[str], cache: Sequence[ShardRecord]
+) -> Mapping[str, str]:
+    """The first earlier file that holds each of these texts, as far as one does."""
+    found: dict[str, str] = {}
+    for record in cache:
+        if len(found) == len(wanted):
+            break
+        found |= dict.fromkeys((_digests(store, record.path) & wanted) - found.keys(), record.path)
+    return found
+
+
+def _digests(store: ObjectStore, path: str | None) -> set[str]:
+    return set(text_digests(read_table(store, path, ["text_digest"]))) if path else set()
+
+
+def _task(workspace: Workspace, plan: ShardPlan, group: _Group, identity: str) -> TaskSpec:
+    return TaskSpec(
+        operation=OPERATION,
+        shard=group.shards[0].shard,
+        store=workspace.store.url,
+        arguments={
+            "shards": [
+                {"shard": s.shard, "chunks": s.path, "path": plan.path(s.shard)}
+                for s in group.shards
+            ],
+            "earlier": sorted(group.earlier),
+            "embed": workspace.spec.embed.model_dump(mode="json"),
+            "embedder": identity,
+        },
+    )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.revision import alias_name, collection_prefix
 from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
@@ -17,6 +18,16 @@ class Workspace(road.Workspace):
     """One knowledge base, as one run sees it."""
 
     spec: KnowledgeBaseSpec
+
+    @property
+    def alias(self) -> str:
+        """The alias that readers follow."""
+        return alias_name(self.name, self.spec.index.prefix)
+
+    @property
+    def collection_prefix(self) -> str:
+        """What the names of all its collections start with."""
+        return collection_prefix(self.name, self.spec.index.prefix)
 
 
 def open_workspace(

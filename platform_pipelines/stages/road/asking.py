@@ -15,9 +15,10 @@ from platform_pipelines.core.road.model_questions import (
 from platform_pipelines.core.road.served_model import SERVED_NAME
 from platform_pipelines.gateways.chat import chat
 from platform_pipelines.gateways.model_server import Address
+from platform_pipelines.gateways.object_store import StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.road.connect import store_options
+from platform_pipelines.stages.road.access import store_options
 
 STREAMS = 4
 _SECONDS_A_QUESTION = 180.0
@@ -77,5 +78,5 @@ def load_questions(settings: Settings, url: str) -> ModelGoldenSet:
 def read_text(settings: Settings, url: str) -> str:
     """A file of a URL as text."""
     folder, _, name = url.rpartition("/")
-    store = open_store(folder, options=store_options(settings), named="url")
+    store = open_store(folder, options=StoreOptions(**store_options(settings)), named="url")
     return store.get(name)[0].decode("utf-8", "replace")

@@ -1,10 +1,14 @@
 """What every stage works with: a component's store and heads, leases, time and progress."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Self
 
+from platform_pipelines.compute.execute import Operation
+from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
+from platform_pipelines.compute.tasks import Backend, TaskRecord, TaskSpec
+from platform_pipelines.core.road.ownership import StoreIdentity
 from platform_pipelines.core.road.releases import Stamp
 from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
 from platform_pipelines.errors import ConflictError, EvidenceError, StageTimeoutError
@@ -13,8 +17,13 @@ from platform_pipelines.gateways.lease import Lease
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import connect
+from platform_pipelines.stages.road.access import access_record
+from platform_pipelines.stages.road.backends import cluster_backend
+from platform_pipelines.stages.road.handing_out import records_of
+from platform_pipelines.stages.road.ownership import own_identity
 
 WRITER, POINTER = "writer", "pointer"
+CPU = "cpu"  # the compute profile of tasks that declare none
 
 
 def silent(message: str) -> None:
@@ -65,6 +74,39 @@ class Workspace:
     clock: Clock = field(default_factory=SystemClock)
     progress: Callable[[str], None] = silent
     deadline: Deadline = field(default_factory=lambda: Deadline(SystemClock()))
+    backend: Backend | None = None  # where tasks run; None: this machine
+
+    def run_tasks(
+        self,
+        stage: str,
+        tasks: Sequence[TaskSpec],
+        *,
+        doing: str,
+        here: Mapping[str, Operation] | None = None,
+        profile: str = CPU,
+    ) -> Iterator[TaskRecord]:
+        """The record of every task, as they end; see `road.handing_out`.
+
+        `here` are operations that need no worker on this machine: there is little to do, or they
+        use all processors themselves. A backend that was given takes all tasks.
+        """
+        chosen = self.backend or cluster_backend(self.settings, owner=self.name)
+        backend = chosen or self._local_backend(here)
+        return records_of(
+            backend,
+            stage,
+            tasks,
+            profile=profile,
+            check=lambda: self.deadline.check(doing),
+            progress=self.progress,
+        )
+
+    def _local_backend(self, here: Mapping[str, Operation] | None) -> Backend:
+        access = access_record(self.settings)
+        if here is not None:
+            return HereBackend(here, access)
+        workers, environment = self.settings.workers, self.settings.worker_environment
+        return LocalBackend(workers, {**access, "workers": 1, "keeps_open": True}, environment)
 
     def head(self, stage: str) -> tuple[Snapshot | None, str | None]:
         """The last snapshot of a stage and the version of its head; (None, None) before the first.
@@ -72,12 +114,11 @@ class Workspace:
         Raises:
             IntegrityError: the head is damaged.
         """
-        key = head_key(stage)
-        found = self.store.head(key)
+        found = self.store.head(head_key(stage))
         if found is None:
             return None, None
-        data, version = self.store.get(key)
-        return snapshot_from_json(data, where=f"{self.store.url}/{key}"), version
+        data, version = self.store.get(head_key(stage))
+        return snapshot_from_json(data, where=f"{self.store.url}/{head_key(stage)}"), version
 
     def require_head(self, stage: str) -> Snapshot:
         """The last snapshot of a stage.
@@ -118,12 +159,24 @@ class Workspace:
         key = head_key(snapshot.stage)
         self.store.put(key, data, if_absent=version is None, if_version=version)
 
+    def identity(self) -> StoreIdentity:
+        """Who owns what this store's runs make elsewhere; made by the first that asks.
+
+        Raises:
+            OwnershipError: the store is a copy or was moved; it has no identity of its own yet.
+        """
+        return own_identity(self.settings, self.clock)
+
     def lease(self, name: str = WRITER) -> Lease:
         """One holder at a time for this component; waits, then LeaseHeldError.
 
         `WRITER` is held for as long as a stage works, `POINTER` for the seconds in which the
         release log and the alias move: a rollback does not wait for a build.
+
+        Raises:
+            OwnershipError: the store is a copy or was moved; it has no identity of its own yet.
         """
+        self.identity()
         return connect.open_lease(self.settings, self.store, name, self.clock, self.progress)
 
     @contextmanager
@@ -157,6 +210,19 @@ class Workspace:
 def head_key(stage: str) -> str:
     """Where the head of a stage is."""
     return f"heads/{stage}.json"
+
+
+def read_head(store: ObjectStore, stage: str) -> Snapshot | None:
+    """The last snapshot of a stage, for whoever has a store and no declaration.
+
+    Raises:
+        IntegrityError: the head is damaged.
+    """
+    key = head_key(stage)
+    if not store.exists(key):
+        return None
+    data, _ = store.get(key)
+    return snapshot_from_json(data, where=f"{store.url}/{key}")
 
 
 def deadline_in(timeout_seconds: float | None, clock: Clock) -> Deadline:

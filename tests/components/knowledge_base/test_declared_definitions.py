@@ -44,7 +44,7 @@ def test_the_shortest_declaration_is_a_name_and_a_url() -> None:
     """A newcomer's first defs.yaml: everything else has a default."""
     with definitions(declaration(SHORTEST)) as defs:
         repository = defs.get_repository_def()
-        assert keys(defs) == sorted(f"first/{stage}" for stage in STAGES)
+        assert keys(defs) == sorted(f"first/{stage}" for stage in ("source", *STAGES))
         assert repository.has_job("first_refresh")
         assert repository.has_job("first_rollback")
         assert repository.schedule_defs[0].cron_schedule == "0 * * * *"
@@ -55,7 +55,9 @@ def test_two_knowledge_bases_live_side_by_side() -> None:
     second = {**SHORTEST, "name": "second", "owner": "ann@example.com", "tenant": "finance"}
     with definitions(declaration(SHORTEST), declaration(second)) as defs:
         repository = defs.get_repository_def()
-        assert keys(defs) == sorted(f"{kb}/{s}" for kb in ("first", "second") for s in STAGES)
+        assert keys(defs) == sorted(
+            f"{kb}/{s}" for kb in ("first", "second") for s in ("source", *STAGES)
+        )
         graph = repository.asset_graph
         owners = {key.path[0]: graph.get(key).owners for key in graph.get_all_asset_keys()}
         assert owners == {"first": ["team:platform"], "second": ["ann@example.com"]}
@@ -167,7 +169,7 @@ def test_scaffolding_writes_a_declaration_that_loads() -> None:
         assert list((folder / "documents").iterdir()) != []
         text = (folder / "defs.yaml").read_text(encoding="utf-8")
     with definitions(text) as defs:
-        assert keys(defs) == sorted(f"team_docs/{stage}" for stage in STAGES)
+        assert keys(defs) == sorted(f"team_docs/{stage}" for stage in ("source", *STAGES))
 
 
 def test_a_relative_url_is_relative_to_its_declaration(tmp_path: Path) -> None:

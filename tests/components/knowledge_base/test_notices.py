@@ -16,7 +16,7 @@ def test_a_gate_that_does_not_pass_says_why(knowledge: Knowledge) -> None:
     (knowledge.folder / "golden.jsonl").write_text(golden_lines([0]), encoding="utf-8")
     declared = knowledge.declared(gate={"golden_set": "golden.jsonl"})
     declared.refresh(end="index")
-    (reason,) = [one for one in told(declared, "evidence") if "too_few_questions" in one]
+    (reason,) = [one for one in told(declared, "evidence") if "too_few_samples" in one]
     assert "undecided" in reason
     assert "at least 20" in reason
     outcome = declared.run("evidence")

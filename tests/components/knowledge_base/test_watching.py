@@ -9,13 +9,14 @@ import dagster as dg
 import pytest
 
 from platform_pipelines.components.knowledge_base.automation import build_refresh_job
-from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
-from platform_pipelines.components.shared.policy import (
+from platform_pipelines.components.knowledge_base.policy import (
     REFRESH_ATTEMPTS,
     REQUEST_TAG,
     job_tags,
     retry_seconds,
 )
+from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
+from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.settings import Settings
 from tests.declared import definitions_of, use_settings
@@ -23,12 +24,18 @@ from tests.fakes import FakeClock
 from tests.knowledge import Knowledge
 
 
+def sensor_context(instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorEvaluationContext:
+    """A tick's context, with the platform's resource."""
+    resources = {PLATFORM: platform_resource()}
+    return dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
+
+
 def watch(knowledge: Knowledge, cursor: str | None) -> Any:
     """One tick of the sensor."""
     with definitions_of(knowledge) as defs:
         sensor = defs.get_repository_def().get_sensor_def(f"{knowledge.name}_watch")
         with dg.DagsterInstance.ephemeral() as instance:
-            context = dg.build_sensor_context(instance=instance, cursor=cursor)
+            context = sensor_context(instance, cursor)
             return sensor.evaluate_tick(context)
 
 
@@ -48,6 +55,18 @@ def test_the_sensor_asks_for_a_run_when_a_document_changed(
         one.run_key for one in first.run_requests
     ]
     assert after.run_requests[0].tags["platform/knowledge_base"] == knowledge.name
+
+
+def test_the_sensor_notes_what_it_saw_of_the_source(
+    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The lineage begins at the source, and shows when it changed."""
+    use_settings(monkeypatch, settings)
+    (seen,) = watch(knowledge, None).asset_events
+    assert seen.asset_key == dg.AssetKey([knowledge.name, "source"])
+    assert watch(knowledge, None).asset_events[0].tags == seen.tags
+    (knowledge.documents / "guide0.md").unlink()
+    assert watch(knowledge, None).asset_events[0].tags != seen.tags
 
 
 def test_the_sensor_tells_what_is_wrong_with_the_source(
@@ -73,9 +92,7 @@ class Watched:
         """One tick, and the cursor that it leaves."""
         spec = self.knowledge.spec
         sensor = build_sensor(spec, build_refresh_job(spec), clock=self.clock)
-        seen = sensor.evaluate_tick(
-            dg.build_sensor_context(instance=self.instance, cursor=self.cursor)
-        )
+        seen = sensor.evaluate_tick(sensor_context(self.instance, self.cursor))
         self.cursor = seen.cursor or self.cursor
         return seen
 

@@ -5,17 +5,19 @@ import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
 
 from platform_pipelines import errors
-from platform_pipelines.components.shared.policy import (
+from platform_pipelines.components.knowledge_base.policy import (
     CODE_VERSIONS,
-    MAX_RUNTIME_TAG,
-    RETRIES,
     STAGE_SHARE,
-    TIMEOUT_TAG,
-    RunInterruptedError,
-    as_failure,
     job_tags,
     pool_name,
     stage_policy,
+)
+from platform_pipelines.components.shared.policy import (
+    MAX_RUNTIME_TAG,
+    RETRIES,
+    TIMEOUT_TAG,
+    RunInterruptedError,
+    as_failure,
 )
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.errors import (
@@ -54,6 +56,7 @@ def test_every_stage_gets_owner_group_pool_retries_version_and_time_out(stage: s
         "code_version": CODE_VERSIONS[stage],
         "retry_policy": RETRIES,
         "op_tags": {TIMEOUT_TAG: "7200"},
+        "required_resource_keys": {"platform"},
     }
 
 

@@ -149,6 +149,80 @@ def test_candidates_without_a_similarity_are_left_out() -> None:
     assert quoted("batch pool", sentence(BATCH), near=(math.nan,)) == []
 
 
+PLAIN = sentence(
+    "The batch pool was given to the platform team in Seoul some time ago and is theirs."
+)
+BATCH_POOL = "Who was given the batch pool?"
+# What is on in each case beside the plain one: the weights below are read off it.
+SCORED = {
+    "chunk": (BATCH_POOL, replace(PLAIN, rank_score=0.25), 0.25, {}),
+    "coverage": (BATCH_POOL, replace(PLAIN, context="It is so."), 1.0, {"coverage": -0.5}),
+    "fragment": (BATCH_POOL, sentence("The batch pool was given."), 1.0, {}),
+    "heading": (BATCH_POOL, replace(PLAIN, is_heading=True), 1.0, {"heading": -0.5}),
+    "question": (
+        BATCH_POOL, sentence(PLAIN.sentence.removesuffix(".") + "?"), 1.0, {"question": -0.5},
+    ),
+    "echo": (
+        BATCH_POOL, sentence(f'{PLAIN.sentence} Ask "{BATCH_POOL}" of anybody who is there.'), 1.0,
+        {"echo": -1.0},
+    ),
+    "sharp": ("Who was given the batch pool BP-77?", PLAIN, 1.0, {"sharp": -0.2}),
+    "number": ("How many were given to the batch pool?", PLAIN, 1.0, {"number": -0.2}),
+    "language": (BATCH_POOL, replace(PLAIN, language="ko"), 1.0, {"language": -0.03}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", SCORED)
+def test_every_weight_of_the_answer_model_is_what_was_measured(case: str) -> None:
+    """A changed weight answers other sentences; the golden figures in the note are of these.
+
+    1 for the only similarity, 0.5 for the chunk's place, 0.5 for the words, 0.25 for fullness,
+    0.03 for the language, less what the case takes away.
+    """
+    question, candidate, place, takes = SCORED[case]
+    (found,) = ranked(question, candidate)
+    covered = found.coverage if case != "coverage" else 1.0  # all that the plain one holds
+    expected = 1.0 + 0.5 * place + 0.5 * covered + 0.25 * candidate.fullness + 0.03
+    assert found.score == pytest.approx(expected + sum(takes.values()), abs=1e-9)
+    assert candidate.fullness == (1.0 if case != "fragment" else pytest.approx(25 / 80))
+    assert found.coverage == pytest.approx(0.0) if case == "coverage" else found.coverage > 0.1
+
+
+def test_similarity_goes_from_0_to_1_over_the_candidates() -> None:
+    """Its unit is the distance between the best and the worst of one question."""
+    three = [replace(PLAIN, quoted=(name,)) for name in "abc"]
+    scores = {r.quote: r.score for r in ranked(BATCH_POOL, *three, near=(0.80, 0.83, 0.84))}
+    assert scores["c"] - scores["b"] == pytest.approx(0.25)
+    assert "a" not in scores  # one whole unit below the best
+
+
+@pytest.mark.parametrize(("place", "quotes"), [(0.01, 1), (0.03, 2)])
+def test_what_is_half_a_unit_below_the_best_is_not_worth_quoting(place: float, quotes: int) -> None:
+    """A heading, half a unit below, with the chunk's place to bring it over the line."""
+    best = replace(PLAIN, rank_score=0.98, quoted=("a",))
+    other = replace(PLAIN, rank_score=0.96 + place, is_heading=True, quoted=("b",))
+    other = replace(other, rank_score=0.98 + (place - 0.02))
+    assert len(ranked(BATCH_POOL, best, other)) == quotes
+
+
+def test_the_likely_sentences_are_weighed_by_the_same_numbers() -> None:
+    """Half a unit of the chunk's place outweighs 0.25 of fullness, and not 0.5 of a heading."""
+    full, first = replace(PLAIN, rank_score=0.4), replace(PLAIN, sentence="So.", rank_score=1.0)
+    assert likely_sentences("x", [full, first], tokens=words, limit=1) == [first]
+    near = replace(PLAIN, rank_score=0.6)
+    assert likely_sentences("x", [near, first], tokens=words, limit=1) == [near]
+    heading = replace(PLAIN, is_heading=True)
+    low = replace(PLAIN, rank_score=0.1)
+    assert likely_sentences("x", [heading, low], tokens=words, limit=1) == [low]
+
+
+@pytest.mark.parametrize(("coverage", "answers"), [(0.35, True), (0.3499, False)])
+def test_the_conservative_threshold_is_what_was_measured(coverage: float, answers: bool) -> None:
+    """Its rates on the sample stand beside it in the code."""
+    assert decide_answer(AnswerFeatures(0.0, coverage, 0.0), None).answer is answers
+    assert not decide_answer(AnswerFeatures(0.9, 1.0, 0.01), None).answer
+
+
 CANDIDATES = st.lists(
     st.tuples(
         st.builds(

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from sklearn.linear_model import LogisticRegression
 
+from platform_pipelines.core.knowledge_base import calibration as subject
 from platform_pipelines.core.knowledge_base.calibration import (
     MINIMUM_OF_EACH_KIND,
     Calibration,
@@ -137,6 +139,111 @@ def test_a_feature_without_spread_is_ignored() -> None:
     calibration = fitted(flat)
     assert calibration.weights[1] == 0.0
     assert math.isfinite(calibration.probability((1.0, 0.5)))
+
+
+@pytest.mark.parametrize(("shift", "seed"), [(0.5, 1), (1.5, 2), (4.0, 3)])
+def test_the_fit_is_scikit_learns_ridge_logistic_regression(shift: float, seed: int) -> None:
+    """Standardised features, one sample's worth of ridge, the intercept free."""
+    drawn = samples(40, 15, shift=shift, seed=seed)
+    ours = fitted(drawn)
+    matrix = np.array([s.features for s in drawn])
+    means, scales = matrix.mean(axis=0), matrix.std(axis=0)
+    theirs = LogisticRegression(C=1.0, tol=1e-10, max_iter=1000)
+    theirs.fit((matrix - means) / scales, [s.answerable for s in drawn])
+    assert ours.means == pytest.approx(means)
+    assert ours.scales == pytest.approx(scales)
+    assert ours.weights == pytest.approx(theirs.coef_[0], rel=1e-4)
+    assert ours.intercept == pytest.approx(theirs.intercept_[0], rel=1e-4)
+    likely = theirs.predict_proba((matrix - means) / scales)[:, 1]
+    assert [ours.probability(s.features) for s in drawn] == pytest.approx(likely, rel=1e-4)
+
+
+def dealt(labels, *, seed):
+    """Folds by position alone, so that a label decides nothing about who is judged by whom."""
+    shift = seed[1] if isinstance(seed, tuple) else 0
+    return (np.arange(len(labels)) + shift) % 6, 6
+
+
+def flips(drawn: list[CalibrationSample]):
+    """Features and labels, and the labels again with one of them turned, for every third sample."""
+    matrix = np.array([s.features for s in drawn])
+    labels = np.array([s.answerable for s in drawn])
+    for one in range(0, len(drawn), 3):
+        turned = labels.copy()
+        turned[one] = not turned[one]
+        yield one, matrix, labels, turned
+
+
+def test_no_sample_has_a_say_in_how_it_is_judged(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leak makes error rates that hold for the golden set and for nobody's questions.
+
+    Neither the outer fit, nor its scaling, nor its threshold may read the label that is judged.
+    """
+    monkeypatch.setattr(subject, "_folds", dealt)
+    monkeypatch.setattr(subject, "_REPEATS", 1)
+    for one, matrix, labels, turned in flips(samples(18, 12, shift=0.7, seed=5)):
+        before, _ = subject._judged_unseen(matrix, labels, cost=2.0, seed=0)
+        after, _ = subject._judged_unseen(matrix, turned, cost=2.0, seed=0)
+        fold = np.arange(len(labels)) % 6 == one % 6
+        assert (before[fold] == after[fold]).all(), f"sample {one} was seen by its own judge"
+
+
+def test_no_features_of_the_judged_are_seen_by_their_judge(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Means and spreads are part of the fit: those of a fold must not scale the rest."""
+    monkeypatch.setattr(subject, "_folds", dealt)
+    fits: list[np.ndarray] = []
+    real = subject._fit
+
+    def recorded(matrix, labels):
+        fits.append(matrix)
+        return real(matrix, labels)
+
+    monkeypatch.setattr(subject, "_fit", recorded)
+    matrix = np.arange(48.0).reshape(24, 2)
+    subject._judged_unseen(matrix, np.arange(24) % 2 == 0, cost=2.0, seed=0)
+    assert len(fits) == 6 * (1 + 8 * 6)
+    seen = [{int(row[0]) // 2 for row in fit} for fit in fits]
+    for fold in range(6):
+        outside = {i for i in range(24) if i % 6 != fold}
+        mine = seen[fold * 49 : (fold + 1) * 49]
+        assert mine[0] == outside
+        assert all(inner < outside for inner in mine[1:])
+
+
+def test_the_threshold_is_chosen_on_probabilities_of_the_unseen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The inner round too: a sample's probability comes from fits that did not hold it."""
+    given_to: list[np.ndarray] = []
+
+    def recorded(probabilities, labels, *, cost):
+        given_to.append(probabilities.copy())
+        return 0.5
+
+    monkeypatch.setattr(subject, "_folds", dealt)
+    monkeypatch.setattr(subject, "_cheapest_threshold", recorded)
+    for one, matrix, labels, turned in flips(samples(18, 12, shift=0.7, seed=6)):
+        given_to.clear()
+        for asked in (labels, turned):
+            subject._threshold_out_of_fold(matrix, asked, cost=2.0, seed=0)
+        before, after = given_to
+        assert before[one] == after[one], f"sample {one} was seen by its own judge"
+        assert (before != after).any()
+
+
+def test_noise_in_many_features_is_reported_to_be_noise() -> None:
+    """Ten random features separate twenty questions of each kind well, in the sample alone."""
+    costs = []
+    names = tuple(f"f{n}" for n in range(10))
+    for seed in range(3):
+        drawn = np.random.default_rng(seed).normal(size=(40, 10)).tolist()
+        noise = [CalibrationSample(tuple(row), i % 2 == 0) for i, row in enumerate(drawn)]
+        found = calibrate(noise, names=names, false_answer_cost=1.0).calibration
+        assert found is not None
+        costs.append(sum(rates(found)))
+    assert 0.8 <= sum(costs) / len(costs) <= 1.3
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from platform_pipelines.core.knowledge_base.metrics import (
     METRICS,
     hit_at_k,
-    mean_score,
     ndcg_at_k,
     precision_at_k,
     recall_at_k,
@@ -93,14 +92,3 @@ def test_a_perfect_order_has_perfect_scores(ids: list[str]) -> None:
     """The best order is 1, exactly: floors of 1.0 must be reachable."""
     scores = retrieval_scores([*ids, "x", "y"], ids, k=len(ids))
     assert set(scores.values()) == {1.0}
-
-
-def test_failures_score_zero_in_the_mean_and_are_counted() -> None:
-    """Averaging over what worked turns a broken evaluation into a better one."""
-    mean = mean_score([1.0, None, math.nan, math.inf])
-    assert (mean.mean, mean.questions, mean.failures) == (0.25, 4, 3)
-
-
-def test_the_mean_of_nothing_is_undefined() -> None:
-    """No question is no evidence."""
-    assert mean_score([]).mean is None

@@ -14,10 +14,12 @@ from platform_pipelines.core.knowledge_base.revision import (
     Revision,
     alias_name,
     collection_prefix,
+    recipe_of,
     revision_from_json,
 )
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.snapshot import ShardRecord
-from platform_pipelines.errors import ConfigurationError, IntegrityError
+from platform_pipelines.errors import IntegrityError
 
 DECLARED = parse_declaration(
     {"name": "handbook", "source": {"url": "docs"}, "tenant": "팀-a"}, where="defs.yaml"
@@ -35,6 +37,7 @@ REVISION = Revision(
     vectors=(replace(SHARD, path="vectors/0003.parquet"),),
     declaration=DECLARED.model_dump(mode="json"),
     notes={"index": "작은 말뭉치"},
+    recipe=recipe_of(DECLARED),
 )
 NAMES = st.from_regex(r"[a-z](?:_?[a-z0-9]){0,8}", fullmatch=True)
 SHARDS = st.lists(
@@ -86,7 +89,7 @@ def test_counts_notes_and_files_are_not_the_identity(
         replace(REVISION, chunks_digest="e" * 32, embedder_digest="c" * 32),
         replace(REVISION, index={**REVISION.index, "metric": "IP"}),
         replace(REVISION, index={**REVISION.index, "parameters": {"M": 32}}),
-        replace(REVISION, declaration={**REVISION.declaration, "tenant": "팀-b"}),
+        replace(REVISION, recipe=replace(REVISION.recipe, tenant="팀-b")),
     ],
 )
 def test_content_and_how_it_is_searched_are_the_identity(other: Revision) -> None:
@@ -109,7 +112,7 @@ def test_the_order_of_the_index_parameters_is_not_the_identity() -> None:
         change("embedder_digest", "0" * 32),
         change("digest", "0" * 32),
         lambda record: record["index"].update(metric="L2"),
-        lambda record: record["declaration"].update(tenant="everybody"),
+        lambda record: record["recipe"].update(tenant="everybody"),
     ],
 )
 def test_content_that_is_not_what_its_digest_says_is_refused(
@@ -129,14 +132,12 @@ def test_content_that_is_not_what_its_digest_says_is_refused(
 @pytest.mark.parametrize(
     "tamper",
     [
-        lambda record: record.pop("digest"),
         lambda record: record.pop("notes"),
-        change("colour", "red"),
         change("chunks", None),
         change("vectors", [{}]),
         change("index", 3),
         change("declaration", None),
-        lambda record: record["declaration"].pop("tenant"),
+        lambda record: record["recipe"].pop("tenant"),
         change("index", {"M": float("nan")}),
     ],
 )
@@ -157,26 +158,42 @@ def test_what_is_no_record_is_refused(text: str | bytes) -> None:
         revision_from_json(text, where="here")
 
 
-@pytest.mark.parametrize("written", [0, 2, "1", None])
-def test_a_record_of_another_format_says_so(written: object) -> None:
-    """A newer version's record must not be half understood by an older one."""
+@pytest.mark.parametrize("written", [0, "1", None])
+def test_a_record_without_a_sensible_format_is_refused(written: object) -> None:
+    """A damaged number is not taken for an old one."""
     record = json.loads(REVISION.to_json()) | {"format": written}
+    with pytest.raises(IntegrityError, match="not a revision: format"):
+        revision_from_json(json.dumps(record), where="revisions/x.json")
+
+
+def test_a_record_of_a_newer_format_names_who_wrote_it() -> None:
+    """A newer version's record must not be half understood by an older one."""
+    record = json.loads(REVISION.to_json()) | {"format": 9, "written_by": "7.1.0"}
     with pytest.raises(IntegrityError, match="format that this version does not read") as caught:
         revision_from_json(json.dumps(record), where="revisions/x.json")
-    assert (caught.value.stored, caught.value.expected) == (written, 1)
+    assert "7.1.0" in str(caught.value.stored)
 
 
-def test_the_declaration_comes_back_checked() -> None:
-    """Readers open the embedder and the tenant's rows by it."""
-    assert revision_from_json(REVISION.to_json(), where="w").spec == DECLARED
+def test_a_field_of_a_newer_version_is_kept_and_covered_by_the_digest() -> None:
+    """An older reader still verifies what a newer writer wrote, and rewrites none of it."""
+    record = json.loads(REVISION.to_json())
+    record.pop("record_digest")
+    digest = record.pop("digest")
+    record["colour"] = "red"
+    record |= {"digest": digest, "record_digest": digest_json(record)}
+    read = revision_from_json(json.dumps(record), where="w")
+    assert read == REVISION
+    assert json.loads(read.to_json()) == record
+    with pytest.raises(IntegrityError, match="record digest"):
+        revision_from_json(json.dumps(record | {"colour": "blue"}), where="w")
 
 
-def test_a_declaration_of_another_version_is_told_in_words() -> None:
-    """A field that is gone today: the revision and the field are named."""
+def test_a_revision_carries_its_own_recipe() -> None:
+    """Readers open the embedder and the tenant's rows by it, whatever is declared today."""
     stale = replace(REVISION, declaration={**REVISION.declaration, "colour": "red"})
-    with pytest.raises(ConfigurationError, match="colour = 'red': no such field") as caught:
-        _ = stale.spec
-    assert REVISION.collection in caught.value.where
+    read = revision_from_json(stale.to_json(), where="w")
+    assert read.recipe == recipe_of(DECLARED)
+    assert (read.recipe.tenant, read.recipe.embed.provider) == ("팀-a", "local")
 
 
 @given(first=NAMES, second=NAMES)

@@ -8,59 +8,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from platform_pipelines.core.knowledge_base.metrics import METRICS
-from platform_pipelines.core.road.evidence import (
-    Evidence,
-    Failure,
-    Outcome,
-    QuestionRow,
-    RowCounts,
-    SentenceSample,
-)
+from platform_pipelines.core.road.evidence import Evidence, Failure, SampleRow
 from platform_pipelines.core.road.gate import (
     Code,
     GatePolicy,
+    Reason,
     Status,
     Verdict,
     check_policy,
-    decide,
 )
+from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
 from platform_pipelines.errors import ConfigurationError
-
-POLICY = GatePolicy(floors={"context_recall": 0.8}, resamples=1000)
-
-
-def outcome(score: float | None, failure: Failure | None = None) -> Outcome:
-    return Outcome(scores=dict.fromkeys(METRICS, score), failure=failure)
+from tests.core.road.judging import METRICS, POLICY, golden, judge, outcome, rows
 
 
-def rows(candidate, baseline=None, *, slices=None) -> tuple[QuestionRow, ...]:
-    before = [None] * len(candidate) if baseline is None else baseline
-    groups = slices or [{}] * len(candidate)
-    return tuple(
-        QuestionRow(f"q{i:03}", group, outcome(c), None if b is None else outcome(b))
-        for i, (c, b, group) in enumerate(zip(candidate, before, groups, strict=True))
-    )
-
-
-def golden(asked: tuple[QuestionRow, ...], *, baseline: str | None = "live") -> Evidence:
-    return Evidence("new", baseline, "gold", 10, len(asked), asked, RowCounts(5, 5))
-
-
-def judge(evidence: Evidence | None, policy: GatePolicy = POLICY, **expected) -> Verdict:
-    given_baseline = evidence.baseline if evidence else None
-    given_golden = evidence.golden_digest if evidence else "gold"
-    return decide(
-        evidence,
-        policy,
-        expect_revision=expected.get("revision", "new"),
-        expect_baseline=expected.get("baseline", given_baseline),
-        expect_golden_digest=expected.get("golden", given_golden),
-        expect_k=expected.get("k", 10),
-    )
-
-
-def codes(verdict: Verdict) -> list[Code]:
+def codes(verdict: Verdict) -> list[str]:
     return [r.code for r in verdict.reasons]
 
 
@@ -96,14 +58,16 @@ def test_missing_evidence_is_undecided() -> None:
         ({"revision": "newer"}, Code.FOREIGN_REVISION),
         ({"baseline": "other"}, Code.FOREIGN_BASELINE),
         ({"baseline": None}, Code.FOREIGN_BASELINE),
-        ({"golden": "edited"}, Code.FOREIGN_GOLDEN_SET),
-        ({"golden": None}, Code.FOREIGN_GOLDEN_SET),
-        ({"k": 1}, Code.FOREIGN_K),
+        ({"golden_digest": "edited"}, Code.FOREIGN_GOLDEN_SET),
+        ({"golden_digest": None}, Code.FOREIGN_GOLDEN_SET),
+        ({"component": "other"}, Code.FOREIGN_COMPONENT),
+        ({"conditions": {"k": 1}}, Code.FOREIGN_CONDITIONS),
+        ({"conditions": {}}, Code.FOREIGN_CONDITIONS),
+        ({"conditions": {"k": 10, "judge": "m"}}, Code.FOREIGN_CONDITIONS),
+        ({"conditions": {"k": math.nan}}, Code.FOREIGN_CONDITIONS),
     ],
 )
-def test_evidence_about_something_else_fails(
-    expected: dict[str, str | int | None], code: Code
-) -> None:
+def test_evidence_about_something_else_fails(expected: dict[str, object], code: Code) -> None:
     """Yesterday's report passed today's revision: the baseline moved, or the questions did."""
     verdict = judge(GOOD, **expected)
     assert (verdict.status, codes(verdict)) == (Status.FAIL, [code])
@@ -111,7 +75,7 @@ def test_evidence_about_something_else_fails(
 
 def test_label_free_evidence_does_not_stand_in_for_a_golden_set() -> None:
     """Evidence without labels is the weaker one; declaring a golden set must not be bypassed."""
-    verdict = judge(LABEL_FREE, golden="gold")
+    verdict = judge(LABEL_FREE, golden_digest="gold")
     assert codes(verdict) == [Code.FOREIGN_GOLDEN_SET]
 
 
@@ -129,7 +93,7 @@ def test_not_finite_scores_fail_first(bad: float, side: str) -> None:
 def test_a_recorded_not_finite_score_fails_too() -> None:
     """JSON cannot hold NaN, so it comes as None with its failure: it must not slip by as 0."""
     asked = rows([1.0] * 99, [1.0] * 99)
-    first = QuestionRow("q000", {}, outcome(None, Failure.NOT_FINITE), outcome(1.0))
+    first = SampleRow("q000", {}, outcome(None, Failure.NOT_FINITE), outcome(1.0))
     assert codes(judge(golden((first, *asked[1:])))) == [Code.NOT_FINITE]
 
 
@@ -138,15 +102,15 @@ def test_a_floor_is_met_by_equality_and_missed_by_less() -> None:
     assert judge(golden(rows([0.8] * 30, [0.8] * 30))).status is Status.PASS
     below = judge(golden(rows([0.79] * 30, [0.79] * 30)))
     assert (below.status, codes(below)) == (Status.FAIL, [Code.FLOOR])
-    assert below.reasons[0].metric == "context_recall"
+    assert below.reasons[0].metric == "recall"
 
 
 def test_no_row_at_all_fails_every_floor() -> None:
     """The mean of nothing is undefined, and undefined is not above a floor."""
-    verdict = judge(Evidence("new", "live", "gold", 10, 0, (), RowCounts(5, 5)))
+    verdict = judge(golden(()))
     assert verdict.status is Status.FAIL
     assert codes(verdict) == [
-        Code.TOO_FEW_QUESTIONS,
+        Code.TOO_FEW_SAMPLES,
         Code.COVERAGE,
         Code.FLOOR,
         Code.BASELINE_COVERAGE,
@@ -157,28 +121,45 @@ def test_too_few_questions_are_undecided_and_say_how_many_are_missing() -> None:
     """Three questions answered well prove little."""
     verdict = judge(golden(rows([1.0] * 12, [1.0] * 12)))
     assert (verdict.status, verdict.more_samples) == (Status.UNDECIDED, 8)
-    assert codes(verdict) == [Code.TOO_FEW_QUESTIONS]
+    assert codes(verdict) == [Code.TOO_FEW_SAMPLES]
 
 
 def test_questions_that_were_not_asked_lower_coverage() -> None:
     """A worker that stopped half-way must not be judged on the half it did."""
-    partial = replace(GOOD, questions=31)
+    partial = replace(GOOD, samples=31)
     assert Code.COVERAGE in codes(judge(partial))
     assert judge(partial).status is Status.FAIL
 
 
-def test_stale_references_fail_with_a_hint() -> None:
-    """A golden set whose quotes no longer exist measures the past."""
-    stale = QuestionRow("q000", {}, outcome(None, Failure.UNRESOLVED), outcome(1.0))
+def test_samples_whose_answer_the_revision_lacks_are_not_judged() -> None:
+    """A golden set whose answers no longer exist measures the past."""
+    stale = SampleRow("q000", {}, outcome(None, Failure.UNRESOLVED), outcome(1.0))
     verdict = judge(golden((stale, *GOOD.rows[1:])))
     reason = next(r for r in verdict.reasons if r.code is Code.COVERAGE)
-    assert "quotes" in reason.message
+    assert reason.message == "29 of 30 samples judged; the floor is 98%"
 
 
-def test_rows_that_do_not_reconcile_fail() -> None:
+def failing(evidence: Evidence) -> list[Reason]:
+    """A component's own rule, with a code of its own."""
+    return [Reason(Status.FAIL, "counts", f"{evidence.facts['rows']} rows are lost")]
+
+
+def content(evidence: Evidence) -> list[Reason]:
+    """A rule that found nothing."""
+    return []
+
+
+def test_a_rule_of_the_component_fails_what_the_metrics_pass() -> None:
     """The index lost rows that the manifest names: whatever it answers, it is not the revision."""
-    verdict = judge(replace(GOOD, counts=RowCounts(5, 4)))
-    assert (verdict.status, codes(verdict)) == (Status.FAIL, [Code.COUNTS])
+    verdict = judge(replace(GOOD, facts={"rows": 3}), rules=[content, failing])
+    assert (verdict.status, codes(verdict)) == (Status.FAIL, ["counts"])
+    assert verdict.reasons[0].message == "3 rows are lost"
+
+
+def test_rules_are_not_asked_about_evidence_of_something_else() -> None:
+    """Its facts may be another component's: reading them would end in a KeyError."""
+    verdict = judge(GOOD, component="other", rules=[failing])
+    assert codes(verdict) == [Code.FOREIGN_COMPONENT]
 
 
 def test_the_first_release_needs_no_baseline() -> None:
@@ -248,27 +229,24 @@ def test_a_slice_too_small_to_judge_is_not_compared_with_live() -> None:
     assert judge(golden(rows(candidate, baseline, slices=slices))).status is Status.PASS
 
 
-def test_slice_floors_allow_for_few_questions_and_note_what_they_skip() -> None:
-    """0.75 of 12 is within chance of 0.85; 0 of 12 is not; 3 questions are not gated."""
-    policy = replace(POLICY, floors={}, slice_floors={"hit_at_k": 0.85})
-    slices = [{"type": "pdf"}] * 12 + [{"type": "html"}] * 12 + [{"type": "csv"}] * 3
-    near = [0.0] * 3 + [1.0] * 9 + [1.0] * 12 + [0.0] * 3
-    verdict = judge(golden(rows(near, slices=slices), baseline=None), policy)
-    assert (verdict.status, codes(verdict)) == (Status.PASS, [Code.SMALL_SLICE])
-    far = [0.0] * 12 + [1.0] * 12 + [0.0] * 3
-    verdict = judge(golden(rows(far, slices=slices), baseline=None), policy)
-    assert verdict.status is Status.FAIL
-    assert [r.slice for r in verdict.reasons if r.code is Code.SLICE_FLOOR] == ["type=pdf"]
+def test_slices_share_half_of_the_error_rate_with_all_that_are_tested() -> None:
+    """One of twenty slices is worse by chance: one of two is told, one of twenty is not."""
+    found = []
+    for slices in (2, 20):
+        gains = [-0.1] * 6 + [0.04] * 4 + [0.3] * (10 * (slices - 1))
+        groups = [{"type": f"t{i // 10:02}"} for i in range(len(gains))]
+        asked = rows([0.5 + g for g in gains], [0.5] * len(gains), slices=groups)
+        found.append(judge(golden(asked), replace(POLICY, floors={}, minimum_effect=0.0)))
+    assert [v.status for v in found] == [Status.FAIL, Status.PASS]
+    assert [r.slice for r in found[0].reasons] == ["type=t00"]
 
 
-LABEL_FREE = Evidence(
-    "new", None, None, 10, 0, (), RowCounts(9, 9), sample=SentenceSample(20, 15, 19)
-)
+LABEL_FREE = Evidence("toy", "new", None, None, {"k": 10}, METRICS, 0, ())
 
 
-def test_evidence_without_labels_passes_unproven() -> None:
+def test_evidence_without_labels_passes_unproven_when_the_rules_are_content() -> None:
     """A newcomer's first folder is released, and its page says what is not known."""
-    verdict = judge(LABEL_FREE)
+    verdict = judge(LABEL_FREE, rules=[content])
     assert (verdict.status, verdict.proven, codes(verdict)) == (
         Status.PASS,
         False,
@@ -276,48 +254,90 @@ def test_evidence_without_labels_passes_unproven() -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("change", "status", "code"),
-    [
-        ({"counts": RowCounts(9, 8)}, Status.FAIL, Code.COUNTS),
-        ({"counts": RowCounts(0, 0)}, Status.FAIL, Code.COUNTS),
-        ({"sample": SentenceSample(20, 5, 10)}, Status.FAIL, Code.OWN_DOCUMENT),
-        ({"sample": SentenceSample(0, 0, 0)}, Status.UNDECIDED, Code.MISSING),
-        ({"sample": None}, Status.UNDECIDED, Code.MISSING),
-    ],
-)
-def test_evidence_without_labels_still_has_conditions(change, status: Status, code: Code) -> None:
-    """Unproven is not unchecked."""
-    verdict = judge(replace(LABEL_FREE, **change))
-    assert verdict.status is status
-    assert code in codes(verdict)
+def test_evidence_without_labels_still_has_conditions() -> None:
+    """Unproven is not unchecked; and nothing that was looked at is no pass."""
+    failed = judge(replace(LABEL_FREE, facts={"rows": 1}), rules=[failing])
+    assert (failed.status, codes(failed)) == (Status.FAIL, ["counts", Code.UNPROVEN])
+    unseen = judge(LABEL_FREE)
+    assert (unseen.status, codes(unseen)) == (Status.UNDECIDED, [Code.MISSING])
 
 
 @pytest.mark.parametrize(
     "change",
     [
-        {"floors": {"recall": 0.5}},
+        {"floors": {"bleu": 0.5}},
         {"floors": {"ndcg": 1.5}},
         {"floors": {"ndcg": math.nan}},
-        {"slice_floors": {"x": 0.5}},
-        {"compared": ()},
         {"compared": ("bleu",)},
+        {"minimum_effects": {"bleu": 0.1}},
+        {"minimum_effects": {"ndcg": 2.0}},
+        {"minimum_effects": {"ndcg": math.nan}},
         {"minimum_effect": -0.1},
+        {"minimum_effect": 2.0},
         {"minimum_effect": math.nan},
         {"coverage_floor": 98.0},
-        {"own_document_floor": math.inf},
+        {"coverage_floor": math.nan},
         {"confidence": 1.0},
         {"confidence": 0.05},
-        {"minimum_questions": 0},
-        {"minimum_slice_questions": 0},
+        {"confidence": math.nan},
+        {"minimum_samples": 0},
+        {"minimum_slice_samples": 0},
         {"resamples": 10},
     ],
 )
 def test_a_policy_that_cannot_be_meant_is_refused(change: dict[str, object]) -> None:
     """A margin of 2 (percent, meant) passes everything."""
     with pytest.raises(ConfigurationError) as caught:
-        check_policy(replace(POLICY, **change))
+        check_policy(replace(POLICY, **change), METRICS)
+    assert (caught.value.where or "").startswith("gate.")
     assert next(iter(change)) in str(caught.value)
+
+
+def test_a_margin_may_be_as_wide_as_its_metrics_range_and_no_wider() -> None:
+    """Five seconds of sixty can be meant; of a metric without an end, everything can."""
+    slow = Metric("slow", "s", Direction.LOWER, high=60.0)
+    cost = Metric("cost", "USD", Direction.LOWER, high=None, undefined=Undefined.LEFT_OUT)
+    sound = GatePolicy(compared=("slow", "cost"), minimum_effects={"slow": 60.0, "cost": 1e6})
+    check_policy(sound, (slow, cost))
+    with pytest.raises(ConfigurationError, match="0 to 60 s"):
+        check_policy(replace(sound, minimum_effects={"slow": 61.0}), (slow, cost))
+
+
+def test_a_metric_that_nobody_measured_is_no_metric_that_passed() -> None:
+    """The policy asks for faithfulness; the judge was not there, and nothing says so."""
+    for change in (
+        {"floors": {"faithfulness": 0.85}},
+        {"compared": ("faithfulness",)},
+        {"minimum_effects": {"faithfulness": 0.1}},
+    ):
+        verdict = judge(GOOD, replace(POLICY, **change))
+        assert (verdict.status, codes(verdict)) == (Status.FAIL, [Code.UNKNOWN_METRIC])
+        assert verdict.reasons[0].metric == "faithfulness"
+
+
+def test_nothing_compared_needs_no_baseline_scores() -> None:
+    """A component may be gated by floors alone; what is declared so is not silently compared."""
+    worse = golden(rows([0.8] * 30, [1.0] * 30))
+    assert judge(worse).status is Status.FAIL
+    assert judge(worse, replace(POLICY, compared=())).status is Status.PASS
+
+
+def test_a_floor_is_not_reached_by_the_few_samples_that_have_a_score() -> None:
+    """Of 40 samples 37 are left out of the metric: three that are good prove little."""
+    cost = Metric("recall", undefined=Undefined.LEFT_OUT)
+    for defined, status, found in (
+        (0, Status.FAIL, [Code.FLOOR]),
+        (3, Status.UNDECIDED, [Code.TOO_FEW_SAMPLES]),
+        (19, Status.UNDECIDED, [Code.TOO_FEW_SAMPLES]),
+        (20, Status.PASS, []),
+    ):
+        asked = rows([1.0] * defined + [None] * (40 - defined))
+        evidence = golden(asked, baseline=None, metrics=(cost, METRICS[1]))
+        verdict = judge(evidence)
+        assert (verdict.status, codes(verdict)) == (status, found)
+        if status is Status.UNDECIDED:
+            assert verdict.more_samples == 20 - defined
+            assert verdict.reasons[0].metric == "recall"
 
 
 SCORE = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([math.nan, math.inf]))
@@ -328,10 +348,10 @@ SCORE = st.one_of(st.none(), st.floats(0, 1), st.sampled_from([math.nan, math.in
 def test_a_pass_always_means_what_it_says(pairs, floor: float) -> None:
     """Whatever the evidence: pass implies finite, above the floor, and enough of it."""
     evidence = golden(rows([c for c, _ in pairs], [b for _, b in pairs]))
-    policy = replace(POLICY, floors={"mrr": floor}, minimum_questions=5)
+    policy = replace(POLICY, floors={"recall": floor}, minimum_samples=5)
     verdict = judge(evidence, policy)
     if verdict.status is Status.PASS:
-        mean = evidence.metrics["mrr"].mean
+        mean = evidence.means["recall"].mean
         assert mean is not None
         assert mean >= floor
         assert len(pairs) >= 5

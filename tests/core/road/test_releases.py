@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.releases import (
     Action,
     AlreadyLive,
@@ -35,15 +36,15 @@ from platform_pipelines.errors import (
 STAMP = Stamp("run-1", "kim", "2026-11-21T09:00:00+00:00", "시험")
 
 
-def released(log: list[ReleaseEntry], revision: str, collection: str = "") -> list[ReleaseEntry]:
-    candidate = Candidate("handbook", revision, collection or f"c_{revision}", f"e_{revision}")
+def released(log: list[ReleaseEntry], revision: str, target: str = "") -> list[ReleaseEntry]:
+    candidate = Candidate("handbook", revision, target or f"c_{revision}", f"e_{revision}")
     return followed(log, plan_release(log, candidate, STAMP))
 
 
 def rolled_back(
     log: list[ReleaseEntry], to: str | None = None, existing: set[str] | None = None
 ) -> list[ReleaseEntry]:
-    collections = {e.collection for e in log} if existing is None else existing
+    collections = {e.target for e in log} if existing is None else existing
     return followed(log, plan_rollback(log, STAMP, to=to, existing=collections))
 
 
@@ -74,7 +75,7 @@ def test_a_release_says_what_it_replaced_and_on_which_evidence() -> None:
     first, second = log_of("r1", "r2")
     assert (first.sequence, first.previous_revision, first.previous_digest) == (1, None, None)
     assert (second.sequence, second.previous_revision) == (2, "r1")
-    assert (second.previous_collection, second.evidence_digest) == ("c_r1", "e_r2")
+    assert (second.previous_target, second.evidence_digest) == ("c_r1", "e_r2")
     assert (second.action, second.actor, second.reason) == (Action.RELEASE, "kim", "시험")
     assert second.previous_digest == first.digest
 
@@ -89,7 +90,7 @@ def test_releasing_the_live_revision_again_appends_nothing() -> None:
 def test_a_rebuilt_collection_of_the_same_revision_is_a_release() -> None:
     """The alias must move, so the log must say so."""
     log = released(log_of("r1"), "r1", "c_rebuilt")
-    assert [e.collection for e in log] == ["c_r1", "c_rebuilt"]
+    assert [e.target for e in log] == ["c_r1", "c_rebuilt"]
 
 
 def test_a_release_without_evidence_is_refused() -> None:
@@ -203,10 +204,51 @@ def test_records_come_back_as_they_were() -> None:
         assert entry_from_record(entry_record(entry), where="x") == entry
 
 
-@pytest.mark.parametrize("change", [{"extra": 1}, {"action": "delete"}])
+@pytest.mark.parametrize(
+    "change",
+    [{"action": "delete"}, {"sequence": "x"}, {"target": None}, {"format": 9}, {"format": 0}],
+)
 def test_a_foreign_record_is_refused(change: dict[str, object]) -> None:
     with pytest.raises(IntegrityError):
         entry_from_record({**entry_record(log_of("r1")[0]), **change}, where="x")
+
+
+def test_a_record_that_lacks_a_field_is_refused() -> None:
+    whole = entry_record(log_of("r1")[0])
+    for name in whole.keys() - {"format", "written_by"}:
+        with pytest.raises(IntegrityError, match=name):
+            entry_from_record({k: v for k, v in whole.items() if k != name}, where="x")
+
+
+def test_a_newer_entry_is_read_and_verified_with_what_is_new_in_it() -> None:
+    """An older reader follows a newer log: unknown fields stay in the digest and in the chain."""
+    first = log_of("r1")[0]
+    newer = entry_from_record({**entry_record(first), "ticket": 7, "written_by": "9.0"}, where="x")
+    assert (newer.written_by, entry_record(newer)["ticket"]) == ("9.0", 7)
+    assert newer.digest != first.digest
+    log = released([newer], "r2")
+    verify_chain(log, name="handbook")
+    edited = entry_from_record({**entry_record(newer), "ticket": 8}, where="x")
+    with pytest.raises(IntegrityError, match="history was changed"):
+        verify_chain([edited, log[1]], name="handbook")
+
+
+def test_an_entry_of_the_first_format_is_read_under_its_own_digest() -> None:
+    """It called the target `collection`; the chain goes on from what was written."""
+    record = {
+        k: v for k, v in entry_record(log_of("r0", "r1")[1]).items()
+        if k not in {"format", "written_by", "target", "previous_target"}
+    } | {"collection": "c_r1", "previous_collection": "c_r0", "sequence": 1}  # fmt: skip
+    record["previous_digest"] = None
+    old = entry_from_record(record, where="x")
+    assert (old.target, old.previous_target) == ("c_r1", "c_r0")
+    assert old.digest == digest_json(record)
+    log = released([old], "r2")
+    assert (log[1].previous_target, log[1].previous_digest) == ("c_r1", digest_json(record))
+    verify_chain(log, name="handbook")
+    del record["collection"]
+    with pytest.raises(IntegrityError, match="collection"):
+        entry_from_record(record, where="x")
 
 
 def test_a_changed_history_is_found() -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.road.identity import digest_text
+from platform_pipelines.core.road.identity import digest_json, digest_text
 from platform_pipelines.core.road.snapshot import (
     ShardPlan,
     ShardRecord,
@@ -143,10 +143,46 @@ def test_content_that_is_not_what_its_digest_says_is_refused(
     "tamper",
     [
         lambda record: record.pop("digest"),
-        lambda record: record.pop("stage"),
+        lambda record: record.pop("record_digest"),
         lambda record: record.pop("counts"),
-        lambda record: record["shards"][0].pop("rows"),
         lambda record: record["shards"][0].update(bytes=3),
+        change("colour", "red"),
+        change("written_by", "somebody"),
+    ],
+)
+def test_a_field_that_was_added_or_taken_away_is_not_what_the_digests_say(
+    tamper: Callable[[dict[str, Any]], object],
+) -> None:
+    """A field that is not known is tolerated only where its writer put it under the digest."""
+    record = json.loads(documents({0: "a"}).to_json())
+    tamper(record)
+    with pytest.raises(IntegrityError, match=r"not what its (record )?digest says"):
+        snapshot_from_json(json.dumps(record), where="here")
+
+
+def test_fields_of_a_newer_version_are_kept_and_covered_by_the_digest() -> None:
+    """An older reader verifies a newer head, and does not rewrite what it cannot read."""
+    record = json.loads(documents({0: "a"}).to_json())
+    digests = {name: record.pop(name) for name in ("digest", "record_digest")}
+    record |= {"colour": "red", "written_by": "9.0"}
+    record["shards"][0]["bytes"] = 3
+    record |= {**digests, "record_digest": digest_json(record)}
+    read = snapshot_from_json(json.dumps(record), where="here")
+    assert (read.written_by, read.digest) == ("9.0", documents({0: "a"}).digest)
+    assert json.loads(read.to_json()) == record
+    newer = {**record, "format": 2}
+    with pytest.raises(IntegrityError, match="does not read") as caught:
+        snapshot_from_json(json.dumps(newer), where="here")
+    assert caught.value.stored == "format 2, written by 9.0"
+
+
+@pytest.mark.parametrize(
+    "tamper",
+    [
+        lambda record: record.pop("stage"),
+        lambda record: record["shards"][0].pop("rows"),
+        lambda record: record["counts"].update(rows=float("nan")),
+        lambda record: record["details"].update(share=float("inf")),
         change("stage", 3),
         change("settings", None),
         change("shards", 7),
@@ -155,7 +191,7 @@ def test_content_that_is_not_what_its_digest_says_is_refused(
     ],
 )
 def test_a_record_of_another_shape_is_refused(tamper: Callable[[dict[str, Any]], object]) -> None:
-    """Written by another version: an IntegrityError with a remedy, never an AttributeError."""
+    """Damaged: an IntegrityError with a remedy, never an AttributeError or a bare ValueError."""
     record = json.loads(documents({0: "a"}).to_json())
     tamper(record)
     with pytest.raises(IntegrityError, match="not a snapshot") as caught:

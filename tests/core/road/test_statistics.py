@@ -4,6 +4,7 @@ import math
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -96,6 +97,40 @@ def test_the_interval_covers_the_truth_about_as_often_as_it_says() -> None:
         interval = bootstrap_interval(values.tolist(), resamples=1000)
         covered += interval.low <= 5.0 / 6.0 <= interval.high
     assert 0.92 <= covered / 600 <= 0.98
+
+
+@pytest.mark.parametrize("confidence", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(("size", "shape"), [(20, (5, 1)), (60, (0.5, 3)), (200, (1, 6))])
+def test_the_interval_is_scipys_bca_interval_to_the_last_digits(
+    size: int, shape: tuple[float, float], confidence: float
+) -> None:
+    """Skewed scores: without the bias, or the acceleration, an end is off by more than 1e-4."""
+    values = np.random.default_rng(size).beta(*shape, size=size)
+    ours = bootstrap_interval(values.tolist(), confidence=confidence, seed=7)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, confidence_level=confidence, n_resamples=4000, method="BCa",
+        rng=np.random.default_rng(7),
+    ).confidence_interval  # fmt: skip
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+def test_the_interval_of_scores_that_are_only_0_and_1_is_scipys_too() -> None:
+    """The mean itself is drawn often: half of those draws count as below it."""
+    values = np.array([0.0] * 5 + [1.0] * 25)
+    ours = bootstrap_interval(values.tolist(), seed=3)
+    theirs = scipy.stats.bootstrap(
+        (values,), np.mean, n_resamples=4000, method="BCa", rng=np.random.default_rng(3)
+    ).confidence_interval
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(("hits", "trials"), [(0, 8), (8, 10), (10, 10), (37, 300)])
+@pytest.mark.parametrize("confidence", [0.9, 0.95])
+def test_wilson_is_scipys(hits: int, trials: int, confidence: float) -> None:
+    """Rates of `I do not know` are shown with it."""
+    ours = wilson_interval(hits, trials, confidence=confidence)
+    theirs = scipy.stats.binomtest(hits, trials).proportion_ci(confidence, method="wilson")
+    assert (ours.low, ours.high) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
 
 
 def test_many_samples_are_drawn_in_blocks() -> None:

@@ -276,3 +276,42 @@ def test_a_closed_store_opens_again(store: MilvusStore, second: Sealed) -> None:
     store.close()
     store.close()
     assert store.count("second") == len(second.rows)
+
+
+def test_a_collection_says_for_whom_it_was_made(store: MilvusStore) -> None:
+    """Nobody adopts or drops another platform's; one of an earlier version has no mark."""
+    store.create(plain_spec("marked"), owner="a1b2")
+    store.create(plain_spec("unmarked"))
+    try:
+        assert store.owner("marked") == "a1b2"
+        assert store.owner("unmarked") is None
+        with pytest.raises(UnknownNameError):
+            store.owner("absent")
+    finally:
+        store.drop("marked")
+        store.drop("unmarked")
+
+
+def test_deleted_rows_are_gone_and_may_come_again(store: MilvusStore, first: Sealed) -> None:
+    """What recycles a collection: it is unloaded, changed, sealed, and holds exactly the rest."""
+    made = fill(store, "recycled", first.rows[:40])
+    ids = [row.chunk_id for row in first.rows]
+    try:
+        store.unload("recycled")
+        store.unload("recycled")
+        assert not store.is_sealed(made.spec)
+        store.delete("recycled", [*ids[:10], "absent"])
+        store.delete("recycled", [])
+        store.insert("recycled", first.rows[40:45])
+        store.insert("recycled", first.rows[:2])
+        store.seal(made.spec, timeout_seconds=120)
+        assert store.is_sealed(made.spec)
+        assert store.count("recycled") == 37
+        assert set(store.chunk_ids("recycled")) == {*ids[:2], *ids[10:45]}
+        hits = store.search_dense(
+            "recycled", first.matrix[[5, 42]], k=1, tenant="default", strong=True
+        )
+        assert hits[0][0].chunk_id != ids[5]
+        assert hits[1][0].chunk_id == ids[42]
+    finally:
+        store.drop("recycled")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, SearchRecipe
 from platform_pipelines.gateways.vector_store import Hit
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 
@@ -58,17 +58,19 @@ class ListedStore:
 
 
 def retriever(store: ListedStore, *, keyword: bool = True, **index: Any) -> Retriever:
+    defaults = {"dense_weight": 1.0, "keyword_weight": 1.0, "rank_constant": 10}
     revision = Revision(
         name="kb",
         chunks_digest="c",
         embedder_digest="w",
-        index={"keyword": keyword, "search_parameters": {"ef": 64}},
+        index={**defaults, "keyword": keyword, "search_parameters": {"ef": 64}, **index},
         rows=1,
         documents=1,
         dimension=64,
         chunks=(),
         vectors=(),
-        declaration={"name": "kb", "source": {"url": "file:///x"}, "index": index, "tenant": "t"},
+        declaration={"name": "kb", "source": {"url": "file:///x"}, "tenant": "t"},
         notes={},
+        recipe=SearchRecipe("t", 1, EmbedRecipe("hash", "words")),
     )
     return Retriever(store, WordEmbedder(), revision, "kb_live")  # type: ignore[arg-type]

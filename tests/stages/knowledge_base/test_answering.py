@@ -4,18 +4,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
 from platform_pipelines.core.knowledge_base.calibration import Calibration
-from platform_pipelines.gateways.language_model import Message
-from platform_pipelines.stages.knowledge_base.answering import (
-    MODEL_DOES_NOT_KNOW,
-    Answer,
-    answer_question,
-    keep_citations,
-)
+from platform_pipelines.core.knowledge_base.chain import MODEL_DOES_NOT_KNOW
+from platform_pipelines.gateways.language_model import Message, ModelReply
+from platform_pipelines.stages.knowledge_base.answering import Answer, answer_question
 from platform_pipelines.stages.knowledge_base.live import Live
 from tests.stages.knowledge_base.searching import ListedStore, hit, retriever
 
@@ -42,9 +36,9 @@ class Model:
         self.reply = reply
         self.heard: list[Sequence[Message]] = []
 
-    def complete(self, messages: Sequence[Message]) -> str:
+    def complete(self, messages: Sequence[Message]) -> ModelReply:
         self.heard.append(messages)
-        return self.reply
+        return ModelReply(self.reply, self.name, 11, 7)
 
 
 def ask(
@@ -81,36 +75,19 @@ def test_nothing_found_is_not_known() -> None:
     assert (answer.known, answer.nearest) == (False, ())
 
 
-def test_a_model_is_given_numbered_passages_and_its_citations_are_kept() -> None:
-    """Only those that exist."""
-    model = Model("A hundred [1]. Also [9].")
+def test_a_model_is_given_delimited_passages_and_its_citations_are_kept() -> None:
+    """Only those that exist and agree."""
+    model = Model("The batch pool has 100 GPUs [1]. Serving has more [9].")
     answer = ask(model=model)
     assert answer.known
     assert [c.chunk_id for c in answer.citations] == ["pools"]
     assert answer.citations[0].quote == POOLS.text
     assert answer.model == "said"
-    assert "[2] (serve.md)" in model.heard[0][1].content
-
-
-@pytest.mark.parametrize(
-    ("reply", "text", "chunks", "said"),
-    [
-        ("A hundred [1]. Also [9].", "A hundred [1]. Also.", ["pools"], "[9]"),
-        ("A hundred [1, 9] or fifty [0][2].", "A hundred [1] or fifty[2].", ["pools", "serve"],
-         "[0], [9]"),
-        ("백 개입니다[1].", "백 개입니다[1].", ["pools"], ""),
-        ("`gpus[7]` says it [2].", "`gpus[7]` says it [2].", ["serve"], ""),
-    ],
-)  # fmt: skip
-def test_citations_of_passages_that_do_not_exist_are_dropped_and_told(
-    reply: str, text: str, chunks: list[str], said: str
-) -> None:
-    """A reader who looks for passage 9 finds nothing; who is not told trusts the sentence."""
-    answer = ask(model=Model(reply))
-    assert (answer.known, answer.text) == (True, text)
-    assert [c.chunk_id for c in answer.citations] == chunks
-    assert answer.model == "said"
-    assert (said in answer.note) if said else answer.note == ""
+    system, user = (m.content for m in model.heard[0])
+    nonce = user.splitlines()[0].rpartition(" ")[2]
+    assert f"<<<passage 2 {nonce}\n(serve.md)\n{SERVE.text}\npassage 2 {nonce}>>>" in user
+    assert nonce in system
+    assert nonce not in ask(model=model).text
 
 
 @pytest.mark.parametrize("reply", ["A hundred, believe me.", "See [7].", "", "`a[1]`"])
@@ -123,21 +100,30 @@ def test_a_model_that_cites_nothing_is_replaced_by_the_documents(reply: str) -> 
     assert "quoted instead" in answer.note
 
 
-def test_a_model_that_finds_no_answer_is_believed() -> None:
-    """It read the passages; the threshold only measured them."""
-    answer = ask(model=Model(MODEL_DOES_NOT_KNOW))
+def test_what_passages_and_tokens_an_answer_took_is_told() -> None:
+    """A judge reads the very passages; a trace counts the tokens."""
+    answer = ask(model=Model("The batch pool has 100 GPUs [1]."))
+    assert answer.passages == (POOLS.text, SERVE.text)
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (11, 7)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        MODEL_DOES_NOT_KNOW,
+        f"{MODEL_DOES_NOT_KNOW}.",
+        f"  {MODEL_DOES_NOT_KNOW}\n",
+        f"`{MODEL_DOES_NOT_KNOW}`",
+        f"**{MODEL_DOES_NOT_KNOW}**",
+        f"The passages [1] [2] do not say. {MODEL_DOES_NOT_KNOW}",
+        f"{MODEL_DOES_NOT_KNOW}: 구절에 답이 없습니다 [1].",
+    ],
+)
+def test_a_model_that_finds_no_answer_is_believed(reply: str) -> None:
+    """It read the passages; the threshold only measured them. Models dress the word up."""
+    answer = ask(model=Model(reply))
     assert (answer.known, answer.text, answer.citations) == (False, "", ())
     assert "found no answer" in answer.note
-
-
-@given(st.text("a1 ,[]`9\n", max_size=40), st.integers(0, 9))
-def test_every_citation_that_is_left_names_a_passage(reply: str, passages: int) -> None:
-    """Whatever a model writes."""
-    text, cited, dropped = keep_citations(reply, passages)
-    assert all(1 <= n <= passages for n in cited)
-    assert all(not 1 <= n <= passages for n in dropped)
-    assert keep_citations(text, passages)[1] == cited
-    assert len(text) <= 3 * len(reply)
 
 
 def test_a_model_is_not_asked_what_the_corpus_lacks() -> None:

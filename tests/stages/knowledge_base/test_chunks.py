@@ -8,7 +8,7 @@ import pytest
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import chunks
 from platform_pipelines.stages.knowledge_base.tables import read_table
-from platform_pipelines.stages.knowledge_base.workspace import head_key
+from platform_pipelines.stages.road.workspace import head_key
 from tests.knowledge import Knowledge, new_knowledge
 
 

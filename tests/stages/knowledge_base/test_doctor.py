@@ -16,6 +16,7 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import LanguageModelSettings, Settings
 from platform_pipelines.stages.knowledge_base import connect, doctor
 from platform_pipelines.stages.knowledge_base.doctor import Finding, Health, examine
+from platform_pipelines.stages.road import connect as road_connect
 from tests.declared import use_settings
 from tests.fakes import FaultyObjectStore
 
@@ -32,12 +33,12 @@ def broken(settings: Settings, part: str) -> Finding:
 
 
 def stored(settings: Settings) -> list[str]:
-    store = connect.open_platform_store(settings)
+    store = road_connect.open_platform_store(settings)
     return [item.key for batch in store.list_objects() for item in batch]
 
 
 def use_store(patch: pytest.MonkeyPatch, store: ObjectStore) -> None:
-    patch.setattr(connect, "open_platform_store", lambda _: store)
+    patch.setattr(road_connect, "open_platform_store", lambda _: store)
 
 
 class Careless:
@@ -90,7 +91,7 @@ def test_a_store_that_cannot_be_written_is_broken(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A key that may only read lists everything well, and fails the first refresh."""
-    inner = connect.open_platform_store(settings)
+    inner = road_connect.open_platform_store(settings)
     refused = SourceForbiddenError("the credentials in use may not write")
     use_store(monkeypatch, FaultyObjectStore(inner, fail_before=1.0, error=lambda: refused))
     store = broken(settings, "store")
@@ -102,7 +103,7 @@ def test_a_store_that_does_not_compare_and_swap_is_broken(
     settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Leases and the release log would let two runs overwrite each other, and nobody notices."""
-    use_store(monkeypatch, Careless(connect.open_platform_store(settings)))  # pyright: ignore[reportArgumentType]
+    use_store(monkeypatch, Careless(road_connect.open_platform_store(settings)))  # pyright: ignore[reportArgumentType]
     store = broken(settings, "store")
     assert "does not compare and swap" in store.seen
     assert "If-None-Match" in store.remedy
@@ -114,7 +115,7 @@ def test_a_store_that_is_no_url_is_told_by_its_variable(settings: Settings) -> N
     for url in ("store", "gs://bucket"):
         wrong = replace(settings, store_url=url)
         with pytest.raises(ConfigurationError) as caught:
-            connect.open_platform_store(wrong)
+            road_connect.open_platform_store(wrong)
         assert caught.value.where == "PLATFORM_STORE_URL"
         with pytest.raises(ConfigurationError) as caught:
             connect.open_knowledge_store(wrong, "handbook")

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
+from platform_pipelines.core.knowledge_base.evidence import SentenceSample
 from platform_pipelines.core.knowledge_base.golden import Question, Reference
-from platform_pipelines.core.road.evidence import Outcome, SentenceSample
+from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.core.road.snapshot import ShardRecord
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.obstore_store import open_store

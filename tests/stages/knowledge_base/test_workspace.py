@@ -6,7 +6,8 @@ from dataclasses import replace
 import pytest
 
 from platform_pipelines.errors import ConflictError, IntegrityError, StageTimeoutError
-from platform_pipelines.stages.knowledge_base.workspace import STAGES, Deadline, Workspace, head_key
+from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
+from platform_pipelines.stages.road.workspace import Deadline, head_key
 from tests.fakes import FakeClock
 from tests.knowledge import RUN, Knowledge, changed_stages, write_guides
 

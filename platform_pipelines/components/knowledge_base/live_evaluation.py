@@ -1,0 +1,103 @@
+"""What is live, evaluated again on a schedule: the asset, its check, its job."""
+
+from typing import Any
+
+import dagster as dg
+
+from platform_pipelines.components.knowledge_base.automation import QUIET
+from platform_pipelines.components.knowledge_base.policy import job_tags, stage_policy
+from platform_pipelines.components.knowledge_base.running import run_stage
+from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.road.gate import Status
+from platform_pipelines.stages.knowledge_base.live_evaluation import LiveEvaluation, evaluate_live
+
+NAME = "evaluation"
+CHECK = "live_is_good"
+DESCRIPTION = (
+    "What is live, asked the golden questions again: judges, models and questions change while "
+    "nothing is released. Compared with what it was when it was released. Each run asks anew."
+)
+
+
+def evaluation_asset(spec: KnowledgeBaseSpec) -> dg.AssetsDefinition:
+    """The asset `[name, evaluation]`; its numbers over time are Dagster's plots."""
+    key = dg.AssetKey([spec.name, NAME])
+    policy = stage_policy(spec, "evidence")
+
+    def evaluation(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        _, found = run_stage(context, spec, evaluate_live, timeout_seconds=policy.timeout_seconds)
+        if found.rolled_back_to:
+            context.log.warning("rolled back to revision %s", found.rolled_back_to)
+        return dg.MaterializeResult(metadata=_page(found), check_results=[_check(key, found)])
+
+    return dg.asset(
+        key=key,
+        description=DESCRIPTION,
+        deps=[dg.AssetKey([spec.name, "release"])],
+        kinds={"ragas"},
+        metadata={"knowledge_base": spec.name},
+        check_specs=[
+            dg.AssetCheckSpec(
+                CHECK, asset=key, description="Does what is live still keep the gate's floors?"
+            )
+        ],
+        **policy.asset_arguments(),
+    )(evaluation)
+
+
+def _page(found: LiveEvaluation) -> dict[str, Any]:
+    means = {n: m.mean for n, m in found.evidence.means.items() if m.mean is not None}
+    page: dict[str, Any] = {
+        "verdict": dg.MetadataValue.md(found.markdown),
+        "revision": found.evidence.revision,
+        "evidence": found.evidence.digest,
+        "questions": found.evidence.samples,
+        **{name: dg.MetadataValue.float(mean) for name, mean in means.items()},
+    }
+    if found.cost:
+        page["judging"] = dg.MetadataValue.json(found.cost)
+    if found.rolled_back_to:
+        page["rolled_back_to"] = found.rolled_back_to
+    return page
+
+
+def _check(key: dg.AssetKey, found: LiveEvaluation) -> dg.AssetCheckResult:
+    """Undecided is a warning: something could not be measured."""
+    status = found.verdict.status
+    reasons = [f"{r.status} {r.code}: {r.message}" for r in found.verdict.reasons]
+    return dg.AssetCheckResult(
+        asset_key=key,
+        check_name=CHECK,
+        passed=status is Status.PASS,
+        severity=(
+            dg.AssetCheckSeverity.ERROR if status is Status.FAIL else dg.AssetCheckSeverity.WARN
+        ),
+        description="; ".join(reasons) or "all floors are kept",
+    )
+
+
+def build_evaluation_job(spec: KnowledgeBaseSpec) -> Any:
+    """`<name>_evaluation`."""
+    return dg.define_asset_job(
+        name=f"{spec.name}_evaluation",
+        selection=dg.AssetSelection.assets([spec.name, NAME]),
+        description=f"Ask what is live of {spec.name} the golden questions again.",
+        executor_def=dg.in_process_executor,
+        tags=job_tags(spec),
+        config=QUIET,
+    )
+
+
+def build_evaluation_schedule(spec: KnowledgeBaseSpec, job: Any) -> dg.ScheduleDefinition:
+    """`<name>_evaluation_schedule`: the declared times; off until switched on."""
+    declared = spec.evaluation
+    assert declared is not None
+    return dg.ScheduleDefinition(
+        name=f"{spec.name}_evaluation_schedule",
+        job=job,
+        cron_schedule=list(declared.cron),
+        execution_timezone=declared.timezone,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+        description=f"Evaluate {spec.name}: `{'`, `'.join(declared.cron)}` {declared.timezone}.",
+        tags=job_tags(spec),
+    )

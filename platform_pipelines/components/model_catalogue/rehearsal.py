@@ -1,0 +1,89 @@
+"""The asset `[name, rehearsal]`: what the rendered gateway answers, what it costs, its traces."""
+
+from functools import partial
+
+import dagster as dg
+
+from platform_pipelines.components.shared.applied import policy_of
+from platform_pipelines.components.shared.pages import Page, table
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
+from platform_pipelines.stages.model_catalogue.rehearsal import (
+    REHEARSAL,
+    Rehearsed,
+    refresh_rehearsal,
+)
+from platform_pipelines.stages.road.applied import MANIFESTS
+from platform_pipelines.stages.road.clusters import Applied, open_applied
+from platform_pipelines.stages.road.outcome import StageOutcome
+
+TIMEOUT_SECONDS = 900
+_COLUMNS = ("model", "answered by", "tokens", "cost $", "gateway $", "trace $", "seconds", "trace")
+
+
+def build_rehearsal(applied: Applied, spec: ModelCatalogueSpec) -> dg.AssetsDefinition:
+    """The asset, between what was rendered and what is applied."""
+    key = dg.AssetKey([spec.name, REHEARSAL])
+    answers = dg.AssetCheckSpec(
+        "every_model_answers", asset=key, blocking=True,
+        description="Does each model answer through the gateway, traced, at the catalogue's price?",
+    )  # fmt: skip
+
+    def rehearsal(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        _, outcome = run_stage(
+            context, partial(open_applied, applied), lambda w: refresh_rehearsal(w, spec),
+            name=spec.name, timeout_seconds=TIMEOUT_SECONDS,
+        )  # fmt: skip
+        seen: list[Rehearsed] = outcome.facts["requests"]
+        wrong = [one for one in seen if not one.is_right]
+        return dg.MaterializeResult(
+            metadata=rehearsal_page(outcome),
+            data_version=dg.DataVersion(outcome.snapshot.digest),
+            check_results=[
+                dg.AssetCheckResult(
+                    check_name=answers.name, passed=not wrong,
+                    description="; ".join(f"{one.model}: {one.problem or _costs(one)}"
+                                          for one in wrong) or "every model answers",
+                )
+            ],
+        )  # fmt: skip
+
+    return dg.asset(
+        key=key,
+        deps=[dg.AssetKey([spec.name, MANIFESTS])],
+        check_specs=[answers],
+        kinds={"litellm", "opentelemetry"},
+        description="The rendered gateway configuration in a real LiteLLM proxy on this machine: "
+        "one request a model, with its trace and its cost, before a cluster sees it.",
+        metadata={"component": applied.component, "upstream": spec.rehearsal.upstream},
+        **policy_of(applied).asset_arguments(),
+    )(rehearsal)
+
+
+def rehearsal_page(outcome: StageOutcome) -> Page:
+    """Requests with their costs and traces."""
+    seen: list[Rehearsed] = outcome.facts["requests"]
+    total = sum((one.cost_usd for one in seen if one.cost_usd is not None), start=0)
+    rows = [
+        {
+            "model": one.model,
+            "answered by": one.answered_by or one.problem,
+            "tokens": f"{one.prompt_tokens} + {one.completion_tokens}",
+            "cost $": one.cost_usd,
+            "gateway $": one.gateway_cost_usd,
+            "trace $": one.trace_cost_usd,
+            "seconds": f"{one.seconds:.2f}",
+            "trace": one.trace_id[:16],
+        }
+        for one in seen
+    ]
+    return {
+        "requests": table(rows, _COLUMNS),
+        "cost_usd": float(total),
+        "models": len(seen),
+        "right": outcome.snapshot.counts["right"],
+    }
+
+
+def _costs(one: Rehearsed) -> str:
+    return f"costs differ: {one.cost_usd}, {one.gateway_cost_usd}, {one.trace_cost_usd}"

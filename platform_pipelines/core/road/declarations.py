@@ -1,0 +1,132 @@
+"""Declarations of components: a frozen schema, and messages that name field, value and allowed.
+
+For every component whose declaration is one pydantic model.
+"""
+
+from collections.abc import Mapping
+from typing import Any, Literal, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from platform_pipelines.core.road.declared_values import shown
+from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.errors import ConfigurationError
+
+NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
+NAME_MAX_CHARACTERS = 40
+DNS_LABEL = r"^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class Spec(BaseModel):
+    """Base of everything declared: frozen, and no field that is not known."""
+
+    # The schema's own error stands under ours in a traceback: it must not show a password either.
+    # Dagster's templates make the text "16" a number: a quantity is a text whatever came.
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        allow_inf_nan=False,
+        hide_input_in_errors=True,
+        coerce_numbers_to_str=True,
+    )
+
+
+class ApplySpec(Spec):
+    """How rendered objects reach the cluster."""
+
+    mode: Literal["auto", "dry_run", "apply", "folder"] = Field(
+        default="auto",
+        description="`apply`: server-side apply; `dry_run`: the server checks and writes nothing; "
+        "`folder`: YAML files for Argo CD, which applies them; `auto`: `apply` in production "
+        "(PLATFORM_ENVIRONMENT), else `dry_run`",
+    )
+    folder: str | None = Field(default=None, description="`folder` only: where the files go")
+    drift_cron: str = Field(default="*/15 * * * *", description="when drift is looked for")
+    timezone: str = Field(default="UTC", description="of that cron, an IANA name")
+
+
+class ComponentSpec(Spec):
+    """What every declared component has."""
+
+    name: str = Field(
+        pattern=NAME_PATTERN,
+        max_length=NAME_MAX_CHARACTERS,
+        description="lower-case letters, digits and single underscores",
+    )
+    description: str = Field(default="", description="one sentence for the asset pages")
+    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    apply: ApplySpec = Field(default=ApplySpec(), description="how it reaches the cluster")
+
+    @property
+    def digest(self) -> str:
+        """Of the whole declaration: two equal declarations have one."""
+        return digest_json(self.model_dump(mode="json"))
+
+    @property
+    def slug(self) -> str:
+        """The name as a cluster may have it."""
+        return self.name.replace("_", "-")
+
+
+def parse_spec(model: type[Model], values: Mapping[str, Any], *, where: str, noun: str) -> Model:
+    """A checked declaration.
+
+    Raises:
+        ConfigurationError: lists every wrong field with its value and what is allowed.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        problems = [_problem(model, dict(one)) for one in error.errors(include_url=False)]
+        raise ConfigurationError(
+            f"the declaration of {noun} is wrong:\n" + "\n".join(f"    {p}" for p in problems),
+            where=where,
+            remedy="correct the fields above; `dg list components` shows all of them",
+        ) from error
+
+
+def _problem(model: type[BaseModel], details: dict[str, Any]) -> str:
+    location: tuple[int | str, ...] = details["loc"]
+    path = ".".join(str(part) for part in location) or "(whole declaration)"
+    message = str(details["msg"]).removeprefix("Value error, ")
+    if details["type"] == "missing":
+        return f"{path}: is missing; allowed: {_allowed(model, location)}"
+    if details["type"] == "extra_forbidden":
+        message = "no such field"
+    given = shown(details["input"], name=(location or ("",))[-1])
+    return f"{path} = {given}: {message}; allowed: {_allowed(model, location)}"
+
+
+def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
+    """What the schema says of a field; of an unknown one, its siblings' names."""
+    here = model
+    known = ""
+    for part in location:
+        field = here.model_fields.get(str(part))
+        if field is None:
+            if known and not isinstance(part, int) and _is_item(here, known):
+                known = ""
+                continue
+            if isinstance(part, int):
+                continue
+            return ", ".join(sorted(here.model_fields))
+        known = field.description or ""
+        here = _model_in(field.annotation) or here
+    return known or ", ".join(sorted(here.model_fields))
+
+
+def _is_item(model: type[BaseModel], known: str) -> bool:
+    """After a mapping's field comes a key, which is no field of the model inside."""
+    return bool(known) and bool(model.model_fields)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model of a field: itself, an item of its list, or a value of its mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in reversed(get_args(annotation)):
+        if found := _model_in(inner):
+            return found
+    return None

@@ -1,0 +1,56 @@
+"""Everything that is rendered, before the real API server: strict, with every definition."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from platform_pipelines.core.road.manifests import Manifest, key_of, revision_of
+from platform_pipelines.errors import CapabilityError, ManifestRefusedError
+from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
+from tests.platform_sample import connected, everything
+
+pytestmark = pytest.mark.cluster
+RENDERED = everything()
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[KubernetesCluster]:
+    with connected() as (_, cluster):
+        yield cluster
+
+
+def in_default(manifest: Manifest) -> dict[str, Any]:
+    """The same in a namespace that exists: a dry run makes none."""
+    metadata = dict(manifest["metadata"])
+    if "namespace" in metadata:
+        metadata["namespace"] = "default"
+    return {**manifest, "metadata": metadata}
+
+
+@pytest.mark.parametrize("name", RENDERED)
+def test_the_server_admits_every_object_strictly(cluster: KubernetesCluster, name: str) -> None:
+    """A field that a definition does not have is dropped without a word by a lenient server."""
+    refused: dict[str, str] = {}
+    for manifest in revision_of("sample", "test", RENDERED[name]).stamped:
+        try:
+            cluster.apply(in_default(manifest), dry_run=True)
+        except (ManifestRefusedError, CapabilityError) as error:
+            refused[str(key_of(manifest))] = error.what
+    assert refused == {}
+
+
+def test_an_unknown_field_is_refused_by_name(cluster: KubernetesCluster) -> None:
+    """The test above must be able to fail."""
+    kept = copy.deepcopy(in_default(RENDERED["agent"][0]))
+    kept["spec"]["apiKeySecretRef"] = "old"
+    with pytest.raises(ManifestRefusedError, match="apiKeySecretRef"):
+        cluster.apply(kept, dry_run=True)
+
+
+def test_a_kind_that_the_cluster_does_not_know_is_told(cluster: KubernetesCluster) -> None:
+    """A missing definition is not a missing object."""
+    gone = {"apiVersion": "kagent.dev/v9", "kind": "Agent", "metadata": {"name": "a"}}
+    with pytest.raises(CapabilityError, match=r"Agent of kagent\.dev/v9"):
+        cluster.apply(gone, dry_run=True)

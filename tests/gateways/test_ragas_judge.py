@@ -1,0 +1,189 @@
+"""The judge through the real Ragas: apart, cached, bounded, and never silently wrong."""
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from platform_pipelines.compute.environments import interpreter
+from platform_pipelines.compute.pool import WorkerPool
+from platform_pipelines.compute.process import Interpreter
+from platform_pipelines.compute.protocol import Budget, ItemDone, Task
+from platform_pipelines.core.knowledge_base.metrics import JUDGED
+from platform_pipelines.gateways.embedding_socket import embedding_socket
+from platform_pipelines.gateways.hash_embedder import HashEmbedder
+from platform_pipelines.settings import WORKER_ENVIRONMENT
+from tests.knowledge import ENVIRONMENTS
+from tests.servers.chat_server import reply
+from tests.servers.judge_server import JudgeServer
+
+pytestmark = pytest.mark.answers
+CONTEXT = "The batch pool has 100 GPUs and queues its work at night. The committee approved it."
+KOREAN = "배치 풀에는 GPU 100개가 있고 밤에 작업을 대기열에 넣습니다."
+QUESTION = "How many GPUs has the batch pool?"
+FAITHFUL = "The batch pool has 100 GPUs."
+INVENTED = "Seven purple elephants dance upon Saturn every Tuesday."
+
+Row = dict[str, dict[str, Any]]
+
+
+def sample(answer: str = FAITHFUL, **fields: Any) -> dict[str, Any]:
+    base = {"id": "q", "question": QUESTION, "answer": answer, "contexts": [CONTEXT]}
+    return {**base, "reference": FAITHFUL, **fields}
+
+
+@pytest.fixture(scope="session")
+def evaluation() -> Interpreter:
+    return interpreter("evaluation", ENVIRONMENTS, print)
+
+
+@pytest.fixture(scope="module")
+def pool(evaluation: Interpreter, tmp_path_factory: pytest.TempPathFactory) -> Iterator[WorkerPool]:
+    """One worker for all: importing Ragas takes seconds."""
+    tmp_path = tmp_path_factory.mktemp("worker")
+    budget = Budget(seconds_per_item=120, memory_bytes=4 << 30, limit_address_space=False)
+    environment = {**WORKER_ENVIRONMENT, "XDG_DATA_HOME": str(tmp_path)}
+    with WorkerPool(
+        workers=1, budget=budget, environment=environment, interpreter=evaluation
+    ) as made:
+        yield made
+
+
+@pytest.fixture
+def judged(pool: WorkerPool, tmp_path: Path) -> Any:
+    """Scores of samples by a server, and what was spent."""
+
+    def judge(
+        server: JudgeServer,
+        samples: Sequence[dict[str, Any]],
+        metrics: Sequence[str] = ("faithfulness",),
+        **options: Any,
+    ) -> tuple[list[Row], dict[str, Any]]:
+        given = {
+            "url": server.url, "model": "overlap", "version": "0.4.3", "seconds": 20.0,
+            "cache": str(tmp_path / "judge"), "attempts": 2, **options,
+        }  # fmt: skip
+        with embedding_socket(HashEmbedder()) as path:
+            shared = {"options": given, "metrics": list(metrics), "embed": str(path)}
+            task = Task("t", ({"samples": list(samples)},))
+            for outcome in pool.run("evidence.judge", [task], shared=shared):
+                assert not hasattr(outcome, "detail"), outcome
+                if isinstance(outcome, ItemDone):
+                    result: Any = outcome.result
+                    return result["scores"], result["spent"]
+        raise AssertionError("no result")
+
+    return judge
+
+
+def test_faithful_and_invented_answers_come_apart(judged: Any) -> None:
+    """In English and in Korean, by every metric that reads the answer; no call is made twice."""
+    samples = [
+        sample(),
+        sample(INVENTED),
+        sample("배치 풀에는 GPU 100개가 있습니다.", contexts=[KOREAN], reference=KOREAN),
+        sample(
+            "화성에는 보라색 코끼리가 일곱 마리 살았습니다.", contexts=[KOREAN], reference=KOREAN
+        ),
+    ]
+    with JudgeServer() as server:
+        rows, spent = judged(server, samples, JUDGED)
+        assert all(score["trouble"] == "" for row in rows for score in row.values()), rows
+        for good, bad in (rows[:2], rows[2:]):
+            for metric in ("faithfulness", "answer_correctness"):
+                assert good[metric]["score"] - bad[metric]["score"] >= 0.3, (metric, good, bad)
+        apart = rows[0]["answer_relevancy"]["score"] - rows[1]["answer_relevancy"]["score"]
+        assert apart >= 0.3
+        assert [row["judged_context_recall"]["score"] for row in rows[:2]] == [1.0, 1.0]
+        assert rows[0]["judged_context_precision"]["score"] == pytest.approx(1.0)
+        assert spent["calls"] == len(server.requests)
+        again, then = judged(server, samples, JUDGED)
+        assert again == rows
+        assert (then["calls"], len(server.requests)) == (0, spent["calls"])
+
+
+def test_calls_are_bounded_and_a_repeat_is_drawn_again(judged: Any) -> None:
+    """A judge that many ask at once loses requests; noise is measured by new draws."""
+    with JudgeServer() as server:
+        judged(server, [sample(question=f"{QUESTION} {n}") for n in range(12)], concurrency=3)
+        assert server.most_at_once <= 3
+        before = len(server.requests)
+        judged(server, [sample(question=f"{QUESTION} 1", repeat=1)])
+        assert len(server.requests) == before + 2
+        judged(server, [sample(question=f"{QUESTION} 1")], model="another")
+        assert len(server.requests) == before + 4
+
+
+def content(text: str, **fields: Any) -> Any:
+    body = reply(text)
+    body["choices"][0].update(fields)
+    return 200, body
+
+
+def nli(*verdicts: Any) -> str:
+    found = [{"statement": "s", "reason": "r", "verdict": v} for v in verdicts]
+    return json.dumps({"statements": found})
+
+
+@pytest.mark.parametrize(
+    ("wrong", "trouble"),
+    [
+        ("no JSON at all", "malformed"),
+        ("{}", "malformed"),
+        (nli(7), "malformed"),
+        (nli(), "malformed"),
+        (nli(1, 1, 1), "malformed"),
+        (content("", finish_reason="length"), "length"),
+        (content("", message={"role": "assistant", "content": None, "refusal": "no"}), "refused"),
+        (content("", finish_reason="content_filter"), "refused"),
+        ((429, {"error": {"message": "slow down"}}), "rate_limited"),
+        ((503, {"error": {"message": "loading"}}), "unavailable"),
+        ((401, {"error": {"message": "wrong key"}}), "configuration"),
+        ((404, {"error": {"message": "no such model"}}), "configuration"),
+    ],
+)
+def test_what_is_no_verdict_is_no_score(judged: Any, wrong: Any, trouble: str) -> None:
+    """Each kind is told, and nothing of it is kept: the next evaluation asks again."""
+
+    def fault(_: int, body: Any) -> Any:
+        kind = body["response_format"]["json_schema"]["name"]
+        return wrong if kind == "NLIStatementOutput" else None
+
+    with JudgeServer(fault) as server:
+        (row,), _ = judged(server, [sample()])
+        assert (row["faithfulness"]["score"], row["faithfulness"]["trouble"]) == (None, trouble)
+        server.fault = None
+        (row,), _ = judged(server, [sample()])
+        assert row["faithfulness"]["score"] == 1.0
+
+
+@pytest.mark.parametrize(
+    "shape", ["```json\n{}\n```", '<think>Hm, {{"a": 1}}</think>\n{}', "\n {} \n"]
+)
+def test_fences_and_thoughts_around_a_verdict_are_read(judged: Any, shape: str) -> None:
+    """Models wrap JSON; that costs no further call."""
+
+    def fault(_: int, body: Any) -> Any:
+        kind = body["response_format"]["json_schema"]["name"]
+        verdict = nli(1) if kind == "NLIStatementOutput" else json.dumps({"statements": ["s"]})
+        return shape.replace("{{", "{").replace("}}", "}").replace("{}", verdict)
+
+    with JudgeServer(fault) as server:
+        (row,), spent = judged(server, [sample()])
+        assert (row["faithfulness"]["score"], spent["calls"]) == (1.0, 2)
+
+
+@pytest.mark.parametrize("budget", [{"calls": 3}, {"tokens": 250}, {"money": 1e-4, "price_in": 1}])
+def test_a_spent_budget_ends_the_judging_and_is_told(judged: Any, budget: dict[str, Any]) -> None:
+    """What was judged is kept: with a new budget the rest is paid for, and no more."""
+    samples = [sample(question=f"{QUESTION} {n}") for n in range(6)]
+    with JudgeServer() as server:
+        rows, spent = judged(server, samples, concurrency=1, **budget)
+        troubles = {row["faithfulness"]["trouble"] for row in rows}
+        assert "budget" in troubles
+        assert spent["budget"] == next(iter(budget))
+        rows, then = judged(server, samples)
+        assert {row["faithfulness"]["score"] for row in rows} == {1.0}
+        assert spent["calls"] + then["calls"] == 7

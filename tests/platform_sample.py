@@ -1,0 +1,89 @@
+"""The sample platform's declarations, and a real cluster for tests that are marked `cluster`."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platform_pipelines.core.agent.declaration import AgentSpec
+from platform_pipelines.core.agent.render import render_agent
+from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
+from platform_pipelines.core.model_catalogue.render import render_catalogue
+from platform_pipelines.core.road.declarations import parse_spec
+from platform_pipelines.core.road.manifests import Manifest
+from platform_pipelines.core.tenant.declaration import TenantSpec
+from platform_pipelines.core.tenant.render import render_tenant
+from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
+from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
+
+SAMPLES = Path(__file__).resolve().parents[1] / "platform_pipelines" / "samples" / "platform"
+
+
+def attributes(name: str) -> dict[str, Any]:
+    """What the sample's YAML declares."""
+    text = (SAMPLES / name / "defs.yaml").read_text(encoding="utf-8")
+    return dict(yaml.safe_load(text)["attributes"])
+
+
+def catalogue(**changes: Any) -> ModelCatalogueSpec:
+    """The sample's catalogue, with other attributes."""
+    return parse_spec(
+        ModelCatalogueSpec, {**attributes("models"), **changes}, where="models", noun="models"
+    )
+
+
+def tenant(**changes: Any) -> TenantSpec:
+    """The sample's tenant, with other attributes."""
+    return parse_spec(TenantSpec, {**attributes("acme"), **changes}, where="acme", noun="a tenant")
+
+
+def agent(**changes: Any) -> AgentSpec:
+    """The sample's agent, with other attributes."""
+    return parse_spec(
+        AgentSpec, {**attributes("assistant"), **changes}, where="assistant", noun="an agent"
+    )
+
+
+def everything() -> dict[str, tuple[Manifest, ...]]:
+    """All objects of the sample platform, and of the other shapes that can be declared."""
+    hosted: dict[str, Any] = {"image": "vllm/vllm-openai:v0.33.0", "weights": "/m", "nodes": 2}
+    many = {"big": _model({**hosted, "gpus": 8})}
+    image = {"runtime": "image", "image": "registry.example.com/agent:1", "maximum_steps": 8}
+    memory = {"redis": "redis.data.svc:6379"}
+    pool = {"isolation": "node_pool", "node_pool": "acme", "tls": {"services": ["models-small"]}}
+    return {
+        "catalogue": render_catalogue(catalogue()),
+        "catalogue on envoy": render_catalogue(catalogue(gateway={"controller": "envoy"})),
+        "catalogue over nodes": render_catalogue(catalogue(models=many)),
+        "tenant": render_tenant(tenant()),
+        "tenant with nodes": render_tenant(tenant(**pool)),
+        "agent": render_agent(agent()),
+        "agent of an image": render_agent(agent(**image, memory=memory)),
+        "agent by utilisation": render_agent(agent(scaling={"by": "utilisation"})),
+    }
+
+
+def _model(serving: Mapping[str, Any]) -> dict[str, Any]:
+    price = {"input_per_million": 1, "output_per_million": 2}
+    place = {"provider": "self_hosted", "model": "m", "serving": dict(serving)}
+    return {"price": price, "deployments": [place]}
+
+
+def kubeconfig() -> Path:
+    """Of the cluster under test; its tests are skipped without one."""
+    named = os.environ.get("PP_TEST_KUBECONFIG")
+    if not named or not Path(named).exists():
+        pytest.skip("PP_TEST_KUBECONFIG names no kubeconfig (make cluster-test sets it)")
+    return Path(named)
+
+
+@contextmanager
+def connected() -> Iterator[tuple[Connection, KubernetesCluster]]:
+    """A connection to the cluster under test."""
+    connection = Connection(ClusterAddress(kubeconfig()))
+    yield connection, KubernetesCluster(connection)
+    connection.close()

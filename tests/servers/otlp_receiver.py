@@ -1,0 +1,83 @@
+"""An OTLP receiver over HTTP on 127.0.0.1: it decodes what is sent, as a collector does."""
+
+import gzip
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Self
+
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
+
+Attributes = dict[str, Any]
+
+
+class OtlpReceiver:
+    """Started by `with`. `spans` are (trace id, name, attributes), as they were sent."""
+
+    def __init__(self) -> None:
+        self.spans: list[tuple[str, str, Attributes]] = []
+        self.headers: list[dict[str, str]] = []
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+
+    @property
+    def url(self) -> str:
+        """Its root."""
+        return f"http://127.0.0.1:{self._server.server_port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._thread.join()
+        self._server.server_close()
+
+    def traces(self) -> dict[str, list[tuple[str, Attributes]]]:
+        """Spans by trace."""
+        found: dict[str, list[tuple[str, Attributes]]] = {}
+        for trace, name, attributes in self.spans:
+            found.setdefault(trace, []).append((name, attributes))
+        return found
+
+    def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
+        """One export."""
+        assert path == "/v1/traces"
+        self.headers.append(headers)
+        data = gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
+        for resource in ExportTraceServiceRequest.FromString(data).resource_spans:
+            for scope in resource.scope_spans:
+                self.spans += [
+                    (s.trace_id.hex(), s.name, {a.key: _value(a.value) for a in s.attributes})
+                    for s in scope.spans
+                ]
+
+
+def _value(value: Any) -> Any:
+    kind = value.WhichOneof("value")
+    if kind == "array_value":
+        return [_value(v) for v in value.array_value.values]
+    return getattr(value, kind)
+
+
+def _handler(owner: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            owner.take(self.path, dict(self.headers.items()), body)
+            content = ExportTraceServiceResponse().SerializeToString()
+            self.send_response(200)
+            self.send_header("Content-Type", "application/x-protobuf")
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+            """Quiet: spans are recorded instead."""
+
+    return Handler
