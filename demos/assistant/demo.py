@@ -65,7 +65,7 @@ def main() -> None:
     finally:
         say("dg launch --job assistant_live_stop")
         _launch("assistant_live_stop").wait()
-    say(f"done in {time.monotonic() - started:.0f} s. The pages: make ui-model")
+    say(f"done in {time.monotonic() - started:.0f} s. The pages: `dg dev` in demos/assistant")
 
 
 def roll_out(spec: ModelRolloutSpec) -> tuple[Rollout, Load]:

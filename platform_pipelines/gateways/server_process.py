@@ -65,16 +65,22 @@ class ServerProcess:
         unfinished = self.folder / "wanted.json.part"
         unfinished.write_text(json.dumps(dict(wanted)), encoding="utf-8")
         unfinished.replace(self.folder / "wanted.json")
-        child = subprocess.Popen(
+        done = subprocess.run(
             [sys.executable, "-I", str(LAUNCHER), str(self.folder), *command],
             env=dict(environment),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_SECONDS_TO_LAUNCH,
         )
-        self._await_launch(child)
-        child.returncode = 0  # it is nobody's child from here on: no warning, no wait
+        if done.returncode != 0 and not self.is_running():
+            raise UnavailableError(
+                "a server could not be launched",
+                where=str(self.folder),
+                stored=f"exit status {done.returncode}: {done.stderr[-400:]}",
+                remedy="look at its log",
+            )
 
     def stop(self, *, grace_seconds: float) -> str:
         """End it: SIGTERM, then SIGKILL for its whole group. `absent`, `ended` or `killed`."""
@@ -110,19 +116,6 @@ class ServerProcess:
                 "a server runs that nobody knows", where=str(self.folder), expected="running.json"
             )
         return int(record["pid"])
-
-    def _await_launch(self, child: "subprocess.Popen[bytes]") -> None:
-        """Until it is itself, so that `is_running` is true from here on."""
-        ends_at = self._clock.monotonic() + _SECONDS_TO_LAUNCH
-        while not (self.folder / "running.json").exists():
-            if child.poll() is not None or self._clock.monotonic() > ends_at:
-                raise UnavailableError(
-                    "a server could not be launched",
-                    where=str(self.folder),
-                    stored=f"exit status {child.poll()}",
-                    remedy="look at its log",
-                )
-            self._clock.sleep(_POLL_SECONDS)
 
     def _await_end(self, seconds: float) -> bool:
         ends_at = self._clock.monotonic() + seconds

@@ -2,6 +2,8 @@
 
 import http.client
 import json
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -12,8 +14,10 @@ import pytest
 from platform_pipelines.compute.environments import ensure
 from platform_pipelines.core.model_rollout.routes import Endpoint, weights
 from platform_pipelines.errors import IntegrityError
+from platform_pipelines.gateways.local_http import local_get
 from platform_pipelines.gateways.model_server import free_port
 from platform_pipelines.gateways.router import LocalEnvoy
+from platform_pipelines.gateways.server_process import ServerProcess
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -148,3 +152,21 @@ def test_another_controller_takes_over_what_runs(
     later.start()
     later.route(sides, {"new": 100})
     assert gateway.ask("user") == (200, '"new"')
+
+
+def test_it_outlives_the_process_that_started_it(tmp_path: Path, binary: Path) -> None:
+    """Envoy is ended with its parent, unless the parent is gone before it starts."""
+    port, admin_port = free_port(), free_port()
+    program = (
+        "from pathlib import Path; from platform_pipelines.gateways.router import LocalEnvoy;"
+        f"LocalEnvoy(Path({str(tmp_path / 'gateway')!r}), binary=Path({str(binary)!r}),"
+        f"port={port}, admin_port={admin_port}).start()"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
+    process = ServerProcess(tmp_path / "gateway")
+    try:
+        assert local_get("127.0.0.1", admin_port, "/ready")[1].strip() == "LIVE"
+        assert process.is_running()
+        assert "caught ENVOY_SIGTERM" not in process.log_tail()
+    finally:
+        process.stop(grace_seconds=20)

@@ -15,11 +15,33 @@ from pathlib import Path
 RUNNING = 3
 
 
-def launch(folder: Path, command: list[str]) -> None:
-    """Take the lock, say who runs, and become the program. Returns only when one is running."""
+def launch(folder: Path, command: list[str]) -> int:
+    """Start the program as nobody's child; the exit status of the launcher.
+
+    Envoy is ended by the system when the process that started it ends (seen with 1.40): so the
+    program's parent is gone before it starts.
+    """
+    reader, writer = os.pipe()  # closed by exec
+    launcher = os.getpid()
+    if os.fork():
+        os.close(writer)
+        return 0 if os.read(reader, 1) else RUNNING
+    os.close(reader)
+    os.setsid()
+    if not _prepared(folder):
+        os._exit(RUNNING)
+    os.write(writer, b"1")
+    while os.getppid() == launcher:
+        time.sleep(0.01)
+    os.execv(command[0], command)  # noqa: S606 - no shell is meant
+    return RUNNING  # never: exec does not come back
+
+
+def _prepared(folder: Path) -> bool:
+    """Take the lock for good, write to the log, and say who runs."""
     lock = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o644)
     if not _taken(lock):
-        return
+        return False
     os.set_inheritable(lock, True)
     log = os.open(folder / "log", os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
     os.dup2(log, 1)
@@ -27,7 +49,7 @@ def launch(folder: Path, command: list[str]) -> None:
     unfinished = folder / "running.json.part"
     unfinished.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
     unfinished.replace(folder / "running.json")
-    os.execv(command[0], command)  # noqa: S606 - no shell is meant
+    return True
 
 
 def _taken(lock: int) -> bool:
@@ -43,5 +65,4 @@ def _taken(lock: int) -> bool:
 
 
 if __name__ == "__main__":
-    launch(Path(sys.argv[1]), sys.argv[2:])
-    sys.exit(RUNNING)
+    sys.exit(launch(Path(sys.argv[1]), sys.argv[2:]))

@@ -40,7 +40,7 @@ def constant_load(
             with guard:
                 load.seconds.append(reply.seconds)
                 if reply.error:
-                    load.failures.append(reply.error)
+                    load.failures.append(f"{reply.error} ({reply.side or 'nobody'})")
                 else:
                     load.answered += 1
                     load.by_side[reply.side] += 1
