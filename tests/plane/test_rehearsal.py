@@ -20,7 +20,9 @@ def home_with_environments(tmp_path: Path) -> Path:
     home = tmp_path / "home"
     home.mkdir()
     if kept := os.environ.get("PP_TEST_HOME"):
-        (home / "environments").symlink_to(Path(kept) / "environments")
+        there = Path(kept) / "environments"
+        there.mkdir(parents=True, exist_ok=True)
+        (home / "environments").symlink_to(there)
     return home
 
 
