@@ -44,7 +44,7 @@ _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*://")
 _HOST = re.compile(r"(?:\[[^\]/@]*\]|[^/@:?#]*)(?::[0-9]+)?[/?#]")
 
 
-_SHORTEST_SECRET = 4  # shorter ones are words: hiding them would make every message unreadable
+_SHORTEST_SECRET = 8  # shorter ones are words: hiding them would make every message unreadable
 _secrets: set[str] = set()
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import settings as hypothesis_settings
 
+from platform_pipelines import errors
 from platform_pipelines.gateways.e5.provisioning import provision
 from platform_pipelines.gateways.milvus.local_files import LocalFiles
 from platform_pipelines.gateways.milvus.local_server import LocalMilvus
@@ -31,6 +32,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     if heavy:
         config.hook.pytest_deselected(items=heavy)
         items[:] = [item for item in items if item not in heavy]
+
+
+@pytest.fixture(autouse=True)
+def _no_secrets_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process hides the secrets that it knows; a test knows only its own."""
+    monkeypatch.setattr(errors, "_secrets", set[str]())
 
 
 def stop_local_milvus(directory: Path) -> None:

@@ -122,7 +122,8 @@ class TestExitCodes:
         """A code that is documented and never returned misleads whoever waits for it."""
         documented = {int(number) for number in re.findall(r"(?<=[:;] )\d+", cli.__doc__ or "")}
         documented |= {int(n) for n in re.findall(r"^(\d+)\b", cli.__doc__ or "", re.MULTILINE)}
-        assert documented == {code for code, _, _ in self.CASES} == {0, 1, 2, 3, 4, 75}
+        of_gate = {10, 11}  # of a verdict: a table of the gate's command, not of these cases
+        assert documented - of_gate == {code for code, _, _ in self.CASES} == {0, 1, 2, 3, 4, 75}
 
     @pytest.mark.parametrize("command", ["search", "ask"])
     @pytest.mark.parametrize("text", ["", " \t\n", "\u3000"])

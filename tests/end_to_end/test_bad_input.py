@@ -280,7 +280,7 @@ class TestVectorStore:
         with pytest.raises(UnavailableError):
             released.on(milvus_uri="http://127.0.0.1:1").run("release")
         assert "guide5.md" in released.found("quota of pool number 5")
-        assert changed_stages(released.refresh()) == []
+        assert set(changed_stages(released.refresh())) <= {"release"}
         assert "guide5.md" not in released.found("quota of pool number 5", k=100)
         assert len(released.log()) == 2
         assert changed_stages(released.refresh()) == []

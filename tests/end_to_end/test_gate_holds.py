@@ -19,6 +19,7 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
 )
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.knowledge_base import evidence as evidence_stage
 from platform_pipelines.stages.knowledge_base.evidence import read_evidence
 from platform_pipelines.stages.road.evidence import evidence_key
 from platform_pipelines.stages.road.workspace import head_key
@@ -152,10 +153,15 @@ def test_evidence_with_another_k_does_not_release(proven: Knowledge) -> None:
     refused(proven.declared(gate={**GATE, "k": 1}), GateFailedError, "foreign_conditions")
 
 
-def test_evidence_of_another_way_to_evaluate_does_not_release(judged: Knowledge) -> None:
-    """A new version of the product may measure otherwise: yesterday's pass is stale."""
-    edit_head(judged, evaluation="an older one")
-    refused(judged, GateFailedError, "undecided", "no evidence")
+def test_evidence_of_another_way_to_evaluate_does_not_release(
+    judged: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A new version of the product may measure otherwise: yesterday's pass is stale.
+
+    The evidence itself says how it was made; what the head says of it does not matter.
+    """
+    monkeypatch.setattr(evidence_stage, "EVALUATION_VERSION", "a later one")
+    refused(judged, GateFailedError, "foreign_conditions", "evaluation = ")
 
 
 @pytest.mark.parametrize("name", ["my golden.jsonl", "황금.jsonl", "a#b.jsonl", "100%.jsonl"])

@@ -73,7 +73,7 @@ def test_a_usable_machine_is_looked_at_in_every_part(settings: Settings) -> None
     found = findings(settings)
     assert {
         "configuration", "versions", "disk", "memory budgets", "store", "model", "milvus",
-        "language model", "knowledge bases",
+        "language model", "knowledge bases", "store identity",
     } == set(found)  # fmt: skip
     assert "compares and swaps" in found["store"].seen
     assert str(settings.home) in found["configuration"].seen
