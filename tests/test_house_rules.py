@@ -172,6 +172,16 @@ def road_knows_a_capability(module: Module) -> Iterator[Place]:
             yield line, name
 
 
+def imports_a_peer(module: Module) -> Iterator[Place]:
+    """Capabilities do not import each other: what two of them need belongs to the road."""
+    own = _capability(module.name)
+    if own in (None, *SHARED):
+        return
+    for line, name in own_imports(module):
+        if _capability(name) not in (None, own, *SHARED):
+            yield line, name
+
+
 # Each rule beside sources that break it, as a module of the layer named.
 FORBIDDEN: dict[Rule, dict[str, str]] = {
     pickles: {
@@ -213,6 +223,10 @@ FORBIDDEN: dict[Rule, dict[str, str]] = {
         "import os": "core", "from pathlib import Path": "core", "import time": "core",
         "datetime.now(UTC)": "core", "random.random()": "core", "random.Random()": "core",
         "open('x')": "core",
+    },
+    imports_a_peer: {
+        f"from {PACKAGE}.core.knowledge_base.golden import Question": "core.fine_tune",
+        f"def f():\n    import {PACKAGE}.stages.tenant.render": "stages.agent",
     },
     road_knows_a_capability: {
         f"from {PACKAGE}.core.knowledge_base.golden import Question": "core.road",
