@@ -13,7 +13,7 @@ import pytest
 from platform_pipelines.errors import (
     ConfigurationError,
     ConflictError,
-    SourceForbiddenError,
+    CredentialsError,
     SourceNotFoundError,
 )
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
@@ -394,5 +394,5 @@ def test_wrong_credentials_are_forbidden() -> None:
     if server.is_moto:
         pytest.skip("moto accepts every key")
     for call in (lambda: list(store.list_objects()), lambda: store.get("k")):
-        with pytest.raises(SourceForbiddenError):
+        with pytest.raises(CredentialsError):
             call()
