@@ -7,7 +7,13 @@ import dagster as dg
 from pydantic import Field
 
 from platform_pipelines.components.fine_tune.assets import build_assets, build_job
-from platform_pipelines.components.shared.declaring import absolute_url, described, nested
+from platform_pipelines.components.shared.declaring import (
+    Declaring,
+    absolute_url,
+    declared,
+    described,
+    nested,
+)
 from platform_pipelines.core.fine_tune.declaration import (
     SHIPPED_BASE,
     DataSpec,
@@ -15,11 +21,10 @@ from platform_pipelines.core.fine_tune.declaration import (
     ModelGateSpec,
     RecipeSpec,
 )
-from platform_pipelines.core.road.declared_spec import parse_spec
 from platform_pipelines.core.road.served_model import ServingSpec
 
 
-class FineTune(dg.Component, dg.Model, dg.Resolvable):
+class FineTune(Declaring):
     """A base model, tuned on declared chats, evaluated, and registered if its gate passes.
 
     Gives the assets training_set -> adapter -> model -> evidence -> registration and the job
@@ -56,7 +61,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> FineTuneSpec:
         ConfigurationError: names the field, its value and what is allowed.
     """
     folder = path if path.is_dir() else path.parent
-    spec = parse_spec(FineTuneSpec, attributes, where=str(folder / "defs.yaml"))
+    spec = declared(FineTuneSpec, attributes, path, noun="a fine-tune")
     sources = tuple(absolute_url(url, folder, field="data.sources") for url in spec.data.sources)
     golden = absolute_url(spec.gate.golden_set, folder, field="gate.golden_set")
     return spec.model_copy(

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.tables import BLUE, ORANGE, canvas, picture, table
+from platform_pipelines.components.shared.pages import BLUE, ORANGE, canvas, picture, table
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.model_questions import ANSWER_F1
 from platform_pipelines.stages.fine_tune.workspace import Workspace

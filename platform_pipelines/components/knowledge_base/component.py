@@ -1,13 +1,11 @@
 """`KnowledgeBase`: a corpus that is searched, from its source to its released index."""
 
-from collections.abc import Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from dagster.components.scaffold.scaffold import ScaffoldRequest, scaffold_with
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field
 
 from platform_pipelines.components.knowledge_base.assets import build_assets
 from platform_pipelines.components.knowledge_base.automation import (
@@ -22,6 +20,13 @@ from platform_pipelines.components.knowledge_base.live_evaluation import (
 )
 from platform_pipelines.components.knowledge_base.source import source_asset
 from platform_pipelines.components.knowledge_base.watching import build_sensor
+from platform_pipelines.components.shared.declaring import (
+    Declaring,
+    absolute_url,
+    described,
+    names_of,
+    nested,
+)
 from platform_pipelines.core.knowledge_base.answer_declaration import (
     AnswerSpec,
     EvaluationSpec,
@@ -39,65 +44,13 @@ from platform_pipelines.core.knowledge_base.declaration import (
     parse_declaration,
 )
 from platform_pipelines.core.knowledge_base.documents import DocumentType
-from platform_pipelines.core.road.declared_values import shown
 from platform_pipelines.errors import ConfigurationError
-from platform_pipelines.gateways.obstore_store import open_store
-
-
-def _nested(model: type[BaseModel], text: str) -> dict[str, Any]:
-    """Description and schema of a nested attribute: every field, what it means, its default.
-
-    The names stand in the schema, so that `dg check yaml` and editors refuse a misspelt one; values
-    do not, because a value may be a template, and loading checks what the template gave.
-    """
-    lines = [text]
-    for name, field in model.model_fields.items():
-        default = "required" if field.is_required() else f"default {field.default!r}"
-        lines.append(f"- `{name}`: {field.description} ({default})")
-    properties = {n: {"description": f.description} for n, f in model.model_fields.items()}
-    return _described("\n".join(lines), properties=properties, **_names(properties))
-
-
-def _names(allowed: Iterable[str]) -> dict[str, Any]:
-    """Of an object's keys. `additionalProperties` would refuse too, but not say what is allowed."""
-    return {"propertyNames": {"enum": list(allowed)}}
-
-
-def _described(text: str, **schema: Any) -> dict[str, Any]:
-    """Arguments of `Field`. The schema of an attribute with a default has its text only this way:
-
-    Dagster (1.13, `derive_model_type`) drops a `description` beside a default.
-    """
-    return {"description": text, "json_schema_extra": {"description": text, **schema}}
-
 
 CHUNK_TEXT = (
     "How documents are cut: document type (markdown, text, html, pdf, docx, pptx, xlsx, csv, code, "
     "chat) or `default` -> {kind: fixed | tokens | markdown | code | chat | semantic, ...}. "
     "Types that are not named keep the shipped policy, unless `default` is declared."
 )
-
-
-class _KnownAttributes(BaseModel):
-    """Refuses what is not in the schema, as Dagster does, and says what is."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _refuse_others(cls, values: Any) -> Any:
-        given: dict[str, Any] = values if isinstance(values, dict) else {}
-        unknown = [name for name in given if name not in cls.model_fields]
-        if unknown:
-            told = ", ".join(f"{name} = {shown(given[name], name=name)}" for name in unknown)
-            raise ValueError(f"{told}: no such attribute; allowed: {', '.join(cls.model_fields)}")
-        return values
-
-
-@cache
-def _with_known_attributes(derived: type[BaseModel]) -> type[BaseModel]:
-    extra = _names(derived.model_fields)
-    config = ConfigDict(json_schema_extra=extra, hide_input_in_errors=True)
-    members = {"__module__": __name__, "model_config": config}
-    return type(derived.__name__, (_KnownAttributes, derived), members)
 
 
 class KnowledgeBaseScaffolder(dg.Scaffolder):
@@ -118,7 +71,7 @@ class KnowledgeBaseScaffolder(dg.Scaffolder):
 
 
 @scaffold_with(KnowledgeBaseScaffolder)
-class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
+class KnowledgeBase(Declaring):
     """Documents of a folder or a bucket, kept searchable behind an alias.
 
     Gives the assets documents -> chunks -> vectors -> index -> evidence -> release, their checks,
@@ -128,49 +81,44 @@ class KnowledgeBase(dg.Component, dg.Model, dg.Resolvable):
 
     name: str = Field(description="lower-case letters, digits and single underscores")
     source: dict[str, Any] = Field(
-        **_nested(SourceSpec, "Where the documents are."),
+        **nested(SourceSpec, "Where the documents are."),
         examples=[{"url": "s3://bucket/prefix"}],
     )
-    description: str = Field(default="", **_described("one sentence for the asset pages"))
-    owner: str = Field(default="team:platform", **_described("`team:name` or an e-mail address"))
+    description: str = Field(default="", **described("one sentence for the asset pages"))
+    owner: str = Field(default="team:platform", **described("`team:name` or an e-mail address"))
     tenant: str = Field(
-        default="default", **_described("whose chunks these are; every search names it")
+        default="default", **described("whose chunks these are; every search names it")
     )
     parse: dict[str, Any] = Field(
-        default_factory=dict, **_nested(ParseSpec, "What one document may cost.")
+        default_factory=dict, **nested(ParseSpec, "What one document may cost.")
     )
     chunk: dict[str, dict[str, Any]] = Field(
         default_factory=dict,
-        **_described(CHUNK_TEXT, **_names([*DocumentType, "default"])),
+        **described(CHUNK_TEXT, **names_of([*DocumentType, "default"])),
         examples=[{"default": {"kind": "tokens", "size": 512, "overlap": 50}}],
     )
     embed: dict[str, Any] = Field(
-        default_factory=dict, **_nested(EmbedSpec, "What makes the vectors.")
+        default_factory=dict, **nested(EmbedSpec, "What makes the vectors.")
     )
     index: dict[str, Any] = Field(
-        default_factory=dict, **_nested(IndexSpec, "How it is stored and searched.")
+        default_factory=dict, **nested(IndexSpec, "How it is stored and searched.")
     )
     answer: dict[str, Any] | None = Field(
-        default=None, **_nested(AnswerSpec, "How questions are answered; a part of the revision.")
+        default=None, **nested(AnswerSpec, "How questions are answered; a part of the revision.")
     )
     judge: dict[str, Any] | None = Field(
-        default=None, **_nested(JudgeSpec, "Who judges whole answers, through Ragas.")
+        default=None, **nested(JudgeSpec, "Who judges whole answers, through Ragas.")
     )
     evaluation: dict[str, Any] | None = Field(
-        default=None, **_nested(EvaluationSpec, "When what is live is evaluated again.")
+        default=None, **nested(EvaluationSpec, "When what is live is evaluated again.")
     )
-    gate: dict[str, Any] = Field(default_factory=dict, **_nested(GateSpec, "What a release needs."))
+    gate: dict[str, Any] = Field(default_factory=dict, **nested(GateSpec, "What a release needs."))
     release: dict[str, Any] = Field(
-        default_factory=dict, **_nested(ReleaseSpec, "What is kept for rollback.")
+        default_factory=dict, **nested(ReleaseSpec, "What is kept for rollback.")
     )
     refresh: dict[str, Any] = Field(
-        default_factory=dict, **_nested(RefreshSpec, "When a refresh starts.")
+        default_factory=dict, **nested(RefreshSpec, "When a refresh starts.")
     )
-
-    @classmethod
-    def model(cls) -> type[BaseModel]:
-        """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
-        return _with_known_attributes(super().model())
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs, schedule and sensor of this knowledge base.
@@ -219,25 +167,10 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
     """
     folder = path if path.is_dir() else path.parent
     spec = parse_declaration(attributes, where=str(folder / "defs.yaml"))
-    url = _absolute_url(spec.source.url, folder, field="source.url")
+    url = absolute_url(spec.source.url, folder, field="source.url")
     source = spec.source.model_copy(update={"url": url})
     gate = spec.gate
     if gate.golden_set is not None:
-        url = _absolute_url(gate.golden_set, folder, field="gate.golden_set")
+        url = absolute_url(gate.golden_set, folder, field="gate.golden_set")
         gate = gate.model_copy(update={"golden_set": url})
     return spec.model_copy(update={"source": source, "gate": gate})
-
-
-def _absolute_url(value: str, folder: Path, *, field: str) -> str:
-    where = f"{field} in {folder / 'defs.yaml'}"
-    if "://" in value:
-        open_store(value, named=where)  # touches nothing; refuses what is no URL of a store
-        return value
-    if value.startswith(("~", "$")):
-        raise ConfigurationError(
-            f"{value!r} is not expanded here",
-            where=where,
-            expected="a URL, or a path relative to the declaration",
-            remedy='use "{{ env.NAME }}" for a value of the environment',
-        )
-    return (folder / value).resolve().as_uri()

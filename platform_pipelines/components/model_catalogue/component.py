@@ -3,15 +3,15 @@
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from platform_pipelines.components.model_catalogue.rehearsal import build_rehearsal
 from platform_pipelines.components.shared.applied import build_applied
 from platform_pipelines.components.shared.declaring import (
+    Declaring,
     declared,
     described,
     nested,
-    with_known_attributes,
 )
 from platform_pipelines.core.model_catalogue.declaration import (
     GatewaySpec,
@@ -26,7 +26,7 @@ from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.stages.road.clusters import Applied
 
 
-class ModelCatalogue(dg.Component, dg.Model, dg.Resolvable):
+class ModelCatalogue(Declaring):
     """Models, prices, fallbacks and limits; LiteLLM, routes, pools, servers and their scaling.
 
     Gives the assets manifests -> rehearsal -> applied, the checks rules_hold, every_model_answers,
@@ -50,11 +50,6 @@ class ModelCatalogue(dg.Component, dg.Model, dg.Resolvable):
     apply: dict[str, Any] = Field(
         default_factory=dict, **nested(ApplySpec, "How it reaches the cluster.")
     )
-
-    @classmethod
-    def model(cls) -> type[BaseModel]:
-        """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
-        return with_known_attributes(super().model())
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs and schedule of this catalogue.

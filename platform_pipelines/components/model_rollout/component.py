@@ -8,11 +8,16 @@ import dagster as dg
 from pydantic import Field
 
 from platform_pipelines.components.model_rollout import pages
-from platform_pipelines.components.shared.declaring import absolute_url, described, nested
+from platform_pipelines.components.shared.declaring import (
+    Declaring,
+    absolute_url,
+    declared,
+    described,
+    nested,
+)
 from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
-from platform_pipelines.core.road.declared_spec import parse_spec
 from platform_pipelines.core.road.served_model import ServingSpec
 from platform_pipelines.stages.model_rollout.rollout import (
     Ended,
@@ -27,7 +32,7 @@ STOP_SECONDS = 600
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
-class ModelRollout(dg.Component, dg.Model, dg.Resolvable):
+class ModelRollout(Declaring):
     """One gateway address for a registered model; its candidate takes declared steps to 100 %.
 
     Gives the asset NAME/rollout, the jobs NAME_rollout and NAME_stop, and a sensor (off until
@@ -80,7 +85,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
         ConfigurationError: names the field, its value and what is allowed.
     """
     folder = path if path.is_dir() else path.parent
-    spec = parse_spec(ModelRolloutSpec, attributes, where=str(folder / "defs.yaml"))
+    spec = declared(ModelRolloutSpec, attributes, path, noun="a model rollout")
     golden = absolute_url(spec.judge.golden_set, folder, field="judge.golden_set")
     judge = spec.judge.model_copy(update={"golden_set": golden})
     return spec.model_copy(update={"judge": judge})

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.tables import BLUE, GREY, ORANGE, canvas, picture, table
+from platform_pipelines.components.shared.pages import BLUE, GREY, ORANGE, canvas, picture, table
 from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
 from platform_pipelines.core.model_rollout.machine import Phase, Rollout
 

@@ -5,14 +5,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
 
+import dagster as dg
 from pydantic import BaseModel, ConfigDict, model_validator
 
-from platform_pipelines.core.road.declarations import ComponentSpec, parse_spec
+from platform_pipelines.core.road.declarations import Spec, parse_spec
 from platform_pipelines.core.road.declared_values import shown
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.obstore_store import open_store
 
-Spec = TypeVar("Spec", bound=ComponentSpec)
+Declared = TypeVar("Declared", bound=Spec)
 
 
 def nested(model: type[BaseModel], text: str) -> dict[str, Any]:
@@ -26,7 +27,7 @@ def nested(model: type[BaseModel], text: str) -> dict[str, Any]:
         default = "required" if field.is_required() else f"default {field.default!r}"
         lines.append(f"- `{name}`: {field.description} ({default})")
     properties = {n: {"description": f.description} for n, f in model.model_fields.items()}
-    return described("\n".join(lines), properties=properties, **_names(properties))
+    return described("\n".join(lines), properties=properties, **names_of(properties))
 
 
 def described(text: str, **schema: Any) -> dict[str, Any]:
@@ -37,16 +38,18 @@ def described(text: str, **schema: Any) -> dict[str, Any]:
     return {"description": text, "json_schema_extra": {"description": text, **schema}}
 
 
-@cache
-def with_known_attributes(derived: type[BaseModel]) -> type[BaseModel]:
-    """Dagster's schema of a component, whose refusal then says which attributes there are."""
-    extra = _names(derived.model_fields)
-    config = ConfigDict(json_schema_extra=extra, hide_input_in_errors=True)
-    members = {"__module__": __name__, "model_config": config}
-    return type(derived.__name__, (_KnownAttributes, derived), members)
+class Declaring(dg.Component, dg.Model, dg.Resolvable):
+    """Base of components: `dg check yaml` says which attributes there are, not only which not."""
+
+    @classmethod
+    def model(cls) -> type[BaseModel]:
+        """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
+        return _with_known_attributes(super().model())
 
 
-def declared(model: type[Spec], attributes: dict[str, Any], path: Path, *, noun: str) -> Spec:
+def declared(
+    model: type[Declared], attributes: dict[str, Any], path: Path, *, noun: str
+) -> Declared:
     """The checked declaration of a component.
 
     Raises:
@@ -76,7 +79,7 @@ def absolute_url(value: str, folder: Path, *, field: str) -> str:
     return (folder / value).resolve().as_uri()
 
 
-def _names(allowed: Iterable[str]) -> dict[str, Any]:
+def names_of(allowed: Iterable[str]) -> dict[str, Any]:
     """Of an object's keys. `additionalProperties` would refuse too, but not say what is allowed."""
     return {"propertyNames": {"enum": list(allowed)}}
 
@@ -93,3 +96,11 @@ class _KnownAttributes(BaseModel):
             told = ", ".join(f"{name} = {shown(given[name], name=name)}" for name in unknown)
             raise ValueError(f"{told}: no such attribute; allowed: {', '.join(cls.model_fields)}")
         return values
+
+
+@cache
+def _with_known_attributes(derived: type[BaseModel]) -> type[BaseModel]:
+    extra = names_of(derived.model_fields)
+    config = ConfigDict(json_schema_extra=extra, hide_input_in_errors=True)
+    members = {"__module__": __name__, "model_config": config}
+    return type(derived.__name__, (_KnownAttributes, derived), members)

@@ -3,14 +3,14 @@
 from typing import Any
 
 import dagster as dg
-from pydantic import BaseModel, Field
+from pydantic import Field
 
 from platform_pipelines.components.shared.applied import build_applied
 from platform_pipelines.components.shared.declaring import (
+    Declaring,
     declared,
     described,
     nested,
-    with_known_attributes,
 )
 from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.core.tenant.declaration import (
@@ -26,7 +26,7 @@ from platform_pipelines.core.tenant.render import render_tenant
 from platform_pipelines.stages.road.clusters import Applied
 
 
-class Tenant(dg.Component, dg.Model, dg.Resolvable):
+class Tenant(Declaring):
     """Namespaces with quotas, networks, rights, keys, queues and admission policies.
 
     Gives the assets manifests -> applied, the checks rules_hold, admitted and no_drift, the jobs
@@ -64,11 +64,6 @@ class Tenant(dg.Component, dg.Model, dg.Resolvable):
     apply: dict[str, Any] = Field(
         default_factory=dict, **nested(ApplySpec, "How it reaches the cluster.")
     )
-
-    @classmethod
-    def model(cls) -> type[BaseModel]:
-        """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
-        return with_known_attributes(super().model())
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Assets, checks, jobs and schedule of this tenant.

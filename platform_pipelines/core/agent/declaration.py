@@ -8,10 +8,10 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, Spec
+from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, ManifestSpec
 
 
-class AgentModelSpec(Spec):
+class AgentModelSpec(ManifestSpec):
     """The model that thinks for it, behind the gateway."""
 
     name: str = Field(min_length=1, description="as the model catalogue calls it")
@@ -26,7 +26,7 @@ class AgentModelSpec(Spec):
     maximum_tokens: int | None = Field(default=None, ge=1, description="of one answer")
 
 
-class ToolSpec(Spec):
+class ToolSpec(ManifestSpec):
     """A server of tools, or another agent."""
 
     kind: Literal["mcp", "knowledge_base", "agent"] = Field(
@@ -50,7 +50,7 @@ class ToolSpec(Spec):
         return self
 
 
-class MemorySpec(Spec):
+class MemorySpec(ManifestSpec):
     """What it remembers of a conversation."""
 
     redis: str = Field(description="host:port of Redis")
@@ -58,7 +58,7 @@ class MemorySpec(Spec):
     messages: int = Field(default=50, ge=1, description="how many of them")
 
 
-class AgentScalingSpec(Spec):
+class AgentScalingSpec(ManifestSpec):
     """How many of it run."""
 
     by: Literal["sessions", "utilisation"] = Field(

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declared_spec import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
+from platform_pipelines.core.road.declarations import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.model_questions import METRICS
 from platform_pipelines.core.road.refreshing import owner_problem

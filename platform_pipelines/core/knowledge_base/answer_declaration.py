@@ -5,9 +5,10 @@ A secret is never declared: keys are read from the environment (`settings.py`).
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
+from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.declared_values import server_problem
 from platform_pipelines.core.road.refreshing import cron_problem, timezone_problem
 
@@ -15,13 +16,7 @@ MAX_JUDGE_SECONDS = 60.0  # longer waits stalled whole evaluations (measured onc
 MAX_JUDGE_CONCURRENCY = 16  # bursts beyond it lost requests on a warm pool
 
 
-class _Spec(BaseModel):
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class ModelSpec(_Spec):
+class ModelSpec(Spec):
     """A language model of an OpenAI-compatible server."""
 
     url: str = Field(description="the server, up to `/v1`")
@@ -35,7 +30,7 @@ class ModelSpec(_Spec):
         return url
 
 
-class AnswerSpec(_Spec):
+class AnswerSpec(Spec):
     """How questions are answered; all of it is part of the revision."""
 
     model: str | None = Field(
@@ -77,7 +72,7 @@ class AnswerSpec(_Spec):
         return self
 
 
-class JudgeSpec(_Spec):
+class JudgeSpec(Spec):
     """Who judges whole answers, and what that may cost. A budget of None is without end."""
 
     model: str = Field(min_length=1, description="the judge, by its name there")
@@ -129,7 +124,7 @@ class JudgeSpec(_Spec):
         return self
 
 
-class EvaluationSpec(_Spec):
+class EvaluationSpec(Spec):
     """When what is live is evaluated again: judges, models and documents' questions change."""
 
     cron: tuple[str, ...] = Field(

@@ -8,10 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, TypeVar
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
-    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -24,14 +21,18 @@ from platform_pipelines.core.knowledge_base.answer_declaration import (
 )
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
 from platform_pipelines.core.knowledge_base.metrics import JUDGED, METRICS
-from platform_pipelines.core.road.declared_values import server_problem, shown, text_problem
+from platform_pipelines.core.road.declarations import (
+    NAME_MAX_CHARACTERS,
+    NAME_PATTERN,
+    Spec,
+    parse_spec,
+)
+from platform_pipelines.core.road.declared_values import server_problem, text_problem
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
 PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
-NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
-NAME_MAX_CHARACTERS = 40
 DEFAULT_PREFIX = "kb"
 PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
 
@@ -48,14 +49,7 @@ _ONLY_SERVED = (
 )  # fmt: skip
 
 
-class _Spec(BaseModel):
-    # The schema's own error stands under ours in a traceback: it must not show a password either.
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
-    )
-
-
-class SourceSpec(_Spec):
+class SourceSpec(Spec):
     """Where the documents are."""
 
     url: str = Field(
@@ -79,7 +73,7 @@ class SourceSpec(_Spec):
         return _refuse(url, text_problem(url))
 
 
-class ParseSpec(_Spec):
+class ParseSpec(Spec):
     """What one document may cost to parse."""
 
     seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
@@ -92,7 +86,7 @@ class ParseSpec(_Spec):
     )
 
 
-class EmbedSpec(_Spec):
+class EmbedSpec(Spec):
     """What turns texts into vectors."""
 
     provider: Literal["local", "openai", "hash"] = Field(
@@ -164,7 +158,7 @@ class EmbedSpec(_Spec):
         return self
 
 
-class IndexSpec(_Spec):
+class IndexSpec(Spec):
     """How vectors and keywords are stored and searched."""
 
     kind: Literal[
@@ -213,7 +207,7 @@ class IndexSpec(_Spec):
         )
 
 
-class GateSpec(_Spec):
+class GateSpec(Spec):
     """What evidence must say before a revision is released."""
 
     golden_set: str | None = Field(
@@ -260,13 +254,13 @@ class GateSpec(_Spec):
         return floors
 
 
-class ReleaseSpec(_Spec):
+class ReleaseSpec(Spec):
     """What happens to revisions once they are released."""
 
     keep: int = Field(default=3, ge=2, le=20, description="released revisions kept for rollback")
 
 
-class RefreshSpec(_Spec):
+class RefreshSpec(Spec):
     """When a refresh starts by itself; schedule and sensor are off until switched on."""
 
     cron: str = Field(default="0 * * * *", description="five fields: when the schedule refreshes")
@@ -285,7 +279,7 @@ class RefreshSpec(_Spec):
         return _refuse(timezone, timezone_problem(timezone))
 
 
-class KnowledgeBaseSpec(_Spec):
+class KnowledgeBaseSpec(Spec):
     """One knowledge base. The shortest declaration is a name and a source URL."""
 
     name: str = Field(
@@ -349,16 +343,7 @@ def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBase
     Raises:
         ConfigurationError: lists every wrong field with its value and what is allowed.
     """
-    try:
-        spec = KnowledgeBaseSpec.model_validate(values)
-    except ValidationError as error:
-        problems = [_problem(dict(details)) for details in error.errors(include_url=False)]
-        raise ConfigurationError(
-            "the declaration of a knowledge base is wrong:\n"
-            + "\n".join(f"    {p}" for p in problems),
-            where=where,
-            remedy="correct the fields above; `dg list components` and README.md show all of them",
-        ) from error
+    spec = parse_spec(KnowledgeBaseSpec, values, where=where, noun="a knowledge base")
     _check_chunk(spec, where)
     return spec
 
@@ -375,38 +360,3 @@ def _check_chunk(spec: KnowledgeBaseSpec, where: str) -> None:
             remedy=f"correct `chunk`; sizes are at most {spec.embed.window} tokens, and a declared "
             "`default` stands for every type that is not named",
         ) from error
-
-
-def _problem(details: dict[str, Any]) -> str:
-    path = ".".join(str(part) for part in details["loc"]) or "(whole declaration)"
-    message = str(details["msg"]).removeprefix("Value error, ")
-    if details["type"] == "missing":
-        return f"{path}: is missing; allowed: {_allowed(details['loc'])}"
-    if details["type"] == "extra_forbidden":
-        message = "no such field"
-    given = shown(details["input"], name=(details["loc"] or ("",))[-1])
-    return f"{path} = {given}: {message}; allowed: {_allowed(details['loc'])}"
-
-
-def _allowed(location: tuple[int | str, ...]) -> str:
-    """What the schema says of a field; of an unknown one, its siblings' names."""
-    model: type[BaseModel] = KnowledgeBaseSpec
-    for index, part in enumerate(location):
-        field = model.model_fields.get(str(part))
-        if field is None:
-            return ", ".join(sorted(model.model_fields))
-        nested = _model_of(field.annotation)
-        if nested is None or index == len(location) - 1:
-            return field.description or _fields(nested)
-        model = nested
-    return ", ".join(sorted(model.model_fields))
-
-
-def _model_of(annotation: Any) -> type[BaseModel] | None:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        return annotation
-    return None
-
-
-def _fields(model: type[BaseModel] | None) -> str:
-    return f"a mapping of {', '.join(sorted(model.model_fields))}" if model else "see README.md"

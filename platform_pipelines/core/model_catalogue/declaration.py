@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, Spec
+from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, ManifestSpec
 
 Tier = Literal["simple", "moderate", "complex"]
 TIERS: tuple[Tier, ...] = ("simple", "moderate", "complex")
@@ -13,14 +13,14 @@ MODEL_NAME = r"^[a-z0-9](?:[-a-z0-9.]{0,50}[a-z0-9])?$"
 PROVIDERS = ("openai", "anthropic", "bedrock", "azure", "vertex_ai", "openai_compatible")
 
 
-class PriceSpec(Spec):
+class PriceSpec(ManifestSpec):
     """US dollars for a million tokens."""
 
     input_per_million: Decimal = Field(ge=0, description="US dollars for 1,000,000 prompt tokens")
     output_per_million: Decimal = Field(ge=0, description="US dollars for 1,000,000 answer tokens")
 
 
-class SplitSpec(Spec):
+class SplitSpec(ManifestSpec):
     """Prompts and answers on different GPUs (llm-d): `replicas` groups of `gpus` each."""
 
     prefill_replicas: int = Field(default=2, ge=1, description="servers that read prompts")
@@ -29,7 +29,7 @@ class SplitSpec(Spec):
     decode_gpus: int = Field(default=2, ge=1, le=8, description="GPUs of one of them")
 
 
-class ScalingSpec(Spec):
+class ScalingSpec(ManifestSpec):
     """When more servers of a model start (KEDA), and when fewer remain."""
 
     queue: int = Field(default=10, ge=1, description="waiting requests a server")
@@ -47,7 +47,7 @@ class ScalingSpec(Spec):
         return self
 
 
-class ServingSpec(Spec):
+class ServingSpec(ManifestSpec):
     """A model that this platform serves itself, with vLLM."""
 
     image: str = Field(description="with a version or a digest, e.g. `vllm/vllm-openai:v0.33.0`")
@@ -68,7 +68,7 @@ class ServingSpec(Spec):
         return self
 
 
-class DeploymentSpec(Spec):
+class DeploymentSpec(ManifestSpec):
     """One place where a model is served. Several behind one name share its requests."""
 
     provider: Literal[
@@ -98,7 +98,7 @@ class DeploymentSpec(Spec):
         return self
 
 
-class ModelSpec(Spec):
+class ModelSpec(ManifestSpec):
     """A model as callers know it."""
 
     tier: Tier = Field(default="moderate", description=", ".join(TIERS))
@@ -107,7 +107,7 @@ class ModelSpec(Spec):
     fallbacks: tuple[str, ...] = Field(default=(), description="models asked when it fails")
 
 
-class CacheSpec(Spec):
+class CacheSpec(ManifestSpec):
     """Answers to equal prompts, kept in Redis."""
 
     host: str = Field(description="of the Redis server, e.g. `redis.data.svc`")
@@ -115,7 +115,7 @@ class CacheSpec(Spec):
     ttl_seconds: int = Field(default=3600, ge=1, description="how long an answer is kept")
 
 
-class LimitSpec(Spec):
+class LimitSpec(ManifestSpec):
     """What the gateway lets through."""
 
     requests: int = Field(default=600, ge=1, description="requests in a unit of time, each proxy")
@@ -123,7 +123,7 @@ class LimitSpec(Spec):
     unit: Literal["Seconds", "Minutes", "Hours"] = Field(default="Minutes", description="of time")
 
 
-class GatewaySpec(Spec):
+class GatewaySpec(ManifestSpec):
     """The way in: Gateway API in front, LiteLLM's proxy behind."""
 
     namespace: str = Field(default="gateway", pattern=DNS_LABEL, description="where it runs")
@@ -162,7 +162,7 @@ class GatewaySpec(Spec):
         return callbacks
 
 
-class TierSpec(Spec):
+class TierSpec(ManifestSpec):
     """Which model answers a request that names a tier instead of a model."""
 
     rules_characters: tuple[int, int] = Field(
@@ -175,7 +175,7 @@ class TierSpec(Spec):
     )
 
 
-class RehearsalSpec(Spec):
+class RehearsalSpec(ManifestSpec):
     """A real LiteLLM proxy with the rendered configuration, before it reaches a cluster."""
 
     upstream: Literal["small_model", "declared"] = Field(
@@ -187,7 +187,7 @@ class RehearsalSpec(Spec):
     maximum_tokens: int = Field(default=16, ge=1, le=512, description="of one answer")
 
 
-class ScrapeSpec(Spec):
+class ScrapeSpec(ManifestSpec):
     """How Prometheus finds what is served."""
 
     prometheus: str = Field(

@@ -4,7 +4,7 @@ For every component whose declaration is one pydantic model.
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_args
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -23,17 +23,21 @@ class Spec(BaseModel):
     """Base of everything declared: frozen, and no field that is not known."""
 
     # The schema's own error stands under ours in a traceback: it must not show a password either.
-    # Dagster's templates make the text "16" a number: a quantity is a text whatever came.
     model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-        coerce_numbers_to_str=True,
+        frozen=True, extra="forbid", allow_inf_nan=False, hide_input_in_errors=True
     )
 
 
-class ApplySpec(Spec):
+class ManifestSpec(Spec):
+    """Of what becomes Kubernetes objects, where a quantity is a text.
+
+    Dagster's templates make the text "16" a number.
+    """
+
+    model_config = ConfigDict(coerce_numbers_to_str=True)
+
+
+class ApplySpec(ManifestSpec):
     """How rendered objects reach the cluster."""
 
     mode: Literal["auto", "dry_run", "apply", "folder"] = Field(
@@ -47,8 +51,8 @@ class ApplySpec(Spec):
     timezone: str = Field(default="UTC", description="of that cron, an IANA name")
 
 
-class ComponentSpec(Spec):
-    """What every declared component has."""
+class ComponentSpec(ManifestSpec):
+    """What every component that is applied to a cluster has."""
 
     name: str = Field(
         pattern=NAME_PATTERN,
@@ -101,25 +105,24 @@ def _problem(model: type[BaseModel], details: dict[str, Any]) -> str:
 
 def _allowed(model: type[BaseModel], location: tuple[int | str, ...]) -> str:
     """What the schema says of a field; of an unknown one, its siblings' names."""
-    here = model
-    known = ""
+    told, is_key = "", False
     for part in location:
-        field = here.model_fields.get(str(part))
+        if isinstance(part, int) or is_key:  # an item of a list, or a key of a mapping
+            is_key = False
+            continue
+        field = model.model_fields.get(part)
         if field is None:
-            if known and not isinstance(part, int) and _is_item(here, known):
-                known = ""
-                continue
-            if isinstance(part, int):
-                continue
-            return ", ".join(sorted(here.model_fields))
-        known = field.description or ""
-        here = _model_in(field.annotation) or here
-    return known or ", ".join(sorted(here.model_fields))
+            return _fields(model)
+        inner = _model_in(field.annotation)
+        if inner is None:
+            return field.description or "see README.md"
+        told = field.description or f"a mapping of {_fields(inner)}"
+        model, is_key = inner, get_origin(field.annotation) is dict
+    return told or _fields(model)
 
 
-def _is_item(model: type[BaseModel], known: str) -> bool:
-    """After a mapping's field comes a key, which is no field of the model inside."""
-    return bool(known) and bool(model.model_fields)
+def _fields(model: type[BaseModel]) -> str:
+    return ", ".join(sorted(model.model_fields))
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

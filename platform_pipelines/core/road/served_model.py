@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import Field
 
-from platform_pipelines.core.road.declared_spec import Spec
+from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.identity import digest_json
 
 SERVED_NAME = "chat"

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, Spec
+from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, ManifestSpec
 
 SpaceKind = Literal["gateway", "agents", "data", "inference"]
 Level = Literal["privileged", "baseline", "restricted"]
@@ -20,7 +20,7 @@ LEVELS: dict[SpaceKind, Level] = {
 }
 
 
-class QuotaSpec(Spec):
+class QuotaSpec(ManifestSpec):
     """What all pods of a space may ask for together."""
 
     gpus: int = Field(default=4, ge=0, description="of `nvidia.com/gpu`")
@@ -43,7 +43,7 @@ QUOTAS: dict[SpaceKind, QuotaSpec] = {
 }
 
 
-class ContainerSpec(Spec):
+class ContainerSpec(ManifestSpec):
     """What a container gets that asks for nothing."""
 
     cpu: str = Field(default="100m", pattern=QUANTITY, description="requested")
@@ -60,7 +60,7 @@ CONTAINERS: dict[SpaceKind, ContainerSpec] = {
 }
 
 
-class SpaceSpec(Spec):
+class SpaceSpec(ManifestSpec):
     """One namespace of a tenant; what is not declared is the seed of its kind."""
 
     quota: QuotaSpec | None = Field(default=None, description="what its pods may use together")
@@ -79,14 +79,14 @@ def _all_spaces() -> dict[SpaceKind, SpaceSpec]:
     return {"agents": SpaceSpec(), "data": SpaceSpec(), "inference": SpaceSpec()}
 
 
-class PeopleSpec(Spec):
+class PeopleSpec(ManifestSpec):
     """Groups of the identity provider."""
 
     operators: str | None = Field(default=None, description="group that changes workloads")
     viewers: str | None = Field(default=None, description="group that reads them")
 
 
-class SecretsSpec(Spec):
+class SecretsSpec(ManifestSpec):
     """Where its secrets are: AWS Secrets Manager, by External Secrets."""
 
     store: str = Field(default="aws-secrets-manager", description="the ClusterSecretStore")
@@ -101,7 +101,7 @@ PRIVATE_RANGES = (
 )  # fmt: skip
 
 
-class NetworkSpec(Spec):
+class NetworkSpec(ManifestSpec):
     """What a tenant's pods reach, beside each other and DNS."""
 
     internet: bool = Field(default=True, description="port 443 of public addresses")
@@ -117,14 +117,14 @@ class NetworkSpec(Spec):
     )
 
 
-class TlsSpec(Spec):
+class TlsSpec(ManifestSpec):
     """The gateway speaks TLS to these Services and checks who answers."""
 
     services: tuple[str, ...] = Field(default=(), description="Services of the inference space")
     authority: str = Field(default="internal-ca", description="ConfigMap with `ca.crt`")
 
 
-class AdmissionSpec(Spec):
+class AdmissionSpec(ManifestSpec):
     """What its pods may be."""
 
     registries: tuple[str, ...] = Field(

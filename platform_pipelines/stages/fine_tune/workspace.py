@@ -1,11 +1,10 @@
 """What every stage of a fine-tuned model works with: the road's workspace and the declaration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Unpack
 
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
-from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
 from platform_pipelines.stages.road.connect import open_component_store
@@ -33,26 +32,12 @@ class Workspace(road.Workspace):
 
 
 def open_workspace(
-    spec: FineTuneSpec,
-    settings: Settings,
-    *,
-    run_id: str = "",
-    progress: Callable[[str], None] = road.silent,
-    timeout_seconds: float | None = None,
+    spec: FineTuneSpec, settings: Settings, **opening: Unpack[road.Opening]
 ) -> Workspace:
     """The workspace of a declared model.
 
     Raises:
         ConfigurationError: the store's URL is wrong.
     """
-    clock = SystemClock()
-    return Workspace(
-        name=spec.name,
-        spec=spec,
-        settings=settings,
-        store=open_component_store(settings, FOLDER, spec.name),
-        run_id=run_id,
-        clock=clock,
-        progress=progress,
-        deadline=road.deadline_in(timeout_seconds, clock),
-    )
+    store = open_component_store(settings, FOLDER, spec.name)
+    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)

@@ -1,11 +1,10 @@
 """What every stage of a knowledge base works with: the road's workspace and the declaration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Unpack
 
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.revision import alias_name, collection_prefix
-from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.road import workspace as road
@@ -31,26 +30,12 @@ class Workspace(road.Workspace):
 
 
 def open_workspace(
-    spec: KnowledgeBaseSpec,
-    settings: Settings,
-    *,
-    run_id: str = "",
-    progress: Callable[[str], None] = road.silent,
-    timeout_seconds: float | None = None,
+    spec: KnowledgeBaseSpec, settings: Settings, **opening: Unpack[road.Opening]
 ) -> Workspace:
     """The workspace of a declared knowledge base.
 
     Raises:
         ConfigurationError: the store's URL is wrong.
     """
-    clock = SystemClock()
-    return Workspace(
-        name=spec.name,
-        spec=spec,
-        settings=settings,
-        store=connect.open_knowledge_store(settings, spec.name),
-        run_id=run_id,
-        clock=clock,
-        progress=progress,
-        deadline=road.deadline_in(timeout_seconds, clock),
-    )
+    store = connect.open_knowledge_store(settings, spec.name)
+    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Self
+from typing import Any, Self, TypedDict, TypeVar
 
 from platform_pipelines.compute.execute import Operation
 from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
@@ -21,6 +21,8 @@ from platform_pipelines.stages.road.access import access_record
 from platform_pipelines.stages.road.backends import cluster_backend
 from platform_pipelines.stages.road.handing_out import records_of
 from platform_pipelines.stages.road.ownership import own_identity
+
+Opened = TypeVar("Opened", bound="Workspace")
 
 WRITER, POINTER = "writer", "pointer"
 CPU = "cpu"  # the compute profile of tasks that declare none
@@ -223,6 +225,39 @@ def read_head(store: ObjectStore, stage: str) -> Snapshot | None:
         return None
     data, _ = store.get(key)
     return snapshot_from_json(data, where=f"{store.url}/{key}")
+
+
+class Opening(TypedDict, total=False):
+    """Of one run: its id, where it says how far it is, and its time budget."""
+
+    run_id: str
+    progress: Callable[[str], None]
+    timeout_seconds: float | None
+
+
+def open_workspace(
+    kind: Callable[..., Opened],
+    settings: Settings,
+    store: ObjectStore,
+    *,
+    name: str,
+    spec: Any,
+    run_id: str = "",
+    progress: Callable[[str], None] = silent,
+    timeout_seconds: float | None = None,
+) -> Opened:
+    """The workspace of a component for one run; `kind` is its class, with the field `spec`."""
+    clock = SystemClock()
+    return kind(
+        name=name,
+        spec=spec,
+        settings=settings,
+        store=store,
+        run_id=run_id,
+        clock=clock,
+        progress=progress,
+        deadline=deadline_in(timeout_seconds, clock),
+    )
 
 
 def deadline_in(timeout_seconds: float | None, clock: Clock) -> Deadline:
