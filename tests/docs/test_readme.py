@@ -14,7 +14,7 @@ import yaml
 
 from platform_pipelines import cli, components, settings
 from platform_pipelines.components.knowledge_base.assets import ReleaseConfig
-from platform_pipelines.components.knowledge_base.automation import RollbackConfig
+from platform_pipelines.components.shared.jobs import RollbackConfig
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
 from platform_pipelines.core.knowledge_base.declaration import parse_declaration
 from platform_pipelines.core.knowledge_base.golden import parse_golden_set

@@ -19,7 +19,6 @@ from platform_pipelines.core.road.releases import (
     Candidate,
     ReleaseEntry,
     Stamp,
-    collectable,
     current,
     drift,
     plan_release,
@@ -240,11 +239,12 @@ class Releases(RuleBasedStateMachine):
     def collect(self, keep: int) -> None:
         self._repair()
         entries = self.log.entries()
-        for collection in collectable(set(self.holds), entries, keep=keep):
+        kept = {one.target for one in retained(entries, keep, existing=set(self.holds))}
+        for collection in set(self.holds) - kept:
             del self.holds[collection]
         assert len(self.holds) <= keep
-        kept = {one.target for one in retained(entries, keep, existing=set(self.holds))}
-        assert set(self.holds) <= kept
+        still = {one.target for one in retained(entries, keep, existing=set(self.holds))}
+        assert set(self.holds) <= still
 
     @rule()
     def release_again(self) -> None:

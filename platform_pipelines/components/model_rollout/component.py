@@ -15,6 +15,7 @@ from platform_pipelines.components.shared.declaring import (
     described,
     nested,
 )
+from platform_pipelines.components.shared.jobs import job_of
 from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
@@ -183,11 +184,6 @@ def _build_sensor(spec: ModelRolloutSpec, job: Any) -> dg.SensorDefinition:
 def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
     """`<name>_stop`: nobody is served any more."""
 
-    @dg.op(
-        name=f"{spec.name}_stop_serving",
-        description="End the gateway and the model servers of this machine.",
-        pool=_pool(spec),
-    )
     def stop_op(context: dg.OpExecutionContext) -> None:
         run_stage(
             context,
@@ -197,13 +193,11 @@ def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
             timeout_seconds=STOP_SECONDS,
         )
 
-    @dg.job(
+    return job_of(
+        stop_op,
         name=f"{spec.name}_stop",
+        op_name=f"{spec.name}_stop_serving",
         description=f"End what serves {spec.registered_model} on this machine.",
-        executor_def=dg.in_process_executor,
+        pool=_pool(spec),
         tags=_tags(spec),
     )
-    def stop_job() -> None:
-        stop_op()
-
-    return stop_job

@@ -10,6 +10,7 @@ from functools import partial
 import dagster as dg
 
 from platform_pipelines.components.shared import applied_pages as pages
+from platform_pipelines.components.shared.jobs import build_rollback_job
 from platform_pipelines.components.shared.policy import RETRIES, AssetPolicy, as_failure, run_tags
 from platform_pipelines.components.shared.resource import PLATFORM, settings_of
 from platform_pipelines.components.shared.running import run_stage
@@ -34,13 +35,6 @@ class ApplyConfig(dg.Config):
     """What a person may decide about one application."""
 
     allow_rolled_back: bool = False  # apply again what was rolled back from
-
-
-class RollbackConfig(dg.Config):
-    """To which revision, and why. Empty: the one that was live before."""
-
-    to_revision: str = ""
-    reason: str = ""
 
 
 def policy_of(applied: Applied) -> AssetPolicy:
@@ -198,34 +192,15 @@ def _drift_check(applied: Applied) -> dg.AssetChecksDefinition:
 
 def _rollback_job(applied: Applied) -> dg.JobDefinition:
     name = applied.spec.name
-
-    @dg.op(
-        name=f"{name}_roll_back",
-        description="Append a rollback to the release log and apply that revision.",
-        pool=f"{policy_of(applied).pool}_pointer",
-        retry_policy=RETRIES,
-        required_resource_keys={PLATFORM},
-    )
-    def roll_back_op(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
-        to, why = config.to_revision or None, config.reason
-        _, entry = run_stage(
-            context, partial(open_applied, applied),
-            lambda w: roll_back_applied(w, to_revision=to, reason=why),
-            name=name, timeout_seconds=TIMEOUT_SECONDS,
-        )  # fmt: skip
-        context.log.info("%s: the cluster holds revision %s again", name, entry.revision)
-        context.add_output_metadata({"revision": entry.revision, "release": entry.sequence})
-
-    @dg.job(
-        name=f"{name}_rollback",
+    return build_rollback_job(
+        name,
+        partial(open_applied, applied),
+        lambda w, to, why: roll_back_applied(w, to_revision=to, reason=why),
         description=f"Bring the cluster back to an earlier revision of {name}.",
-        executor_def=dg.in_process_executor,
+        pool=policy_of(applied).pool,
         tags=tags_of(applied),
+        timeout_seconds=TIMEOUT_SECONDS,
     )
-    def rollback_job() -> None:
-        roll_back_op()
-
-    return rollback_job
 
 
 def _described(applied: Applied, text: str) -> str:

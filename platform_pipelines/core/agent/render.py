@@ -14,8 +14,6 @@ from platform_pipelines.core.road.rendering import kube
 
 KAGENT = "kagent.dev/v1alpha2"
 # What our agents tell Prometheus; rules, scalers and dashboards are rendered from these names.
-DURATION = "agent_request_duration_seconds"
-ERRORS = "agent_request_errors_total"
 SESSIONS = "agent_active_sessions"
 AGENT_LABEL = "platform-pipelines.io/agent"  # of its pods
 

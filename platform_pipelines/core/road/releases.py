@@ -200,18 +200,6 @@ def retained(
     return tuple(Retained(e.revision, e.target) for e in list(ordered)[:keep])
 
 
-def collectable(
-    existing: Collection[str],
-    entries: Sequence[ReleaseEntry],
-    *,
-    keep: int,
-    protected: Collection[str] = (),
-) -> list[str]:
-    """Collections to drop, sorted: all that are neither retained nor `protected` (being built)."""
-    kept = {one.target for one in retained(entries, keep, existing=existing)} | set(protected)
-    return sorted(set(existing) - kept)
-
-
 def entry_record(entry: ReleaseEntry) -> Raw:
     """An entry as a JSON object: as it is stored, if it is."""
     if entry.stored is not None:

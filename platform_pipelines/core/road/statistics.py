@@ -177,23 +177,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return adjusted
 
 
-def small_sample_allowance(floor: float, samples: int, *, confidence: float, tests: int) -> float:
-    """How far below a floor the mean of few scores in [0, 1] may fall by chance alone.
-
-    z * sqrt(floor * (1 - floor) / n): no variable in [0, 1] with that mean spreads more than a coin
-    (Bhatia & Davis 2000). One-sided, Bonferroni over `tests`.
-
-    Raises:
-        EvidenceError: no sample, or a floor outside 0..1.
-    """
-    if samples < 1 or not 0.0 <= floor <= 1.0:
-        raise EvidenceError(
-            "no allowance for this floor", stored=(floor, samples), expected="0..1, >= 1 sample"
-        )
-    z = _NORMAL.inv_cdf(1.0 - (1.0 - confidence) / max(tests, 1))
-    return z * math.sqrt(floor * (1.0 - floor) / samples)
-
-
 def _finite(values: Sequence[float], *, least: int = 1) -> list[float]:
     checked = [float(v) for v in values]
     if not all(math.isfinite(v) for v in checked):

@@ -11,7 +11,6 @@ from platform_pipelines.core.tenant.networks import render_networks
 from platform_pipelines.core.tenant.policies import TENANT, render_policies
 
 SPACE = "platform-pipelines.io/space"
-QUEUED = "kueue.x-k8s.io/queue-name"
 _RBAC = "rbac.authorization.k8s.io"
 _READ = ["get", "list", "watch"]
 _CHANGE = [*_READ, "create", "update", "patch", "delete"]

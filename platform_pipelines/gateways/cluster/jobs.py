@@ -1,7 +1,7 @@
 """Jobs of one namespace: created once, adopted by their content's digest, followed, deleted."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, cast
 
 from platform_pipelines.errors import ConflictError, SourceNotFoundError
@@ -31,7 +31,6 @@ class PodEnd:
     reason: str  # OOMKilled, Error, …
     message: str  # the end of its log
     waiting: str = ""  # why it does not start: ImagePullBackOff, Unschedulable …
-    counts: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 class Jobs:
@@ -91,11 +90,6 @@ class Jobs:
         pods = sorted(found["items"], key=lambda pod: pod["metadata"]["creationTimestamp"])
         ends = [end for pod in pods if (end := pod_end(pod)) is not None]
         return {end.index: end for end in ends}
-
-    def named(self, selector: str) -> list[str]:
-        """Names of the Jobs with these labels."""
-        found = self._connection.request("GET", self._base, query={"labelSelector": selector})
-        return sorted(str(item["metadata"]["name"]) for item in found["items"])
 
     def _adopt(self, manifest: Manifest) -> None:
         name = manifest["metadata"]["name"]

@@ -56,9 +56,6 @@ class _Digests:
             parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
         )
 
-    def for_state(self, state: str) -> str:
-        return self.parsed if state == "parsed" else self.quarantined
-
 
 def refresh_documents(workspace: Workspace) -> StageOutcome:
     """Bring the parsed documents up to the source.

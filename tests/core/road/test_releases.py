@@ -16,7 +16,6 @@ from platform_pipelines.core.road.releases import (
     ReleaseEntry,
     Retained,
     Stamp,
-    collectable,
     current,
     drift,
     entry_from_record,
@@ -191,12 +190,6 @@ def test_a_collection_that_is_gone_keeps_nobodys_place() -> None:
     assert [one.revision for one in kept] == ["r3", "r2", "r4"]
     only_live = retained(log, 3, existing=set())
     assert [one.revision for one in only_live] == ["r3"]  # it is built again
-
-
-def test_collections_that_are_kept_or_being_built_are_not_collected() -> None:
-    log = log_of("r1", "r2", "r3")
-    existing = {"c_r1", "c_r2", "c_r3", "failed", "building"}
-    assert collectable(existing, log, keep=2, protected=["building"]) == ["c_r1", "failed"]
 
 
 def test_records_come_back_as_they_were() -> None:

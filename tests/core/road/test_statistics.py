@@ -14,7 +14,6 @@ from platform_pipelines.core.road.statistics import (
     paired_differences,
     probability_not_below,
     samples_needed,
-    small_sample_allowance,
     wilson_interval,
 )
 from platform_pipelines.errors import EvidenceError
@@ -209,18 +208,3 @@ def test_holm_only_raises_and_keeps_the_order(p_values: list[float]) -> None:
         assert raw <= corrected <= min(1.0, raw * len(p_values)) + 1e-12
     by_raw = [adjusted[i] for i in sorted(range(len(p_values)), key=p_values.__getitem__)]
     assert by_raw == sorted(by_raw)
-
-
-def test_small_slices_get_a_larger_allowance() -> None:
-    """8 questions may miss a floor that 80 may not; many slices need more slack."""
-    few, many = (small_sample_allowance(0.8, n, confidence=0.95, tests=1) for n in (8, 80))
-    assert few == pytest.approx(1.6449 * math.sqrt(0.16 / 8), abs=1e-4)
-    assert many < few < small_sample_allowance(0.8, 8, confidence=0.95, tests=5)
-    assert small_sample_allowance(1.0, 8, confidence=0.95, tests=1) == 0.0
-
-
-@pytest.mark.parametrize(("floor", "samples"), [(0.5, 0), (1.5, 8), (math.nan, 8)])
-def test_an_allowance_needs_a_floor_and_samples(floor: float, samples: int) -> None:
-    """sqrt of a negative number, or division by none."""
-    with pytest.raises(EvidenceError, match="no allowance"):
-        small_sample_allowance(floor, samples, confidence=0.95, tests=1)

@@ -33,7 +33,7 @@ def as_if_refused(workspace: Workspace) -> Snapshot:
         for row in (r for r in rows if r["key"] == REFUSED):
             row |= {"state": "quarantined", "reason": str(Reason.FORBIDDEN), "document_digest": ""}
             row["blocks"], row["content_digest"] = "", ""
-            row["parser_digest"] = _Digests.of(workspace).for_state("quarantined")
+            row["parser_digest"] = _Digests.of(workspace).quarantined
         write_table(workspace.store, shard.path, table_of(rows, documents_schema()))
         parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
         shards[number] = replace(shard, digest=source_digest(parsed))

@@ -1,0 +1,84 @@
+"""Jobs that are one op: rolling back, stopping. Everything else is a job of assets."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import dagster as dg
+
+from platform_pipelines.components.shared.policy import RETRIES
+from platform_pipelines.components.shared.resource import PLATFORM
+from platform_pipelines.components.shared.running import Opener, Workspace, run_stage
+from platform_pipelines.core.road.releases import ReleaseEntry
+
+
+class RollbackConfig(dg.Config):
+    """To which revision, and why. Empty: the newest earlier one that is kept."""
+
+    to_revision: str = ""
+    reason: str = ""
+
+
+def job_of(
+    work: Callable[..., None],
+    *,
+    name: str,
+    op_name: str,
+    description: str,
+    pool: str,
+    tags: Mapping[str, str],
+) -> dg.JobDefinition:
+    """A job of one op that needs the platform's resource, in one process."""
+    made = dg.op(
+        name=op_name,
+        description=description,
+        pool=pool,
+        retry_policy=RETRIES,
+        required_resource_keys={PLATFORM},
+    )(work)
+
+    @dg.job(
+        name=name, description=description, executor_def=dg.in_process_executor, tags=dict(tags)
+    )
+    def one_op_job() -> None:
+        made()
+
+    return one_op_job
+
+
+def build_rollback_job(
+    name: str,
+    open_workspace: Opener[Workspace],
+    roll_back: Callable[[Workspace, str | None, str], ReleaseEntry],
+    *,
+    description: str,
+    pool: str,
+    tags: Mapping[str, str],
+    timeout_seconds: float,
+) -> dg.JobDefinition:
+    """`<name>_rollback`: append a rollback to the release log, and let readers follow it.
+
+    `roll_back` is given the workspace, the revision or None, and the reason. The pool is one of its
+    own: a rollback does not wait behind a build.
+    """
+
+    def roll_back_op(context: dg.OpExecutionContext, config: RollbackConfig) -> None:
+        def work(workspace: Workspace) -> ReleaseEntry:
+            return roll_back(workspace, config.to_revision or None, config.reason)
+
+        _, entry = run_stage(
+            context, open_workspace, work, name=name, timeout_seconds=timeout_seconds
+        )
+        context.log.info("%s: readers now follow revision %s", name, entry.revision)
+        page: dict[str, Any] = {
+            "revision": entry.revision, "target": entry.target, "release": entry.sequence,
+        }  # fmt: skip
+        context.add_output_metadata(page)
+
+    return job_of(
+        roll_back_op,
+        name=f"{name}_rollback",
+        op_name=f"{name}_roll_back",
+        description=description,
+        pool=f"{pool}_pointer",
+        tags=tags,
+    )
