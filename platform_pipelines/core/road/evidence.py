@@ -153,7 +153,8 @@ class Evidence:
         Raises:
             EvidenceError: a number is not finite (write None and a `Failure` instead).
         """
-        return canonical_json({**self._record(), "digest": self.digest})
+        record = self._record()
+        return canonical_json({**record, "digest": digest_json(record)})
 
     @property
     def summary(self) -> dict[str, Any]:
