@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test cluster-demo bench lint clean
+.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test cluster-demo image bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -29,6 +29,9 @@ test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
 
 cluster-test:  ## on the cluster of KUBECONFIG: refresh in pods, chart, applied configuration
 	@$(PYTHON) tasks.py cluster-test $(ARGS)
+
+image:  ## the image for clusters (NAME=registry/platform:tag), by docker or PP_BUILDER
+	@$(PYTHON) tasks.py image $(NAME)
 
 cluster-demo:  ## there: install the chart, refresh the handbook through its web server, search
 	@$(PYTHON) tasks.py cluster-demo

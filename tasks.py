@@ -177,6 +177,24 @@ def cluster_test(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
 
 
+def image(arguments: list[str]) -> None:
+    """Build the platform's image: the context is made here, the builder is PP_BUILDER's words.
+
+    `docker build -t NAME` by default; the words `{name}` and `{context}` are filled in.
+    """
+    environment("test")
+    name = arguments[0] if arguments else "platform:dev"
+    context = HOME / "image"
+    shutil.rmtree(context, ignore_errors=True)
+    for part in ("requirements", "deploy/images"):
+        shutil.copytree(ROOT / part, context / part)
+    wheel = [str(BIN / "python"), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    run(*wheel, "-w", str(context / "dist"), str(ROOT))
+    words = os.environ.get("PP_BUILDER") or "docker build -t {name} {context} -f {file}"
+    file = context / "deploy" / "images" / "platform.Dockerfile"
+    run(*(word.format(name=name, context=context, file=file) for word in words.split()))
+
+
 def cluster_demo() -> None:
     """Install the chart on the cluster of KUBECONFIG, refresh the handbook over GraphQL, search."""
     cluster_test(["-v", "tests/cluster/test_chart.py"])
@@ -208,7 +226,7 @@ def main() -> None:
         "task",
         choices=[
             "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
-            "cluster-test", "cluster-demo", "lint", "bench", "clean",
+            "cluster-test", "cluster-demo", "image", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -219,6 +237,7 @@ def main() -> None:
         "test-answers": test_answers,
         "test-plane": test_plane,
         "cluster-test": cluster_test,
+        "image": image,
         "bench": bench,
     }
     alone = {

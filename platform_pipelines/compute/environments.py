@@ -97,11 +97,13 @@ def interpreter(name: str, home: Path, progress: Callable[[str], None]) -> Inter
 def _make(name: str, folder: Path) -> None:
     """Made in place: its scripts know their own path."""
     shutil.rmtree(folder, ignore_errors=True)
-    _run(name, [sys.executable, "-m", "venv", str(folder)])
+    uv = _uv()
+    bare = ["--without-pip"] if uv else []  # Debian's own Python has none to give
+    _run(name, [sys.executable, "-m", "venv", *bare, str(folder)])
     python = folder / "bin" / "python"
     lock = ["--no-deps", "--require-hashes", "-r", str(LOCKS / f"{name}.txt")]
     links = _find_links()
-    if uv := _uv():
+    if uv:
         folders = [word for link in links for word in ("--find-links", link)]
         _run(name, [uv, "pip", "install", "-q", "--python", str(python), "--system-certs",
                     *folders, *lock])  # fmt: skip

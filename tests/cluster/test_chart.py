@@ -51,7 +51,10 @@ RUN = """
 query Run($id: ID!) {
   runOrError(runId: $id) { ... on Run { status } }
   logsForRun(runId: $id) {
-    ... on EventConnection { events { ... on MessageEvent { message } } }
+    ... on EventConnection { events {
+      ... on MessageEvent { message }
+      ... on ExecutionStepFailureEvent { error { message stack causes { message } } }
+    } }
   }
 }
 """
@@ -95,7 +98,9 @@ class Installed:
 
         wait_until(ended, seconds=seconds)
         return seen["runOrError"]["status"], [
-            event["message"] for event in seen["logsForRun"]["events"] if "message" in event
+            f"{event['message']} {event.get('error') or ''}".rstrip()
+            for event in seen["logsForRun"]["events"]
+            if "message" in event
         ]
 
 
