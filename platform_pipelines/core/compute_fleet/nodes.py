@@ -21,6 +21,7 @@ DISCOVERY = "karpenter.sh/discovery"
 MIG_CONFIG = "nvidia.com/mig.config"
 PLUGIN_CONFIG = "nvidia.com/device-plugin.config"
 TIME_SLICED = "time-sliced"
+CARDS_OF_A_NODE = (1, 2, 4, 8)
 
 
 def render_nodes(
@@ -33,6 +34,8 @@ def render_nodes(
         yield make(spec, size, labels)
     for profile, nodes in pools:
         yield _pool(spec, profile, nodes, labels)
+        if spec.provisioner == "karpenter":
+            yield from _parts(spec, profile, nodes, labels)
 
 
 def _class_name(spec: FleetSpec, disk_gib: int) -> str:
@@ -102,10 +105,7 @@ def _pool(
                         "name": _class_name(spec, nodes.disk_gib),
                     },
                     "requirements": _requirements(profile, nodes, karpenter=karpenter),
-                    "taints": [
-                        {"key": one.key, "value": one.value or "true", "effect": one.effect}
-                        for one in profile.tolerations
-                    ],
+                    "taints": profile.taints(),
                 },
             },
             "disruption": {
@@ -123,6 +123,43 @@ def _sharing_labels(nodes: NodePoolProfile) -> dict[str, str]:
     if nodes.mig:
         return {MIG_CONFIG: nodes.mig}
     return {PLUGIN_CONFIG: TIME_SLICED} if nodes.time_sliced else {}
+
+
+def _parts(
+    spec: FleetSpec, profile: ComputeProfile, nodes: NodePoolProfile, labels: dict[str, str]
+) -> Iterator[Manifest]:
+    """What a node will have once its cards are cut: without it Karpenter makes none for a part.
+
+    Source: Karpenter, "NodeOverlays" (alpha; the feature gate NodeOverlay).
+    """
+    a_card = parts_of_a_card(spec, profile)
+    if not (nodes.mig or nodes.time_sliced) or not a_card:
+        return
+    for cards in CARDS_OF_A_NODE:
+        wanted = {
+            "karpenter.sh/nodepool": profile.name,
+            "karpenter.k8s.aws/instance-gpu-count": str(cards),
+        }
+        yield kube(
+            "karpenter.sh/v1alpha1", "NodeOverlay", f"{profile.name}-{cards}", labels=labels,
+            spec={
+                "requirements": [
+                    {"key": key, "operator": "In", "values": [value]}
+                    for key, value in wanted.items()
+                ],
+                "capacity": {profile.gpu_resource: str(cards * a_card)},
+            },
+        )  # fmt: skip
+
+
+def parts_of_a_card(spec: FleetSpec, profile: ComputeProfile) -> int:
+    """How many of a profile's device one GPU is."""
+    nodes = profile.nodes
+    if nodes is not None and nodes.time_sliced:
+        return spec.sharing.time_slices
+    if nodes is not None and nodes.mig:
+        return spec.sharing.mig[nodes.mig].get(profile.gpu_resource.rpartition("mig-")[2], 0)
+    return 1
 
 
 def _requirements(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from platform_pipelines.core.compute_fleet.declaration import FleetSpec, QueueSpec
+from platform_pipelines.core.compute_fleet.nodes import parts_of_a_card
 from platform_pipelines.core.road.compute_profiles import GPU, ComputeProfile
 from platform_pipelines.core.road.manifests import Manifest
 from platform_pipelines.core.road.rendering import kube
@@ -35,8 +36,8 @@ def _flavor(profile: ComputeProfile, labels: dict[str, str]) -> Manifest:
     spec: dict[str, Any] = {}
     if nodes := profile.node_labels():
         spec["nodeLabels"] = nodes
-    if profile.tolerations:
-        spec["tolerations"] = [one.manifest() for one in profile.tolerations]
+    if profile.tolerations:  # only what bears them: a flavor's tolerations would let anybody in
+        spec["nodeTaints"] = profile.taints()
     return kube(_API, "ResourceFlavor", profile.name, labels=labels, spec=spec)
 
 
@@ -88,9 +89,4 @@ def _devices(spec: FleetSpec, profile: ComputeProfile, resource: str) -> int:
     nodes = profile.nodes
     if profile.gpu_resource != resource or nodes is None or nodes.gpu_limit is None:
         return 0
-    if nodes.time_sliced:
-        return nodes.gpu_limit * spec.sharing.time_slices
-    if nodes.mig:
-        part = resource.rpartition("mig-")[2]
-        return nodes.gpu_limit * spec.sharing.mig[nodes.mig].get(part, 0)
-    return nodes.gpu_limit
+    return nodes.gpu_limit * parts_of_a_card(spec, profile)

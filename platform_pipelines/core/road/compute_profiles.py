@@ -96,6 +96,13 @@ class ComputeProfile(BaseModel):
         capacity = {CAPACITY_LABEL: self.capacity_type} if self.capacity_type else {}
         return {**self.node_selector, **capacity}
 
+    def taints(self) -> list[dict[str, str]]:
+        """What keeps everybody else from its nodes."""
+        return [
+            {"key": one.key, "value": one.value or "true", "effect": one.effect}
+            for one in self.tolerations
+        ]
+
 
 def _spot() -> tuple[Toleration, ...]:
     return (Toleration(key=GPU), Toleration(key="spot-instance", value="true"))

@@ -130,7 +130,8 @@ def test_the_queues_share_what_the_pools_have() -> None:
     assert "borrowingLimit" not in quota("a", "cpu", "cpu")
     flavor = found(rendered, "ResourceFlavor", "gpu-spot")["spec"]
     assert flavor["nodeLabels"] == seed_profiles()["gpu-spot"].node_labels()
-    assert flavor["tolerations"] == [t.manifest() for t in seed_profiles()["gpu-spot"].tolerations]
+    assert flavor["nodeTaints"] == seed_profiles()["gpu-spot"].taints()
+    assert "tolerations" not in flavor, "CPU work would be let onto GPU nodes"
 
 
 def test_the_quota_lets_every_profile_run_at_its_width() -> None:
@@ -164,6 +165,17 @@ def test_how_gpus_are_shared() -> None:
     values = json.loads(found(rendered, "ConfigMap", "gpu-operator-values")["data"]["values.yaml"])
     assert values["mig"] == {"strategy": "mixed"}
     assert values["dcgmExporter"]["serviceMonitor"]["enabled"]
+
+
+def test_karpenter_is_told_what_a_card_is_cut_into() -> None:
+    """It makes no node for a device that no instance type is said to have."""
+    rendered = render_fleet(fleet())
+    overlays = {
+        m["metadata"]["name"]: m["spec"]["capacity"] for m in rendered if m["kind"] == "NodeOverlay"
+    }
+    assert overlays["gpu-mig-8"] == {"nvidia.com/mig-1g.10gb": "56"}
+    assert overlays["gpu-shared-1"] == {"nvidia.com/gpu.shared": "4"}
+    assert not [name for name in overlays if name.startswith("gpu-inference")]
 
 
 def test_claims_are_tried_in_the_order_of_preference() -> None:
