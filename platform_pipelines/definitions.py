@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
+from platform_pipelines.components.shared.sweeping import build_sweeping
 from platform_pipelines.compute.confinement import hide_from_peers
 
 # Whatever loads the code location holds the platform's secrets in its environment.
@@ -24,7 +25,8 @@ def build_defs(
     here = Path(__file__).parent if folder is None else folder
     declared = dg.load_from_defs_folder(path_within_project=here)
     resources = {PLATFORM: platform_resource(), **(resource_overrides or {})}
-    return dg.Definitions.merge(declared, dg.Definitions(resources=resources))
+    own = dg.Definitions(resources=resources)
+    return dg.Definitions.merge(declared, build_sweeping(), own)
 
 
 @dg.definitions

@@ -19,6 +19,8 @@ DEVICES = "devices"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PREFIX = "platform-pipelines"
 SPEC_DIGEST = f"{PREFIX}/spec-digest"
+MANAGED = {"app.kubernetes.io/managed-by": PREFIX}
+OWNER = f"{PREFIX}/owner"
 # The same again ends the same way: two codes of `worker`, and the kernel's kill for memory. When a
 # pod is deleted, its worker is asked to end, and ends with 75.
 EXIT_UNUSABLE, EXIT_TERMINAL, EXIT_KILLED = 2, 65, 137
@@ -141,8 +143,8 @@ def _failure_rules() -> list[Manifest]:
 
 def _labels(pods: PodSettings, owner: str, stage: str) -> dict[str, str]:
     return {
-        "app.kubernetes.io/managed-by": PREFIX,
-        f"{PREFIX}/owner": owner,
+        **MANAGED,
+        OWNER: owner,
         f"{PREFIX}/stage": stage,
         **pods.labels,
     }

@@ -82,9 +82,9 @@ def test_its_assets_are_the_shipped_knowledge_base(repository: dg.RepositoryDefi
 def test_its_jobs_schedules_and_sensors(repository: dg.RepositoryDefinition) -> None:
     """Names are what people switch on and what CI launches."""
     jobs = sorted(job.name for job in repository.get_all_jobs() if not job.name.startswith("__"))
-    assert jobs == ["handbook_refresh", "handbook_rollback"]
+    assert jobs == ["handbook_refresh", "handbook_rollback", "orphaned_jobs_sweep"]
     assert [one.name for one in repository.schedule_defs] == ["handbook_schedule"]
-    assert [one.name for one in repository.sensor_defs] == ["handbook_watch"]
+    assert sorted(one.name for one in repository.sensor_defs) == ["handbook_watch", "orphaned_jobs"]
 
 
 def test_its_checks(repository: dg.RepositoryDefinition) -> None:

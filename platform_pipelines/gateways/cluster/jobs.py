@@ -33,6 +33,15 @@ class PodEnd:
     waiting: str = ""  # why it does not start: ImagePullBackOff, Unschedulable …
 
 
+@dataclass(frozen=True, slots=True)
+class OpenJob:
+    """A Job that has not ended."""
+
+    name: str
+    uid: str  # a Job made again under its name is another
+    labels: Mapping[str, str]
+
+
 class Jobs:
     """The Jobs of a namespace.
 
@@ -74,6 +83,20 @@ class Jobs:
             )
         except SourceNotFoundError:
             return
+
+    def unfinished(self, labels: Mapping[str, str]) -> list[OpenJob]:
+        """The Jobs with these labels that have not ended, suspended ones too."""
+        wanted = ",".join(f"{key}={value}" for key, value in labels.items())
+        found = self._connection.request("GET", self._base, query={"labelSelector": wanted})
+        return [
+            OpenJob(
+                name=str(job["metadata"]["name"]),
+                uid=str(job["metadata"]["uid"]),
+                labels=job["metadata"].get("labels") or {},
+            )
+            for job in found["items"]
+            if not job_state(job).ended
+        ]
 
     def exists(self, name: str) -> bool:
         """Whether there is a Job of this name, also one that is being deleted."""

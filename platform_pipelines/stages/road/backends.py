@@ -10,6 +10,7 @@ from platform_pipelines.stages.road import connect
 
 if TYPE_CHECKING:
     from platform_pipelines.core.road.compute_profiles import ComputeProfile
+    from platform_pipelines.gateways.cluster.jobs import Jobs
     from platform_pipelines.settings import Settings
 
 KUBERNETES = "kubernetes"
@@ -24,9 +25,7 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
     if settings.compute != KUBERNETES:
         return None
     from platform_pipelines.compute.indexed_jobs import IndexedJobs
-    from platform_pipelines.compute.pod_specs import SPEC_DIGEST, PodSettings
-    from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
-    from platform_pipelines.gateways.cluster.jobs import Jobs
+    from platform_pipelines.compute.pod_specs import PodSettings
 
     if settings.image is None:
         raise ConfigurationError(
@@ -34,7 +33,6 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
             where="PLATFORM_IMAGE",
             expected="an image with this package, by tag or digest",
         )
-    connection = Connection(ClusterAddress(settings.kubeconfig, settings.kube_context))
     pods = PodSettings(
         namespace=settings.namespace,
         image=settings.image,
@@ -44,7 +42,7 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
         queue=settings.queue,
     )
     return IndexedJobs(
-        jobs=Jobs(connection, settings.namespace, digest_annotation=SPEC_DIGEST),
+        jobs=open_jobs(settings),
         pods=pods,
         profiles=profiles(settings.profiles_file),
         root=settings.store_url.rstrip("/"),
@@ -52,6 +50,20 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
         clock=SystemClock(),
         owner=owner,
     )
+
+
+def open_jobs(settings: "Settings") -> "Jobs":
+    """The Jobs of the platform's namespace; no request is made.
+
+    Raises:
+        ConfigurationError: no cluster can be reached with this.
+    """
+    from platform_pipelines.compute.pod_specs import SPEC_DIGEST
+    from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
+    from platform_pipelines.gateways.cluster.jobs import Jobs
+
+    connection = Connection(ClusterAddress(settings.kubeconfig, settings.kube_context))
+    return Jobs(connection, settings.namespace, digest_annotation=SPEC_DIGEST)
 
 
 def profiles(file: Path | None) -> "dict[str, ComputeProfile]":
