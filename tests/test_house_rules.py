@@ -145,7 +145,8 @@ def is_impure_core(module: Module) -> Iterator[Place]:
         return
     for one in imports(module):
         top = one.name.split(".")[0]
-        if top in sys.stdlib_module_names and top not in CORE_MAY_IMPORT:
+        pure = top in CORE_MAY_IMPORT or one.name.startswith("urllib.parse")  # texts of URLs alone
+        if top in sys.stdlib_module_names and not pure:
             yield one.line, one.name
     for call in calls(module):
         name = ast.unparse(call.func)

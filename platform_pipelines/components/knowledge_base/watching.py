@@ -17,10 +17,12 @@ from platform_pipelines.components.shared.resource import PLATFORM, settings_of
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock
+from platform_pipelines.stages.knowledge_base.bucket_watch import Heard, hear
 from platform_pipelines.stages.knowledge_base.documents import source_fingerprint
 from platform_pipelines.stages.knowledge_base.workspace import open_workspace
 
 SENSOR_SECONDS = 60
+LISTED = "@"  # in a cursor, before the second at which the source was listed last
 _NEWEST = 50  # runs of the job that are looked at
 
 
@@ -77,32 +79,66 @@ def build_sensor(
         f"up to {REFRESH_ATTEMPTS} times and later each time, when the refresh failed.",
     )
     def watch(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        now = time.now().timestamp()
+        text, _, listed = (context.cursor or "").partition(LISTED)
+        last = Request.parse(text)
         try:
-            seen = source_fingerprint(open_workspace(spec, settings_of(context)))
+            workspace = open_workspace(spec, settings_of(context))
+            heard = hear(workspace)
+            if heard is not None and not _is_time(spec, heard, listed, now):
+                heard.acted()
+                return _after(context, spec, last, now=now, mark=f"{LISTED}{listed}")
+            seen = source_fingerprint(workspace)
         except PlatformError as error:
             if error.terminal:
                 raise
             return dg.SkipReason(f"the source does not answer now: {error.what}")
-        last = Request.parse(context.cursor)
+        mark = "" if heard is None else f"{LISTED}{int(now)}"
         if seen != last.source:
-            return _ask(spec, last.of_source(seen))
-        return _after(context, spec, last, now=time.now().timestamp())
+            result: dg.SensorResult | dg.SkipReason = _ask(spec, last.of_source(seen), mark)
+        else:
+            result = _after(context, spec, last, now=now, mark=mark)
+            if mark and isinstance(result, dg.SkipReason):
+                context.update_cursor(f"{last}{mark}")
+        if heard is not None:
+            _tell(context, heard)
+            heard.acted()
+        return result
 
     return watch
 
 
-def _ask(spec: KnowledgeBaseSpec, request: Request) -> dg.SensorResult:
+def _is_time(spec: KnowledgeBaseSpec, heard: Heard, listed: str, now: float) -> bool:
+    """A document of the source was touched, or the last listing is old: messages get lost."""
+    events = spec.source.events
+    due = events is not None and now - float(listed or 0) >= events.listing_minutes * 60
+    return bool(heard.keys) or due
+
+
+def _tell(context: dg.SensorEvaluationContext, heard: Heard) -> None:
+    for problem in heard.problems:
+        context.log.warning("a message of the queue was left out: %s", problem)
+    if heard.keys:
+        context.log.info("events of %d documents, %s first", len(heard.keys), heard.keys[0])
+
+
+def _ask(spec: KnowledgeBaseSpec, request: Request, mark: str = "") -> dg.SensorResult:
     tags = {**job_tags(spec), REQUEST_TAG: str(request), ATTEMPT_TAG: str(request.attempt)}
     seen = [] if request.attempt > 1 else [source_observation(spec, request.source)]
     return dg.SensorResult(
         run_requests=[dg.RunRequest(run_key=str(request), tags=tags)],
-        cursor=str(request),
+        cursor=f"{request}{mark}",
         asset_events=seen,
     )
 
 
 def _after(
-    context: dg.SensorEvaluationContext, spec: KnowledgeBaseSpec, last: Request, *, now: float
+    context: dg.SensorEvaluationContext,
+    spec: KnowledgeBaseSpec,
+    last: Request,
+    *,
+    now: float,
+    mark: str,
 ) -> dg.SensorResult | dg.SkipReason:
     """The source is as it was: ask again if the run of the last request failed."""
     failed = _failure(context, spec, last)
@@ -121,7 +157,7 @@ def _after(
     if wait > 0:
         return dg.SkipReason(f"the refresh failed (run {run}): {which} in {wait / 60:.0f} min")
     context.log.info("the refresh failed (run %s): asking again, %s", run, which)
-    return _ask(spec, again)
+    return _ask(spec, again, mark)
 
 
 def _failure(

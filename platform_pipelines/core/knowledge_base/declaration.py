@@ -49,6 +49,19 @@ _ONLY_SERVED = (
 )  # fmt: skip
 
 
+class EventsSpec(Spec):
+    """S3's own notifications, instead of a listing every minute."""
+
+    queue: str = Field(
+        min_length=1,
+        description="the URL of the SQS queue that the bucket (or EventBridge) writes to; the "
+        "credentials are those of S3",
+    )
+    listing_minutes: int = Field(
+        default=60, ge=1, le=1440, description="a listing all the same: lost messages are healed"
+    )
+
+
 class SourceSpec(Spec):
     """Where the documents are."""
 
@@ -66,6 +79,18 @@ class SourceSpec(Spec):
         le=4096,
         description="parts the work is cut into; fixed per corpus",
     )
+    events: EventsSpec | None = Field(
+        default=None,
+        description="`s3://` only: the bucket's events instead of a listing every minute: `queue`, "
+        "the URL of the SQS queue, and `listing_minutes` (60), a listing all the same, which heals "
+        "lost messages",
+    )
+
+    @model_validator(mode="after")
+    def _of_a_bucket(self) -> "SourceSpec":
+        if self.events is not None and not self.url.startswith("s3://"):
+            raise ValueError("`events` goes with an `s3://` source")
+        return self
 
     @field_validator("url")
     @classmethod

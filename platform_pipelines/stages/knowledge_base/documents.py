@@ -241,7 +241,7 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
     for batch in source.list_objects(skipped=skipped):
         workspace.deadline.check("listing the source")
         for item in batch:
-            if _taken(item.key, include, exclude):
+            if is_taken(item.key, include, exclude):
                 shards[shard_of(item.key, spec.shards)].append(item)
     if not shards:
         raise EmptyCorpusError(
@@ -254,7 +254,8 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
     return dict(shards)
 
 
-def _taken(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+def is_taken(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:
+    """Whether the patterns of a source take a key; an empty `include` takes all."""
     if include and not any(fnmatchcase(key, pattern) for pattern in include):
         return False
     return not any(fnmatchcase(key, pattern) for pattern in exclude)
