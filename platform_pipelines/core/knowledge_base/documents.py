@@ -89,11 +89,16 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One run of text of one kind at one place. `text` is NFC and never blank."""
+    """One run of text of one kind at one place. `text` is NFC and never blank.
+
+    `header` is of a table: the lines that name its columns, said again wherever later rows stand
+    alone. The text may begin with it; rows that name their own cells have none.
+    """
 
     text: str
     kind: BlockKind = BlockKind.PARAGRAPH
     place: Place = Place()
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +128,9 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
         here = record.get("p", {})
         if here != known:  # blocks under one heading share a place
             known, place = here, place_from_record(here)
-        blocks.append(Block(record["t"], _KINDS[record.get("k", "paragraph")], place))
+        blocks.append(
+            Block(record["t"], _KINDS[record.get("k", "paragraph")], place, record.get("h", ""))
+        )
     return tuple(blocks)
 
 
@@ -153,4 +160,6 @@ def _block_record(block: Block) -> dict[str, Any]:
     place = place_record(block.place)
     if place:
         record["p"] = place
+    if block.header:
+        record["h"] = block.header
     return record

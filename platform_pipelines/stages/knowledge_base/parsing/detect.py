@@ -43,6 +43,7 @@ _MARKDOWN_SIGNS: Final = tuple(
         r"\*\*[^*\n]{1,200}\*\*",
     )
 )
+_ODD_LINE_ENDS: Final = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SAMPLE_CHARACTERS: Final = 20_000
 _SAMPLE_LINES: Final = 50
 
@@ -80,8 +81,15 @@ def detect_and_decode(data: bytes, key: str) -> tuple[Detection, str]:
         )
     hint = declared_charset(data) if b"<" in data[:4096] else None
     encoding = find_encoding(data, hint=hint, where=key)
-    text = clean_text(data.decode(encoding))
+    raw = data.decode(encoding)
+    text = clean_text(raw)
     kind, language = classify_text(text, key)
+    if _ODD_LINE_ENDS.search(raw):
+        # In a cell or a JSON text they are a person's line breaks: no row and no record ends there.
+        inner = clean_text(_ODD_LINE_ENDS.sub(" ", raw))
+        inner_kind, inner_language = classify_text(inner, key)
+        if inner_kind in (DocumentType.CSV, DocumentType.CHAT) or inner_language == "json":
+            return Detection(inner_kind, encoding, inner_language), inner
     return Detection(kind, encoding, language), text
 
 

@@ -10,12 +10,17 @@ from platform_pipelines.core.knowledge_base.documents import BlockKind, Place, R
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.docx_styles import Numbering, Styles
-from platform_pipelines.stages.knowledge_base.parsing.docx_text import W, paragraph_text, table_rows
+from platform_pipelines.stages.knowledge_base.parsing.docx_text import (
+    W,
+    header_rows,
+    paragraph_text,
+    table_rows,
+)
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
 
 if TYPE_CHECKING:
@@ -87,7 +92,7 @@ class _Reader:
     def take(self, element: Any) -> None:
         if element.tag == f"{W}tbl":
             self._flush_list()
-            self.draft.add(pipe_rows(table_rows(element)), BlockKind.TABLE, self._place())
+            add_table(self.draft, table_rows(element), self._place(), depth=header_rows(element))
             return
         text = paragraph_text(element).strip()
         if not text:

@@ -51,6 +51,17 @@ def table_rows(table: Any) -> list[list[str]]:
     return rows
 
 
+def header_rows(table: Any) -> int | None:
+    """How many first rows the author marked to be repeated on each page; None when none is."""
+    count = 0
+    for row in _children(table, f"{W}tr"):
+        mark = row.find(f"{W}trPr/{W}tblHeader")
+        if mark is None or mark.get(f"{W}val", "1") in ("0", "false", "off"):
+            break
+        count += 1
+    return count or None
+
+
 def _children(parent: Any, tag: str) -> Iterator[Any]:
     """Children of a kind, also those inside one content control (a repeating section)."""
     for child in parent:

@@ -11,9 +11,9 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
-from platform_pipelines.stages.knowledge_base.parsing.html_table import is_data_table, table_rows
+from platform_pipelines.stages.knowledge_base.parsing.html_table import is_data_table, read_table
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -95,7 +95,10 @@ class _Reader:
         self._flush()
         if tag == "table" and is_data_table(node):
             self._flush_list()
-            self.draft.add(pipe_rows(table_rows(node)), BlockKind.TABLE, self._place())
+            table = read_table(node)
+            add_table(
+                self.draft, table.rows, self._place(), depth=table.depth, caption=table.caption
+            )
             self.skipping = node.mem_id
         elif tag in ("ul", "ol", "menu"):
             self.lists.append(1 if tag == "ol" else -1)

@@ -29,7 +29,7 @@ from platform_pipelines.stages.knowledge_base.parsing.markdown import read_markd
 from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "2"
+PARSER_VERSION: Final = "3"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
@@ -188,7 +188,8 @@ def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block
         if not text:
             continue
         characters += len(text)
-        out.append(block if text == block.text else Block(text, block.kind, block.place))
+        header = tidy_block(block.header)
+        out.append(block._replace(text=text, header=header))
     if characters > limits.max_characters:
         raise _too_large(f"{characters:,} characters are more than {limits.max_characters:,}", key)
     return tuple(out)

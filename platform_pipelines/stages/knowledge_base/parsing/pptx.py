@@ -13,7 +13,7 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
 
 if TYPE_CHECKING:
@@ -97,9 +97,9 @@ def _is_furniture(shape: Any) -> bool:
 
 def _add_shape(draft: Draft, shape: Any, place: Place) -> None:
     if getattr(shape, "has_table", False) and shape.has_table:
-        draft.add(pipe_rows(_table_rows(shape.table)), BlockKind.TABLE, place)
+        add_table(draft, _table_rows(shape.table), place)
     elif getattr(shape, "has_chart", False) and shape.has_chart:
-        draft.add(pipe_rows(_chart_rows(shape.chart)), BlockKind.TABLE, place)
+        add_table(draft, _chart_rows(shape.chart), place)
     elif shape.has_text_frame:
         _add_text(draft, shape, place)
 

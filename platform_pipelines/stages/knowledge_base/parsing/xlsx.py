@@ -6,6 +6,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator
+from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
 from platform_pipelines.core.knowledge_base.documents import Place, Reason
@@ -22,6 +23,7 @@ _MERGED: Final = re.compile(
 )
 _ERRORS: Final = frozenset({"#N/A", "#REF!", "#VALUE!", "#NAME?", "#DIV/0!", "#NULL!", "#NUM!"})
 _MOST_MERGED_CELLS: Final = 100_000
+_WIDEST_MERGED: Final = 200
 _SHEET_NAME_CHARACTERS: Final = 100
 
 Merged = dict[tuple[int, int], tuple[int, int]]  # (row, column) -> the cell whose value it shows
@@ -82,16 +84,23 @@ def _fill_merged(
     values: dict[tuple[int, int], str],
     anchors: set[tuple[int, int]],
 ) -> None:
-    """Show a merged cell's value in each row that it spans, so that a row is understood alone."""
-    for column, text in enumerate(texts, start=1):
+    """Show a merged cell's value in each cell that it spans, so that a row is understood alone.
+
+    A cell that is alone in its row stays one cell: it is a caption.
+    """
+    for column in range(1, len(texts) + 1):
         if (number, column) in anchors:
-            values[number, column] = text
-        elif not text and (number, column) in merged:
-            texts[column - 1] = values.get(merged[number, column], "")
+            values[number, column] = texts[column - 1]
+    shown = {c: merged[number, c] for c in range(1, len(texts) + 1) if (number, c) in merged}
+    sources = {shown.get(c, (number, c)) for c in range(1, len(texts) + 1)}
+    alone = sum(bool(values.get(at) or texts[at[1] - 1]) for at in sources) == 1
+    for column, anchor in shown.items():
+        if not texts[column - 1] and not (alone and anchor[0] == number):
+            texts[column - 1] = values.get(anchor, "")
 
 
 def _merged_cells(data: bytes, path: str) -> Merged:
-    """Cells below the first of each merged range, per row of its first column.
+    """The cells of each merged range but its first.
 
     Read-only worksheets do not know their merged ranges, and the other mode holds fifty times the
     file's size in memory; so the ranges are read from the sheet's XML.
@@ -103,9 +112,12 @@ def _merged_cells(data: bytes, path: str) -> Merged:
     merged: Merged = {}
     for found in _MERGED.finditer(xml):
         bounds = range_boundaries(found.group(1).decode("ascii"))
-        left, top, _, bottom = (bound or 0 for bound in bounds)
-        for row in range(top + 1, bottom + 1):
-            merged[row, left] = (top, left)
+        left, top, right, bottom = (bound or 0 for bound in bounds)
+        # A range over whole columns is a format, not a cell that says something.
+        wide = range(left, min(right, left + _WIDEST_MERGED) + 1)
+        for row, column in product(range(top, bottom + 1), wide):
+            if (row, column) != (top, left):
+                merged[row, column] = (top, left)
             if len(merged) >= _MOST_MERGED_CELLS:
                 return merged
     return merged
