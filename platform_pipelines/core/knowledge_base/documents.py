@@ -37,6 +37,25 @@ class Reason(StrEnum):
     FORBIDDEN = "forbidden"  # listed, but may not be read
 
 
+class NoteKind(StrEnum):
+    """What of a parsed document was not read."""
+
+    PART_LEFT_OUT = "part_left_out"  # unreadable, or in a form that nobody here reads
+    NO_VALUE = "no_value"  # a formula that no program computed, or that failed
+    HIDDEN = "hidden"  # what its reader does not see either
+    PICTURE = "picture"  # that may hold text
+    NO_UNICODE = "no_unicode"  # a font whose characters nobody can name
+    ATTACHMENT = "attachment"  # a file inside the file
+
+
+class Note(NamedTuple):
+    """Something that was not read, how often; `what` names the part."""
+
+    kind: NoteKind
+    what: str
+    times: int = 1
+
+
 class BlockKind(StrEnum):
     """What a block of text is in its document."""
 
@@ -110,6 +129,7 @@ class ParsedDocument:
     language: str
     blocks: tuple[Block, ...]
     code_language: str | None = None
+    notes: tuple[Note, ...] = ()  # what was not read
 
 
 _KINDS = {str(kind): kind for kind in BlockKind}

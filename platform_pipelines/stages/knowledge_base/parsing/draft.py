@@ -1,15 +1,26 @@
 """What every format's reader hands back, and the outline that gives each block its heading path."""
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, Place
+from platform_pipelines.core.knowledge_base.documents import (
+    Block,
+    BlockKind,
+    Note,
+    NoteKind,
+    Place,
+)
 from platform_pipelines.core.knowledge_base.text import one_line, shortened
+from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.headers import column_names, header_depth
 
 # A heading is repeated in the place of every block below it: one of a megabyte would multiply.
 HEADING_CHARACTERS = 200
 DEEPEST_HEADING = 9
+_MOST_NOTES = 50
+_NOTE_CHARACTERS = 120
 _JUDGED_ROWS = 12  # the first of a table, by which its header is told
 
 
@@ -19,6 +30,32 @@ class Draft:
 
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
+    noted: Counter[tuple[NoteKind, str]] = field(default_factory=Counter[tuple[NoteKind, str]])
+
+    def note(self, kind: NoteKind, what: str, count: int = 1) -> None:
+        """Say that something was not read; the same again is counted."""
+        name = one_line(what, limit=_NOTE_CHARACTERS)
+        if (kind, name) not in self.noted and len(self.noted) >= _MOST_NOTES:
+            name = "other"
+        self.noted[kind, name] += count
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What was not read, in the order of the document."""
+        return tuple(Note(kind, what, count) for (kind, what), count in self.noted.items())
+
+    def attempt(self, what: str, read: Callable[[], Any]) -> Any:
+        """What `read` returns. A part that cannot be read is noted, and costs only itself.
+
+        Third-party parsers of hostile bytes raise whatever they like; None is returned then.
+        """
+        try:
+            return read()
+        except (DocumentError, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a part is left out, and named
+            self.note(NoteKind.PART_LEFT_OUT, f"{what}: {type(error).__name__}")
+            return None
 
     def add(self, text: str, kind: BlockKind, place: Place, *, header: str = "") -> None:
         """Append a block unless it is blank; `header` is what names the columns of a table."""

@@ -33,9 +33,7 @@ PARSER_VERSION: Final = "3"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
-    "openpyxl",
     "pypdfium2",
-    "python-docx",
     "python-pptx",
     "selectolax",
 )
@@ -126,6 +124,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
         language=_language(blocks),
         blocks=blocks,
         code_language=detection.code_language,
+        notes=draft.notes,
     )
 
 

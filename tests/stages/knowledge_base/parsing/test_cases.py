@@ -24,23 +24,13 @@ _TOKEN_CHARACTERS = 3
 QUARANTINED: dict[str, Reason] = {}
 # What does not hold yet.
 OPEN: dict[str, str] = {
-    "01-pptx-3d-chart": "a 3-D chart costs the whole file",
     "02-pdf-form-fields": "values of form fields are not read",
-    "03-docx-auto-numbering": "numbers are not shown as Word shows them",
     "04-pdf-rotated-page": "a rotated page is read along its lines on paper",
     "05-slack-export": "an empty message makes a chat code",
     "06-html-accordion": "buttons inside headings are left out",
-    "10-xlsx-empty-fill": "an empty fill costs the whole file",
-    "11-xlsx-number-format": "number formats are not applied",
-    "15-docx-footnote": "footnotes are not read",
     "16-xhtml-self-closing": "an empty title tag swallows the page",
-    "17-docx-strict": "Strict Office XML is refused",
-    "18-docx-equation": "equations are not read",
-    "19-pptx-alternate-content": "alternate content is not read",
-    "20-xlsx-formula-no-cache": "a formula without a cached value is left out in silence",
     "21-eml-base64": "mail is not read",
     "22-discord-export": "Discord exports are taken for code",
-    "27-pptx-hidden-slide": "hidden slides are read",
     "30-pdf-korean-no-tounicode": "a font without Unicode is read as a dash",
 }
 
