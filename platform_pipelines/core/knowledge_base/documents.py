@@ -20,6 +20,8 @@ class DocumentType(StrEnum):
     CSV = "csv"
     CODE = "code"
     CHAT = "chat"
+    MAIL = "mail"
+    HWPX = "hwpx"
 
 
 class Reason(StrEnum):

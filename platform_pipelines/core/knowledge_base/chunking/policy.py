@@ -210,6 +210,8 @@ def _shipped() -> dict[DocumentType, ChunkPolicy]:
         DocumentType.PDF: headed,
         DocumentType.DOCX: headed,
         DocumentType.PPTX: headed,
+        DocumentType.HWPX: headed,
+        DocumentType.MAIL: headed,
         DocumentType.XLSX: rows,
         DocumentType.CSV: rows,
         DocumentType.CODE: CodePolicy(),

@@ -8,6 +8,7 @@ from typing import Any
 from platform_pipelines.core.knowledge_base.documents import (
     Block,
     BlockKind,
+    DocumentType,
     Note,
     NoteKind,
     Place,
@@ -30,6 +31,7 @@ class Draft:
 
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
+    type: DocumentType | None = None  # where reading shows it to be another than it looked
     noted: Counter[tuple[NoteKind, str]] = field(default_factory=Counter[tuple[NoteKind, str]])
 
     def note(self, kind: NoteKind, what: str, count: int = 1) -> None:

@@ -37,8 +37,9 @@ _LIBRARIES: Final = (
     "python-pptx",
     "selectolax",
 )
-_OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX)
-_BINARY: Final = (DocumentType.PDF, *_OFFICE)
+_OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX, DocumentType.HWPX)
+_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, *_OFFICE)
+_DEEPEST_ATTACHMENT: Final = 3
 _TITLE_CHARACTERS: Final = 200
 
 
@@ -76,8 +77,12 @@ def parse_document(
     """
     if len(data) > limits.max_bytes:
         raise _too_large(f"{len(data):,} bytes are more than {limits.max_bytes:,}", key)
+    return _caught(data, key, limits, 0)
+
+
+def _caught(data: bytes, key: str, limits: ParseLimits, depth: int) -> ParsedDocument:
     try:
-        return _parse(data, key, limits)
+        return _parse(data, key, limits, depth)
     except DocumentError:
         raise
     except MemoryError as error:
@@ -93,7 +98,7 @@ def parse_document(
         ) from error
 
 
-def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
+def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> ParsedDocument:
     detection, text = detect_and_decode(data, key)
     if detection.type in _OFFICE:
         from platform_pipelines.stages.knowledge_base.parsing.archive import check_archive
@@ -106,7 +111,10 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
             max_members=limits.max_members,
         )
     if detection.type in _BINARY:
-        draft = _read_binary(detection.type, data, key, limits)
+        if detection.type is DocumentType.MAIL:
+            draft = _read_message(data, key, limits, depth)
+        else:
+            draft = _read_binary(detection.type, data, key, limits)
     else:
         draft = _read_text(detection, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
@@ -119,7 +127,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
             remedy="a scanned document needs a text layer (OCR) first" if scan else "",
         )
     return ParsedDocument(
-        type=detection.type,
+        type=draft.type or detection.type,
         title=_title(draft.title, key),
         language=_language(blocks),
         blocks=blocks,
@@ -157,6 +165,18 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
             return read_plain(text)
 
 
+def _read_message(data: bytes, key: str, limits: ParseLimits, depth: int) -> Draft:
+    """The blocks of a mail; its attachments are parsed as documents, mails inside mails bounded."""
+    from platform_pipelines.stages.knowledge_base.parsing.mail import read_mail
+
+    def inner(attached: bytes, name: str) -> ParsedDocument:
+        if depth >= _DEEPEST_ATTACHMENT:
+            raise _too_large("mails are nested too deeply", name)
+        return _caught(attached, name, limits, depth + 1)
+
+    return read_mail(data, key=key, parse=inner)
+
+
 def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits) -> Draft:
     """The blocks of a file that is no text, as its format's reader gives them."""
     match kind:
@@ -172,6 +192,10 @@ def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits)
             from platform_pipelines.stages.knowledge_base.parsing.pptx import read_pptx
 
             return read_pptx(data, key=key)
+        case DocumentType.HWPX:
+            from platform_pipelines.stages.knowledge_base.parsing.hwpx import read_hwpx
+
+            return read_hwpx(data, key=key)
         case _:
             from platform_pipelines.stages.knowledge_base.parsing.xlsx import read_xlsx
 

@@ -26,11 +26,6 @@ QUARANTINED: dict[str, Reason] = {}
 OPEN: dict[str, str] = {
     "02-pdf-form-fields": "values of form fields are not read",
     "04-pdf-rotated-page": "a rotated page is read along its lines on paper",
-    "05-slack-export": "an empty message makes a chat code",
-    "06-html-accordion": "buttons inside headings are left out",
-    "16-xhtml-self-closing": "an empty title tag swallows the page",
-    "21-eml-base64": "mail is not read",
-    "22-discord-export": "Discord exports are taken for code",
     "30-pdf-korean-no-tounicode": "a font without Unicode is read as a dash",
 }
 
