@@ -28,6 +28,7 @@ class Reason(StrEnum):
     """Why a document is in quarantine."""
 
     EMPTY = "empty"  # no bytes, or no text in them
+    NEEDS_OCR = "needs_ocr"  # pictures of text, or a font that does not say what it shows
     UNSUPPORTED = "unsupported"  # a format that no parser here reads
     CORRUPT = "corrupt"  # the format's own rules are broken
     ENCRYPTED = "encrypted"  # needs a password

@@ -12,6 +12,7 @@ from typing import Final
 from platform_pipelines.core.knowledge_base.documents import (
     Block,
     DocumentType,
+    NoteKind,
     ParsedDocument,
     Reason,
 )
@@ -119,13 +120,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
         draft = _read_text(detection, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
     if not blocks:
-        scan = detection.type is DocumentType.PDF
-        raise DocumentError(
-            "the document holds no text",
-            reason=Reason.EMPTY,
-            where=key,
-            remedy="a scanned document needs a text layer (OCR) first" if scan else "",
-        )
+        raise _no_text(draft, detection.type, key)
     return ParsedDocument(
         type=draft.type or detection.type,
         title=_title(draft.title, key),
@@ -133,6 +128,21 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
         blocks=blocks,
         code_language=detection.code_language,
         notes=draft.notes,
+    )
+
+
+def _no_text(draft: Draft, kind: DocumentType, key: str) -> DocumentError:
+    pictures = {NoteKind.PICTURE, NoteKind.NO_UNICODE} & {note.kind for note in draft.notes}
+    if not pictures and kind is not DocumentType.PDF:
+        return DocumentError("the document holds no text", reason=Reason.EMPTY, where=key)
+    scanned = NoteKind.NO_UNICODE not in pictures
+    return DocumentError(
+        "the document holds pictures, and no text"
+        if scanned
+        else "the document's font does not say which characters it shows",
+        reason=Reason.NEEDS_OCR if pictures else Reason.EMPTY,
+        where=key,
+        remedy="a scanned document needs a text layer (OCR) first",
     )
 
 

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import Final
 
 from platform_pipelines.core.knowledge_base.documents import BlockKind, Place
-from platform_pipelines.core.knowledge_base.text import one_line
+from platform_pipelines.core.knowledge_base.text import display_width, one_line
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
@@ -33,6 +33,8 @@ HEADING_RATIO: Final = 1.15  # to the body's font size
 _HEADING_CHARACTERS: Final = 150
 _LOOSEST_PITCH_EMS: Final = 1.9  # base line to base line within a paragraph, at most
 _SAME_COLUMN: Final = 12.0  # points; numbers set to the right begin at different places
+_SAME_LEFT: Final = 2.0  # points
+_LONG_LINE_COLUMNS: Final = 40
 _FULL_ROW: Final = 0.72  # a row that leaves more room than this ended on purpose
 _BULLET: Final = re.compile(r"(?:[•·‣▪○●■□◦※▶►✓–-]|\(?\d{1,2}[.)]|[가-하]\.|[①-⑳])(?:\s|$)")
 _BULLET_MARK: Final = re.compile(r"[•·‣▪○●■□◦▶►–-]\s*")
@@ -171,7 +173,8 @@ class _Writer:
             return 0 < pitch <= _LOOSEST_PITCH_EMS and len(self.open) < 3
         if pitch < 0:  # the top of the next column
             return last.fullness >= _FULL_ROW
-        return pitch <= max(1.35 * self.style.pitch, 1.3) and last.fullness >= _FULL_ROW
+        near = pitch <= max(1.35 * self.style.pitch, 1.3)
+        return near and (last.fullness >= _FULL_ROW or _is_wrapped(last, row))
 
     def _close(self) -> None:
         rows, self.open = self.open, []
@@ -201,6 +204,19 @@ class _Writer:
 
     def _place(self) -> Place:
         return Place(heading=self.outline.path, page=self.page)
+
+
+def _is_wrapped(last: Row, row: Row) -> bool:
+    """Whether a line narrower than its column goes on: a table beside it may be wider.
+
+    It is long, ends no sentence, and the next one, at the same left and not much wider, begins as
+    the middle of a sentence does.
+    """
+    if abs(last.pieces[0].left - row.pieces[0].left) > _SAME_LEFT:
+        return False
+    middle = row.text[:1].islower() or bool(_HANGUL_START.match(row.text))
+    long = display_width(last.text) >= _LONG_LINE_COLUMNS
+    return middle and long and last.text[-1:] not in ".!?:;…" and row.width * 0.85 <= last.width
 
 
 def join_lines(lines: Sequence[str], breaks: Sequence[bool]) -> str:

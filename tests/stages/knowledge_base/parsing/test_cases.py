@@ -21,13 +21,9 @@ _WINDOW_TOKENS = 512
 _TOKEN_CHARACTERS = 3
 
 # A typed quarantine that says what is missing is right, too: no text can be had from these.
-QUARANTINED: dict[str, Reason] = {}
+QUARANTINED = {"30-pdf-korean-no-tounicode": Reason.NEEDS_OCR}
 # What does not hold yet.
-OPEN: dict[str, str] = {
-    "02-pdf-form-fields": "values of form fields are not read",
-    "04-pdf-rotated-page": "a rotated page is read along its lines on paper",
-    "30-pdf-korean-no-tounicode": "a font without Unicode is read as a dash",
-}
+OPEN: dict[str, str] = {}
 
 
 @dataclass(frozen=True)

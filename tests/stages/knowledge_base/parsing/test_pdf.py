@@ -11,7 +11,11 @@ from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
 from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import join_lines
-from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Piece, reading_order
+from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
+    Piece,
+    reading_order,
+    turned,
+)
 
 MakePdf = Callable[..., bytes]
 
@@ -213,3 +217,15 @@ def test_reading_order_loses_no_piece(pieces: list[Piece]) -> None:
     """However strange the page: every piece once."""
     read = [piece for row in reading_order(pieces) for piece in row.pieces]
     assert sorted(map(id, read)) == sorted(map(id, pieces))
+
+
+@given(st.integers(0, 3), st.floats(0, 500), st.floats(0, 700))
+def test_four_quarter_turns_are_none(turn: int, left: float, bottom: float) -> None:
+    """A page set on its side is read as one that stands."""
+    piece = Piece("a", left, bottom, left + 10, bottom + 5, 10)
+    once = turned(piece, turn, 600, 800)
+    sides = (800, 600) if turn % 2 else (600, 800)
+    back = turned(once, (4 - turn) % 4, *sides)
+    assert (back.left, back.bottom) == pytest.approx((left, bottom))
+    assert once.right >= once.left
+    assert once.top >= once.bottom
