@@ -157,6 +157,18 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
     return tuple(blocks)
 
 
+def notes_to_json(notes: tuple[Note, ...]) -> str:
+    """Notes as one JSON text; empty when there is none."""
+    records = [[str(n.kind), n.what, n.times] for n in notes]
+    return json.dumps(records, ensure_ascii=False) if records else ""
+
+
+def notes_from_json(text: str) -> tuple[Note, ...]:
+    """The inverse of `notes_to_json`."""
+    records: list[tuple[str, str, int]] = json.loads(text) if text else []
+    return tuple(Note(NoteKind(kind), what, times) for kind, what, times in records)
+
+
 def place_record(place: Place) -> dict[str, Any]:
     """A place as a JSON object, defaults left out."""
     record: dict[str, Any] = {
