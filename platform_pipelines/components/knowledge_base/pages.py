@@ -45,6 +45,10 @@ def _documents(workspace: Workspace, outcome: StageOutcome) -> Page:
         "types": table(_numbers(counts, "type:"), ["name", "count"]),
         "languages": table(_numbers(counts, "language:"), ["name", "count"]),
     }
+    page["not_wholly_read"] = counts.get("noted", 0)
+    if details.get("noted"):
+        page["notes"] = table(_numbers(counts, "note:"), ["name", "count"])
+        page["not_read"] = table(details["noted"], ["key", "not_read"])
     if quarantine:
         page["quarantine"] = table(quarantine, ["key", "reason", "detail"])
     return page

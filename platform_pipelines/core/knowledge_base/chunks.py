@@ -13,6 +13,7 @@ class ChunkDraft(NamedTuple):
 
     text: str
     place: Place
+    header: str = ""  # of the table that it begins with: said in each part, should it be cut
 
 
 class Chunk(NamedTuple):

@@ -255,6 +255,13 @@ class GateSpec(Spec):
         description="a larger share of the live documents gone or unreadable (and at least "
         "5) is held until `platform-pipelines approve`",
     )
+    max_unread: float = Field(
+        default=1.0,
+        ge=0,
+        le=1,
+        description="a larger share of documents of which a part was not read (a damaged chart, "
+        "a formula without a value, a picture) fails; 1 refuses none",
+    )
     own_document_floor: float = Field(
         default=0.9,
         ge=0,

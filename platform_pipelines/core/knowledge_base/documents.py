@@ -20,12 +20,15 @@ class DocumentType(StrEnum):
     CSV = "csv"
     CODE = "code"
     CHAT = "chat"
+    MAIL = "mail"
+    HWPX = "hwpx"
 
 
 class Reason(StrEnum):
     """Why a document is in quarantine."""
 
     EMPTY = "empty"  # no bytes, or no text in them
+    NEEDS_OCR = "needs_ocr"  # pictures of text, or a font that does not say what it shows
     UNSUPPORTED = "unsupported"  # a format that no parser here reads
     CORRUPT = "corrupt"  # the format's own rules are broken
     ENCRYPTED = "encrypted"  # needs a password
@@ -35,6 +38,25 @@ class Reason(StrEnum):
     MEMORY_BUDGET = "memory_budget"  # parsing needed more memory than allowed
     CRASHED = "crashed"  # the parser's process died
     FORBIDDEN = "forbidden"  # listed, but may not be read
+
+
+class NoteKind(StrEnum):
+    """What of a parsed document was not read."""
+
+    PART_LEFT_OUT = "part_left_out"  # unreadable, or in a form that nobody here reads
+    NO_VALUE = "no_value"  # a formula that no program computed, or that failed
+    HIDDEN = "hidden"  # what its reader does not see either
+    PICTURE = "picture"  # that may hold text
+    NO_UNICODE = "no_unicode"  # a font whose characters nobody can name
+    ATTACHMENT = "attachment"  # a file inside the file
+
+
+class Note(NamedTuple):
+    """Something that was not read, how often; `what` names the part."""
+
+    kind: NoteKind
+    what: str
+    times: int = 1
 
 
 class BlockKind(StrEnum):
@@ -89,11 +111,16 @@ class Place(NamedTuple):
 
 
 class Block(NamedTuple):
-    """One run of text of one kind at one place. `text` is NFC and never blank."""
+    """One run of text of one kind at one place. `text` is NFC and never blank.
+
+    `header` is of a table: the lines that name its columns, said again wherever later rows stand
+    alone. The text may begin with it; rows that name their own cells have none.
+    """
 
     text: str
     kind: BlockKind = BlockKind.PARAGRAPH
     place: Place = Place()
+    header: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +132,7 @@ class ParsedDocument:
     language: str
     blocks: tuple[Block, ...]
     code_language: str | None = None
+    notes: tuple[Note, ...] = ()  # what was not read
 
 
 _KINDS = {str(kind): kind for kind in BlockKind}
@@ -123,8 +151,22 @@ def blocks_from_json(text: str) -> tuple[Block, ...]:
         here = record.get("p", {})
         if here != known:  # blocks under one heading share a place
             known, place = here, place_from_record(here)
-        blocks.append(Block(record["t"], _KINDS[record.get("k", "paragraph")], place))
+        blocks.append(
+            Block(record["t"], _KINDS[record.get("k", "paragraph")], place, record.get("h", ""))
+        )
     return tuple(blocks)
+
+
+def notes_to_json(notes: tuple[Note, ...]) -> str:
+    """Notes as one JSON text; empty when there is none."""
+    records = [[str(n.kind), n.what, n.times] for n in notes]
+    return json.dumps(records, ensure_ascii=False) if records else ""
+
+
+def notes_from_json(text: str) -> tuple[Note, ...]:
+    """The inverse of `notes_to_json`."""
+    records: list[tuple[str, str, int]] = json.loads(text) if text else []
+    return tuple(Note(NoteKind(kind), what, times) for kind, what, times in records)
 
 
 def place_record(place: Place) -> dict[str, Any]:
@@ -153,4 +195,6 @@ def _block_record(block: Block) -> dict[str, Any]:
     place = place_record(block.place)
     if place:
         record["p"] = place
+    if block.header:
+        record["h"] = block.header
     return record

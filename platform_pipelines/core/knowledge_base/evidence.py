@@ -79,6 +79,20 @@ class Lost:
         return self.lost / self.live if self.live else 0.0
 
 
+@fact_class(frozen=True, config=CONFIG)
+class Unread:
+    """Parsed documents of which a part was not read, and how many by the kind of note."""
+
+    documents: int
+    noted: int
+    kinds: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Of all parsed documents."""
+        return self.noted / self.documents if self.documents else 0.0
+
+
 def lost_documents(live: Collection[str], candidate: Collection[str], *, of: int) -> Lost:
     """What the candidate lacks of what is live; `of` is how many documents are live in all."""
     lost = sorted(set(live) - set(candidate))
@@ -130,9 +144,11 @@ def facts(
     calibration_reason: str = "",
     lost: Lost | None = None,
     judge: Mapping[str, Any] | None = None,
+    unread: Unread | None = None,
 ) -> dict[str, Any]:
     """As they stand in evidence."""
     return {
+        **({"unread": asdict(unread)} if unread else {}),
         **({"judge": dict(judge)} if judge else {}),
         "counts": asdict(counts),
         "sample": asdict(sample) if sample else None,
@@ -207,11 +223,21 @@ def lost_of(evidence: Evidence) -> Lost | None:
     return Lost(record["live"], record["lost"], tuple(record["named"])) if record else None
 
 
+def unread_of(evidence: Evidence) -> Unread | None:
+    """What was not read of the documents; None in evidence of earlier versions.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return _read(Unread, "unread", evidence) if "unread" in evidence.facts else None
+
+
 def rules(
     *,
     own_document_floor: float,
     coverage_floor: float,
     max_removed: float = 1.0,
+    max_unread: float = 1.0,
     approved: str = "",
 ) -> list[Rule]:
     """What the gate asks of a knowledge base beside its metrics.
@@ -221,6 +247,7 @@ def rules(
     return [
         counts_reconcile,
         lambda evidence: nothing_lost(evidence, max_removed, approved=approved),
+        lambda evidence: enough_read(evidence, max_unread),
         lambda evidence: own_documents(evidence, own_document_floor),
         lambda evidence: references_resolve(evidence, coverage_floor),
         judge_finished,
@@ -252,6 +279,19 @@ def nothing_lost(evidence: Evidence, max_removed: float, *, approved: str = "") 
         return [Reason(Status.PASS, MASS_LOSS, f"{message}; approved by {approved}")]
     remedy = f"if it is meant, run `platform-pipelines approve NAME {evidence.revision[:12]}`"
     return [Reason(Status.UNDECIDED, MASS_LOSS, f"{message}. {remedy} --reason TEXT")]
+
+
+def enough_read(evidence: Evidence, max_unread: float) -> list[Reason]:
+    """A format that is only half read answers from what is left of it."""
+    found = unread_of(evidence)
+    if found is None or found.share <= max_unread:
+        return []
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(found.kinds.items()))
+    message = (
+        f"of {found.noted} of {found.documents} documents a part was not read ({kinds}); "
+        f"more than {max_unread:.0%} is refused. The page of `documents` names them"
+    )
+    return [Reason(Status.FAIL, "unread", message)]
 
 
 def own_documents(evidence: Evidence, floor: float) -> list[Reason]:

@@ -51,7 +51,8 @@ MANIFEST_COLUMNS = (
     "key", "version", "size_bytes", "state", "content_digest", "parser_digest", "document_digest"
 )  # fmt: skip
 TEXT_COLUMNS = (
-    "content_digest", "type", "code_language", "title", "language", "blocks", "reason", "detail"
+    "content_digest", "type", "code_language", "title", "language", "blocks", "reason", "detail",
+    "notes",
 )  # fmt: skip
 FAILURE_REASONS = {
     FailureKind.TIME_BUDGET: Reason.TIME_BUDGET,
@@ -303,7 +304,8 @@ def _write_shard(store: ObjectStore, work: ShardWork, write: WriteTable) -> Row 
     if work.kept and work.previous is not None:
         old = read_table(store, work.previous).to_pylist()
         rows = rows + [_renewed(row, work) for row in old if row["key"] in work.kept]
-    rows = sorted(rows, key=lambda row: row["key"])
+    # A file of an earlier version has no notes.
+    rows = sorted(({"notes": "", **row} for row in rows), key=lambda row: row["key"])
     if not rows:
         return None
     write(work.path, table_of(rows, documents_schema()))

@@ -17,6 +17,7 @@ from platform_pipelines.core.knowledge_base.evidence import (
     COMPONENT,
     Lost,
     RowCounts,
+    Unread,
     lost_documents,
     upgrade_evidence,
 )
@@ -41,6 +42,8 @@ from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
+from platform_pipelines.stages.knowledge_base.documents import NOTE, NOTED
+from platform_pipelines.stages.knowledge_base.documents import STAGE as DOCUMENTS
 from platform_pipelines.stages.knowledge_base.evaluation import (
     ask_questions,
     calibrate_answers,
@@ -251,6 +254,7 @@ def gate_rules(workspace: Workspace, *, approved: str = "") -> list[Rule]:
         own_document_floor=gate.own_document_floor,
         coverage_floor=gate_policy(workspace).coverage_floor,
         max_removed=gate.max_removed,
+        max_unread=gate.max_unread,
         approved=approved,
     )
 
@@ -321,6 +325,7 @@ def evaluate(
                 calibration_reason=asked.calibration.reason,
                 lost=lost,
                 judge=asked.judge,
+                unread=unread_documents(workspace),
             ),
         )
     )
@@ -349,6 +354,16 @@ def lost_against(
     return lost_documents(live, new, of=baseline.documents)
 
 
+def unread_documents(workspace: Workspace) -> Unread | None:
+    """What the stage `documents` noted; None where it stands no more, or noted nothing yet."""
+    snapshot, _ = workspace.head(DOCUMENTS)
+    if snapshot is None or NOTED not in snapshot.counts:
+        return None
+    prefix = f"{NOTE}:"
+    kinds = {k.removeprefix(prefix): n for k, n in snapshot.counts.items() if k.startswith(prefix)}
+    return Unread(snapshot.counts.get("parsed", 0), snapshot.counts[NOTED], kinds)
+
+
 def _without_labels(
     workspace: Workspace,
     retriever: Retriever,
@@ -372,6 +387,7 @@ def _without_labels(
                 sample=sample_sentences(workspace.store, retriever, k=k),
                 calibration_reason="no golden set is declared",
                 lost=lost,
+                unread=unread_documents(workspace),
             ),
         )
     )

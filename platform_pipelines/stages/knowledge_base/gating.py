@@ -67,6 +67,7 @@ def _verdict(
         own_document_floor=gate.own_document_floor,
         coverage_floor=policy.coverage_floor,
         max_removed=gate.max_removed,
+        max_unread=gate.max_unread,
         approved=approval.told if approval else "",
     )
     return decide(evidence, policy, expected, rules=asked)

@@ -5,7 +5,11 @@ from functools import cache
 from typing import Any
 
 from platform_pipelines.compute.confinement import confine
-from platform_pipelines.core.knowledge_base.documents import Reason, blocks_to_json
+from platform_pipelines.core.knowledge_base.documents import (
+    Reason,
+    blocks_to_json,
+    notes_to_json,
+)
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.parse import ParseLimits, parse_document
 
@@ -17,7 +21,7 @@ def parse_bytes(
 ) -> Iterator[Mapping[str, Any]]:
     """Operation `documents.parse`: items are `{key, data}`, `data` the document's bytes.
 
-    Results are `{state: parsed, type, code_language, title, language, blocks}`, or
+    Results are `{state: parsed, type, code_language, title, language, blocks, notes}`, or
     `{state: quarantined, reason, detail}`.
     """
     _confined()
@@ -41,6 +45,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> Mapping[str, Any]:
         "title": document.title,
         "language": document.language,
         "blocks": blocks_to_json(document.blocks),
+        "notes": notes_to_json(document.notes),
     }
 
 

@@ -43,6 +43,7 @@ def documents_schema() -> "pa.Schema":
             ("blocks", pa.string()),  # JSON of core.documents.blocks_to_json
             ("reason", pa.string()),
             ("detail", pa.string()),
+            ("notes", pa.string()),  # JSON of core.documents.notes_to_json; empty: all was read
         ]
     )
 

@@ -50,7 +50,7 @@ def test_a_verdict_is_shown_with_its_rules(released: Knowledge) -> None:
     outcome = released.run("evidence")
     text = verdict(released, outcome)
     assert text.startswith("**pass**")
-    rules = "- hit_at_k ≥ 0.25\n- `max_removed` 0.2\n- `minimum_effect` 0.02"
+    rules = "- hit_at_k ≥ 0.25\n- `max_removed` 0.2\n- `max_unread` 1\n- `minimum_effect` 0.02"
     assert f"Made with the declared rules:\n\n{rules}" in text
     assert gate_check(released, outcome)["rules"] == "as declared"
     assert "stale_quotes" not in page_of(released, outcome)

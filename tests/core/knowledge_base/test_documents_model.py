@@ -11,10 +11,14 @@ from platform_pipelines.core.knowledge_base.documents import (
     Block,
     BlockKind,
     DocumentType,
+    Note,
+    NoteKind,
     Place,
     Reason,
     blocks_from_json,
     blocks_to_json,
+    notes_from_json,
+    notes_to_json,
     place_from_record,
     place_record,
 )
@@ -107,3 +111,13 @@ def test_a_block_cannot_be_changed() -> None:
 def test_stored_names_are_lower_case_words(kind: type[StrEnum]) -> None:
     """They are columns of tables, metric labels and keys in YAML: the value is the name."""
     assert [str(one) for one in kind] == [one.name.lower() for one in kind]
+
+
+def test_a_header_and_notes_are_stored_and_read_again() -> None:
+    """What names a table's columns travels with it; what an earlier version wrote has none."""
+    block = Block("a | b\n1 | 2", BlockKind.TABLE, Place(), "a | b")
+    assert blocks_from_json(blocks_to_json((block,))) == (block,)
+    assert blocks_from_json('[{"t": "x", "k": "table"}]')[0].header == ""
+    notes = (Note(NoteKind.PICTURE, "slide 2"), Note(NoteKind.HIDDEN, "rows", 3))
+    assert notes_from_json(notes_to_json(notes)) == notes
+    assert (notes_to_json(()), notes_from_json("")) == ("", ())

@@ -12,9 +12,11 @@ from platform_pipelines.core.knowledge_base.evidence import (
     COMPONENT,
     RowCounts,
     SentenceSample,
+    Unread,
     calibration_of,
     conditions,
     counts_of,
+    enough_read,
     facts,
     k_of,
     references_of,
@@ -174,6 +176,17 @@ def test_rows_that_do_not_reconcile_fail() -> None:
     """The index lost rows that the manifest names: whatever it answers, it is not the revision."""
     verdict = judge(evidence(*GOOD.rows, counts=RowCounts(5, 4)))
     assert (verdict.status, [r.code for r in verdict.reasons]) == (Status.FAIL, ["counts"])
+
+
+def test_more_documents_half_read_than_allowed_fail() -> None:
+    """A corpus whose charts nobody could read answered from what was left."""
+    found = evidence(*GOOD.rows, unread=Unread(10, 4, {"picture": 4}))
+    (reason,) = enough_read(found, 0.3)
+    assert (reason.status, reason.code) == (Status.FAIL, "unread")
+    assert "4 of 10 documents" in reason.message
+    assert "picture 4" in reason.message
+    assert enough_read(found, 0.4) == []
+    assert enough_read(GOOD, 0.0) == []  # evidence of an earlier version does not say
 
 
 def test_stale_references_fail_with_a_hint() -> None:

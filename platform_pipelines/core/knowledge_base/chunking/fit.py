@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
 from platform_pipelines.core.knowledge_base.chunking.pieces import CountTokens
-from platform_pipelines.core.knowledge_base.chunking.splitters import split_prose
+from platform_pipelines.core.knowledge_base.chunking.splitters import split_prose, split_row
 from platform_pipelines.core.knowledge_base.chunks import TEXT_MAX_BYTES, ChunkDraft, search_text
 from platform_pipelines.errors import ConfigurationError
 
@@ -111,8 +111,14 @@ def _shorter(
 
 
 def _parts(draft: ChunkDraft, head: Head, characters: int) -> list[tuple[ChunkDraft, Head]]:
-    parts = [part for part in split_prose(draft.text, characters) if not part.isspace()]
-    return [(ChunkDraft(part.strip(), draft.place), head) for part in parts]
+    header = draft.header
+    if header and draft.text.startswith(header) and len(header) * 2 < characters:
+        rows = split_row(draft.text[len(header) :].lstrip("\n"), characters - len(header) - 1)
+        parts = [f"{header}\n{row.strip()}" for row in rows if not row.isspace()]
+    else:
+        header = ""
+        parts = [p.strip() for p in split_prose(draft.text, characters) if not p.isspace()]
+    return [(ChunkDraft(part, draft.place, header), head) for part in parts]
 
 
 def _spoken(title: str, heading: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:

@@ -14,6 +14,7 @@ from platform_pipelines.core.knowledge_base.chunking.splitters import (
     split_row,
 )
 from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, Place
+from platform_pipelines.core.knowledge_base.text import shortened
 
 CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
 
@@ -22,7 +23,8 @@ CountTokens: TypeAlias = Callable[[Sequence[str]], list[int]]
 _PARTS_PER_CHUNK = {BlockKind.LIST: 2}
 _PARTS_OF_PROSE = 4
 _SOURCE_LINES = frozenset({BlockKind.CODE, BlockKind.TABLE})
-_HEADER_CHARACTERS = 200  # a longer first row is no header, or too dear to repeat
+_HEADER_CHARACTERS = 400  # of a header that is said again; of a longer one each name is cut
+_LEAST_NAME = 12
 
 
 class Piece(NamedTuple):
@@ -34,7 +36,7 @@ class Piece(NamedTuple):
     size: int  # in the policy's unit: tokens, or characters
     tokens: int  # estimated, without what the counter adds to every text
     starts_block: bool  # False: goes on where the piece before it ended
-    header: str = ""  # of a table's later rows: said again where a chunk begins with them
+    header: str = ""  # of a table: said again where a chunk begins with later rows
 
 
 class Room(NamedTuple):
@@ -64,7 +66,7 @@ def block_pieces(block: Block, tokens: int, room: Room) -> list[Piece]:
     text = block.text
     size = room.size_of(len(text), tokens)
     if room.holds(size, tokens) or (_is_whole(block, room) and tokens <= room.tokens):
-        return [Piece(text, block.place, block.kind, size, tokens, True)]
+        return [Piece(text, block.place, block.kind, size, tokens, True, block.header)]
     return _pieces(block, _parts(block, tokens, room), tokens / len(text), room)
 
 
@@ -110,25 +112,30 @@ def _row_parts(text: str, bound: int) -> list[str]:
 def _pieces(block: Block, parts: Sequence[str], ratio: float, room: Room) -> list[Piece]:
     pieces: list[Piece] = []
     offset = 0
-    header = _header(block)
     for part in _without_blanks(parts):
         tokens = max(1, math.ceil(len(part) * ratio))
         place = part_place(block.place, block.kind, block.text, offset)
         size = room.size_of(len(part), tokens)
-        first = offset == 0
-        said = "" if first else header
-        pieces.append(Piece(part, place, block.kind, size, tokens, first, said))
+        pieces.append(Piece(part, place, block.kind, size, tokens, offset == 0, block.header))
         offset += len(part)
     return pieces
 
 
-def _header(block: Block) -> str:
-    """A table's first row, unless each row names its cells (`price: 3 | unit: hour`)."""
-    if block.kind is not BlockKind.TABLE:
+def said_header(before: Piece | None, piece: Piece) -> str:
+    """What names the columns of rows that would else stand alone: after `before`, or first."""
+    goes_on = before is not None and (not piece.starts_block or before.header == piece.header)
+    if not piece.header or goes_on or piece.text.lstrip().startswith(piece.header):
         return ""
-    row = block.text.split("\n", 1)[0].strip()
-    is_header = " | " in row and ": " not in row and len(row) <= _HEADER_CHARACTERS
-    return row if is_header else ""
+    return _shortened_header(piece.header)
+
+
+def _shortened_header(header: str) -> str:
+    """A survey's questions in full over each chunk would leave no room for the answers."""
+    if len(header) <= _HEADER_CHARACTERS:
+        return header
+    names = header.rsplit("\n", 1)[-1].split(" | ")
+    each = max(_LEAST_NAME, _HEADER_CHARACTERS // len(names))
+    return " | ".join(shortened(name, each) for name in names)
 
 
 def _without_blanks(parts: Sequence[str]) -> list[str]:

@@ -15,7 +15,7 @@ from platform_pipelines.core.road.identity import digest_json, digest_parts
 from platform_pipelines.errors import ConfigurationError
 
 # Part of every policy's digest: raise it when the same policy cuts the same document differently.
-CHUNKER_VERSION = 2
+CHUNKER_VERSION = 3
 
 # langchain-text-splitters' languages, and those for which it has no separators and we have.
 CODE_LANGUAGES = (
@@ -210,6 +210,8 @@ def _shipped() -> dict[DocumentType, ChunkPolicy]:
         DocumentType.PDF: headed,
         DocumentType.DOCX: headed,
         DocumentType.PPTX: headed,
+        DocumentType.HWPX: headed,
+        DocumentType.MAIL: headed,
         DocumentType.XLSX: rows,
         DocumentType.CSV: rows,
         DocumentType.CODE: CodePolicy(),

@@ -28,6 +28,7 @@ from platform_pipelines.core.knowledge_base.chunking.pieces import (
     Piece,
     Room,
     block_pieces,
+    said_header,
 )
 from platform_pipelines.core.knowledge_base.chunking.policy import (
     ChatPolicy,
@@ -174,16 +175,18 @@ def _draft(pieces: Sequence[Piece]) -> ChunkDraft:
     parts = [pieces[0].text]
     for before, piece in pairwise(pieces):
         if piece.starts_block:
-            parts.append(_between(before, piece))
+            header = said_header(before, piece)
+            parts.append(_between(before, piece) + (f"{header}\n" if header else ""))
         parts.append(piece.text)
     text = "".join(parts).rstrip()
     if blank := _BLANK_LINES.match(text):
         text = text[blank.end() :]
     if pieces[0].kind is not BlockKind.CODE:  # the indentation of code is part of it
         text = text.lstrip()
-    if pieces[0].header:
-        text = f"{pieces[0].header}\n{text}"
-    return ChunkDraft(text, _place(pieces))
+    header = said_header(None, pieces[0])
+    if header:
+        text = f"{header}\n{text}"
+    return ChunkDraft(text, _place(pieces), header or pieces[0].header)
 
 
 def _between(before: Piece, piece: Piece) -> str:

@@ -8,25 +8,32 @@ from typing import Any, Final
 from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, Place, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
+from platform_pipelines.stages.knowledge_base.parsing.chat_exports import (
+    are_messages,
+    flattened,
+    messages_of,
+    names_of,
+    plain,
+    speaker_of,
+    text_of,
+)
 from platform_pipelines.stages.knowledge_base.parsing.draft import HEADING_CHARACTERS, Draft
 
-_TEXT: Final = ("text", "message", "content", "body", "msg")
-_SPEAKER: Final = ("user", "author", "speaker", "from", "username", "user_name", "sender", "role")
-_TIME: Final = ("ts", "time", "timestamp", "created_at", "date", "datetime")
-_THREAD: Final = ("thread_ts", "thread_id", "thread", "parent_id", "parent", "reply_to")
+_TIME: Final = (
+    "ts", "time", "timestamp", "createdDateTime", "created_at", "create_at", "date", "datetime",
+)  # fmt: skip
+_THREAD: Final = (
+    "thread_ts", "thread_id", "thread", "replyToId", "root_id", "parent_id", "parent", "reply_to",
+    "reply_to_message_id", "reference",
+)  # fmt: skip
 _CHANNEL: Final = ("channel", "channel_name", "room")
+_SAMPLE_CHARACTERS: Final = 200_000
+_SAMPLE_LINES: Final = 50
 _SPEAKER_CHARACTERS: Final = 100
 _TIME_CHARACTERS: Final = 64
 _MILLISECONDS_FROM: Final = 1e11  # an epoch this large is the year 5138 in seconds
 
 Record = Mapping[str, Any]
-
-
-def is_message(record: object) -> bool:
-    """Whether a JSON value has what a chat message has: a text, and a speaker or a time."""
-    if not isinstance(record, dict) or not _found(record, _TEXT):
-        return False
-    return bool(_found(record, _SPEAKER))
 
 
 def read_chat(text: str, *, key: str) -> Draft:
@@ -36,23 +43,56 @@ def read_chat(text: str, *, key: str) -> Draft:
         DocumentError: CORRUPT, a line is not a JSON object.
     """
     draft = Draft()
-    for record in _in_threads(_records(text, key)):
-        body = _plain(record.get(_found(record, _TEXT) or "", ""))
+    records, channel = _records(text, key)
+    names = names_of(records)
+    for record in _in_threads(flattened(records)):
+        body = text_of(record, names)
         if body.strip():
-            draft.blocks.append(Block(body, BlockKind.MESSAGE, _place(record)))
+            place = _place(record, channel, speaker_of(record, names))
+            draft.blocks.append(Block(body, BlockKind.MESSAGE, place))
     return draft
 
 
-def _records(text: str, key: str) -> Iterator[Record]:
-    if text.lstrip().startswith("["):
-        values = enumerate(_load(text, key, 1), start=1)
+def is_chat(text: str) -> bool:
+    """Whether a JSON text, or every line of one, is a chat's."""
+    root = _json_or_none(text)
+    if root is not None:
+        found = messages_of(root)
+        return found is not None and are_messages(found[:_SAMPLE_LINES])
+    lines = [line for line in text[:_SAMPLE_CHARACTERS].split("\n") if line.strip()]
+    if len(text) > _SAMPLE_CHARACTERS and len(lines) > 1:
+        lines.pop()  # cut off in the middle
+    # The last line may be cut short.
+    values = [_json_or_none(line) for line in lines[:_SAMPLE_LINES]]
+    objects = [value for value in values if isinstance(value, dict)]
+    return bool(objects) and len(objects) >= len(values) - 1 and are_messages(objects)
+
+
+def _json_or_none(text: str) -> object:
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _records(text: str, key: str) -> tuple[list[Record], str]:
+    """All records, and the channel that the export names over them."""
+    channel = ""
+    root = _json_or_none(text)
+    found = messages_of(root)
+    if found is not None:
+        values = enumerate(found, start=1)
+        if isinstance(root, dict):
+            channel = plain(root.get("channel")) or plain(root.get("name"))
     else:
         lines = enumerate(text.split("\n"), start=1)
         values = ((n, _load(line, key, n)) for n, line in lines if line.strip())
+    records: list[Record] = []
     for number, value in values:
         if not isinstance(value, dict):
             raise _corrupt(key, number, "not a JSON object")
-        yield value
+        records.append(value)
+    return records, channel
 
 
 def _load(text: str, key: str, number: int) -> Any:
@@ -87,8 +127,11 @@ def _in_threads(records: Iterable[Record]) -> Iterator[Record]:
 
 def _identity(record: Record, names: Iterable[str]) -> str:
     for name in names:
-        if _is_scalar(record.get(name)):
-            return str(record[name])
+        value = record.get(name)
+        if isinstance(value, dict):  # Discord's reference
+            value = value.get("messageId") or value.get("message_id") or value.get("id")
+        if _is_scalar(value):
+            return str(value)
     return ""
 
 
@@ -96,13 +139,13 @@ def _is_scalar(value: object) -> bool:
     return isinstance(value, str | int | float) and not isinstance(value, bool) and value != ""
 
 
-def _place(record: Record) -> Place:
-    speaker = _found(record, _SPEAKER)
+def _place(record: Record, channel: str, speaker: str) -> Place:
     time = _found(record, _TIME)
-    channel = one_line(_plain(record.get(_found(record, _CHANNEL) or "")), limit=HEADING_CHARACTERS)
+    own = plain(record.get(_found(record, _CHANNEL) or ""))
+    heading = one_line(own or channel, limit=HEADING_CHARACTERS)
     return Place(
-        heading=(channel,) if channel else (),
-        speaker=one_line(_plain(record[speaker]), limit=_SPEAKER_CHARACTERS) if speaker else None,
+        heading=(heading,) if heading else (),
+        speaker=one_line(speaker, limit=_SPEAKER_CHARACTERS) or None,
         time=_time_text(record[time]) if time else None,
     )
 
@@ -114,23 +157,9 @@ def _time_text(value: Any) -> str | None:
         seconds = seconds / 1000 if seconds > _MILLISECONDS_FROM else seconds
         moment = datetime.datetime.fromtimestamp(seconds, tz=datetime.UTC)
     except (TypeError, ValueError, OverflowError, OSError):
-        return one_line(_plain(value), limit=_TIME_CHARACTERS) or None
+        return one_line(plain(value), limit=_TIME_CHARACTERS) or None
     return moment.isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def _found(record: Record, names: Iterable[str]) -> str | None:
     return next((name for name in names if record.get(name) not in (None, "", [], {})), None)
-
-
-def _plain(value: Any) -> str:
-    """The text of a value: exports nest it as `{"name": …}`, or as a list of parts."""
-    if isinstance(value, str):
-        return value
-    if isinstance(value, dict):
-        inner = _found(value, ("real_name", "display_name", "name", "id", *_TEXT))
-        found = value.get(inner) if inner else ""
-        return found if isinstance(found, str) else ""
-    if isinstance(value, list):
-        parts = (_plain(part) for part in value if isinstance(part, str | dict))
-        return "\n".join(part for part in parts if part)
-    return "" if value is None else str(value)

@@ -9,7 +9,8 @@ from typing import Final
 from platform_pipelines.core.knowledge_base.documents import Place, Reason
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
-from platform_pipelines.stages.knowledge_base.parsing.records import RecordWriter, Row, is_header
+from platform_pipelines.stages.knowledge_base.parsing.headers import header_depth
+from platform_pipelines.stages.knowledge_base.parsing.records import RecordWriter, Row
 
 DELIMITERS: Final = (",", "\t", ";", "|")
 _SAMPLE_ROWS: Final = 100
@@ -71,7 +72,7 @@ def _is_table(rows: list[list[str]]) -> bool:
     """Three rows under a header whose cells do not read like the clauses of sentences."""
     clauses = sum(cell[:1] == " " for row in rows for cell in row[1:])
     cells = sum(len(row) - 1 for row in rows)
-    return len(rows) >= 3 and is_header(rows[0]) and clauses * 2 < cells
+    return len(rows) >= 3 and header_depth(rows) > 0 and clauses * 2 < cells
 
 
 def _regularity(rows: list[list[str]]) -> tuple[int, float]:

@@ -1,6 +1,5 @@
 """What a document is, from its content; the name only breaks ties."""
 
-import json
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -9,7 +8,7 @@ from typing import Final
 from platform_pipelines.core.knowledge_base.documents import DocumentType, Reason
 from platform_pipelines.core.knowledge_base.text import clean_text
 from platform_pipelines.errors import DocumentError
-from platform_pipelines.stages.knowledge_base.parsing.chat import is_message
+from platform_pipelines.stages.knowledge_base.parsing.chat import is_chat
 from platform_pipelines.stages.knowledge_base.parsing.delimited import find_delimiter
 from platform_pipelines.stages.knowledge_base.parsing.encoding import find_encoding, looks_binary
 from platform_pipelines.stages.knowledge_base.parsing.html import declared_charset
@@ -19,6 +18,7 @@ from platform_pipelines.stages.knowledge_base.parsing.languages import (
     language_by_name,
     language_by_shebang,
 )
+from platform_pipelines.stages.knowledge_base.parsing.mail_headers import is_mail
 from platform_pipelines.stages.knowledge_base.parsing.signatures import sniff_binary
 
 _MARKDOWN_NAMES: Final = frozenset({"md", "markdown", "mdown", "mkd", "mdx"})
@@ -43,8 +43,8 @@ _MARKDOWN_SIGNS: Final = tuple(
         r"\*\*[^*\n]{1,200}\*\*",
     )
 )
+_ODD_LINE_ENDS: Final = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
 _SAMPLE_CHARACTERS: Final = 20_000
-_SAMPLE_LINES: Final = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +72,8 @@ def detect_and_decode(data: bytes, key: str) -> tuple[Detection, str]:
     binary = sniff_binary(data, key)
     if binary is not None:
         return Detection(binary), ""
+    if is_mail(data, key):
+        return Detection(DocumentType.MAIL), ""
     if looks_binary(data):
         raise DocumentError(
             "these bytes are neither text nor a known document format",
@@ -80,8 +82,15 @@ def detect_and_decode(data: bytes, key: str) -> tuple[Detection, str]:
         )
     hint = declared_charset(data) if b"<" in data[:4096] else None
     encoding = find_encoding(data, hint=hint, where=key)
-    text = clean_text(data.decode(encoding))
+    raw = data.decode(encoding)
+    text = clean_text(raw)
     kind, language = classify_text(text, key)
+    if _ODD_LINE_ENDS.search(raw):
+        # In a cell or a JSON text they are a person's line breaks: no row and no record ends there.
+        inner = clean_text(_ODD_LINE_ENDS.sub(" ", raw))
+        inner_kind, inner_language = classify_text(inner, key)
+        if inner_kind in (DocumentType.CSV, DocumentType.CHAT) or inner_language == "json":
+            return Detection(inner_kind, encoding, inner_language), inner
     return Detection(kind, encoding, language), text
 
 
@@ -107,7 +116,7 @@ def classify_text(text: str, key: str) -> tuple[DocumentType, str | None]:
 
 
 def _json_type(text: str) -> DocumentType | None:
-    if _is_chat(text):
+    if is_chat(text):
         return DocumentType.CHAT
     return DocumentType.CODE if is_json(text) else None
 
@@ -126,27 +135,3 @@ def _is_html(head: str, extension: str) -> bool:
         return _ANY_TAG.search(head) is not None
     named = extension in _MARKDOWN_NAMES or language_by_name(f"a.{extension}") is not None
     return head.lstrip()[:1] == "<" and not named and len(_HTML_TAG.findall(head)) >= 3
-
-
-def _is_chat(text: str) -> bool:
-    """Every sampled line (or element of the one array) is an object with a text and a speaker."""
-    if text.lstrip().startswith("["):
-        values = _json_or_none(text)
-        sample = values[:_SAMPLE_LINES] if isinstance(values, list) else []
-        return bool(sample) and all(is_message(value) for value in sample)
-    lines = [line for line in text[: 10 * _SAMPLE_CHARACTERS].split("\n") if line.strip()]
-    if len(text) > 10 * _SAMPLE_CHARACTERS and len(lines) > 1:
-        lines.pop()  # cut off in the middle
-    # A few lines without a text are normal (joins, reactions), and the last may be cut short.
-    values = [_json_or_none(line) for line in lines[:_SAMPLE_LINES]]
-    objects = [value for value in values if isinstance(value, dict)]
-    if not objects or len(objects) < len(values) - 1:
-        return False
-    return sum(map(is_message, objects)) >= 0.8 * len(objects)
-
-
-def _json_or_none(text: str) -> object:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None

@@ -1,25 +1,30 @@
 """Word documents: paragraphs, lists and tables in the order of the document."""
 
-import io
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import Any
 
 from platform_pipelines.core.knowledge_base.documents import BlockKind, Place, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
-from platform_pipelines.stages.knowledge_base.parsing.docx_styles import Numbering, Styles
-from platform_pipelines.stages.knowledge_base.parsing.docx_text import W, paragraph_text, table_rows
+from platform_pipelines.stages.knowledge_base.parsing.docx_parts import WordParts
+from platform_pipelines.stages.knowledge_base.parsing.docx_text import (
+    NoteMark,
+    W,
+    boxes,
+    header_rows,
+    paragraph_text,
+    table_rows,
+)
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
-
-if TYPE_CHECKING:
-    from docx.document import Document as WordDocument
+from platform_pipelines.stages.knowledge_base.parsing.package import Package
 
 _DEEPEST_WRAPPER = 16
 _WRAPPERS = (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}smartTag", f"{W}ins")
@@ -28,42 +33,34 @@ _WRAPPERS = (f"{W}sdt", f"{W}sdtContent", f"{W}customXml", f"{W}smartTag", f"{W}
 def read_docx(data: bytes, *, key: str) -> Draft:
     """Blocks of a Word document; the title is its property, else its title or first heading.
 
-    The XML is walked directly: python-docx's own iteration leaves out content controls (cover
-    pages, tables of contents), tracked insertions and text boxes.
+    The XML is read directly: libraries leave out content controls, tracked insertions, numbers,
+    notes and text boxes, and refuse what Word opens. A part beside the text that cannot be read is
+    noted, and costs only itself.
 
     Raises:
-        DocumentError: CORRUPT or UNSUPPORTED for what python-docx refuses.
+        DocumentError: CORRUPT, there is no text of a document in it.
     """
-    document = _open(data, key)
-    reader = _Reader(Styles.of(document), Numbering.of(document))
-    for element in _body(document.element.body, 0):
-        reader.take(element)
-    reader.finish()
-    title = one_line(document.core_properties.title or "")
-    # The template of python-docx carries this title; a person would have chosen another.
-    reader.draft.title = (title if title != "Word Document" else "") or reader.title
-    return reader.draft
-
-
-def _open(data: bytes, key: str) -> "WordDocument":
-    from docx import Document
-    from docx.opc.exceptions import OpcError
     from lxml.etree import XMLSyntaxError
 
     try:
-        return Document(io.BytesIO(data))
-    except ValueError as error:
-        foreign = "is not a" in str(error)  # the only sign: a template, or a file with macros
-        raise DocumentError(
-            f"this is not a plain Word document: {error}",
-            reason=Reason.UNSUPPORTED if foreign else Reason.CORRUPT,
-            where=key,
-            remedy="save it as DOCX",
-        ) from error
-    except (OpcError, XMLSyntaxError, KeyError, zipfile.BadZipFile) as error:
+        package = Package(data)
+        main = package.main("word/document.xml")
+        body = package.tree(main).find(f"{W}body")
+        if body is None:
+            raise ValueError("it has no body")
+    except (XMLSyntaxError, KeyError, ValueError, zipfile.BadZipFile) as error:
         raise DocumentError(
             f"the Word document cannot be read: {error}", reason=Reason.CORRUPT, where=key
         ) from error
+    draft = Draft()
+    reader = _Reader(WordParts.of(package, main, draft), draft)
+    for element in _body(body, 0):
+        draft.attempt("a paragraph", partial(reader.take, element))
+    reader.finish()
+    title = one_line(draft.attempt("properties", package.title) or "")
+    # The template of python-docx carries this title; a person would have chosen another.
+    draft.title = (title if title != "Word Document" else "") or reader.title
+    return draft
 
 
 def _body(parent: Any, depth: int) -> Iterator[Any]:
@@ -77,28 +74,45 @@ def _body(parent: Any, depth: int) -> Iterator[Any]:
 
 @dataclass(slots=True)
 class _Reader:
-    styles: Styles
-    numbering: Numbering
-    draft: Draft = field(default_factory=Draft)
+    parts: WordParts
+    draft: Draft
     outline: Outline = field(default_factory=Outline)
     title: str = ""
-    items: list[str] = field(default_factory=list)
+    items: list[str] = field(default_factory=list[str])
+    waiting: list[NoteMark] = field(default_factory=list[NoteMark])  # notes below what is open
 
     def take(self, element: Any) -> None:
         if element.tag == f"{W}tbl":
             self._flush_list()
-            self.draft.add(pipe_rows(table_rows(element)), BlockKind.TABLE, self._place())
-            return
-        text = paragraph_text(element).strip()
+            rows = table_rows(element, self._mark)
+            add_table(self.draft, rows, self._place(), depth=header_rows(element))
+            self._add_notes()
+        else:
+            self._take_paragraph(element)
+            for box in boxes(element):
+                self._flush_list()
+                for inner in _body(box, 0):
+                    self.take(inner)
+        for text in self.parts.drawn(element, self.draft):
+            self._flush_list()
+            text.add_to(self.draft, self._place())
+
+    def finish(self) -> None:
+        self._flush_list()
+
+    def _take_paragraph(self, element: Any) -> None:
+        text = paragraph_text(element, self._mark).strip()
         if not text:
             return
-        style = self.styles.style_of(element)
+        style = self.parts.styles.style_of(element)
         if style.level is not None:
             self._flush_list()
+            text = one_line(f"{self.parts.numbering.label(style)} {text}")
             add_heading(self.draft, self.outline, style.level, text, Place())
-            self.title = self.title or one_line(text)
+            self.title = self.title or text
+            self._add_notes()
             return
-        marker = self.numbering.marker(style)
+        marker = self.parts.numbering.marker(style)
         if marker is not None:
             self.items.append(marker + one_line(text))
             return
@@ -106,13 +120,26 @@ class _Reader:
         if not style.contents:  # entries of a table of contents lead to pages, not to answers
             kind = BlockKind.CODE if style.code else BlockKind.PARAGRAPH
             self.draft.add(text, kind, self._place())
+        self._add_notes()
 
-    def finish(self) -> None:
-        self._flush_list()
+    def _mark(self, mark: NoteMark) -> str:
+        if mark not in self.parts.notes:
+            return ""
+        self.waiting.append(mark)
+        return f"[{self.parts.notes[mark].number}]"
+
+    def _add_notes(self) -> None:
+        waiting, self.waiting = self.waiting, []
+        for mark in dict.fromkeys(waiting):
+            note = self.parts.notes[mark]
+            text = f"[{note.number}] {note.text}"
+            self.draft.add(text, BlockKind.PARAGRAPH, self._place())
 
     def _flush_list(self) -> None:
         items, self.items = self.items, []
         self.draft.add("\n".join(items), BlockKind.LIST, self._place())
+        if items:
+            self._add_notes()
 
     def _place(self) -> Place:
         return Place(heading=self.outline.path)

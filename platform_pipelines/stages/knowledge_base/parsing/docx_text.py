@@ -1,54 +1,110 @@
 """Text of WordprocessingML elements: runs, links, insertions and fields; not what was deleted."""
 
-from collections.abc import Iterator
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from typing import Any, Final, NamedTuple
+
+from platform_pipelines.stages.knowledge_base.parsing.formulas import formula_text
 
 W: Final = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+M: Final = "{http://schemas.openxmlformats.org/officeDocument/2006/math}"
 _MC: Final = "{http://schemas.openxmlformats.org/markup-compatibility/2006}"
-# A fallback repeats its choice for old readers; moved text stands at its new place too; a table
-# inside a cell or a text box is read where it stands.
-_SKIPPED: Final = frozenset(
-    {f"{W}del", f"{W}moveFrom", f"{_MC}Fallback", f"{W}pPr", f"{W}rPr", f"{W}instrText"}
-)
+BOX: Final = f"{W}txbxContent"
+# Moved text stands at its new place too; a table inside a cell is read where it stands.
+_SKIPPED: Final = frozenset({f"{W}del", f"{W}moveFrom", f"{W}pPr", f"{W}rPr", f"{W}instrText"})
+_REFERENCES: Final = {f"{W}footnoteReference": "footnote", f"{W}endnoteReference": "endnote"}
 _MARKS: Final = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 _WIDEST_SPAN: Final = 50
 
 
-def paragraph_text(paragraph: Any) -> str:
-    """The text of a paragraph (or of any element) as a reader sees it with all changes accepted."""
+class NoteMark(NamedTuple):
+    """Where the text refers to a note of its own: `footnote` or `endnote`, and the note's id."""
+
+    kind: str
+    id: str
+
+
+def paragraph_text(paragraph: Any, marks: Callable[[NoteMark], str] | None = None) -> str:
+    """The text of a paragraph (or of any element) as a reader sees it with all changes accepted.
+
+    Text boxes are not part of the line that they are anchored in (see `boxes`). `marks` gives what
+    stands for a reference to a note.
+    """
     parts: list[str] = []
     for element in _visible(paragraph):
-        if element.tag == f"{W}t":
+        tag = element.tag
+        if tag == f"{W}t":
             parts.append(element.text or "")
-        elif element.tag in _MARKS:
-            parts.append(_MARKS[element.tag])
-        elif element.tag == f"{W}p" and element is not paragraph and parts:
+        elif tag in _MARKS:
+            parts.append(_MARKS[tag])
+        elif tag in (f"{M}oMath", f"{M}oMathPara"):
+            parts.append(formula_text(element))
+        elif tag in _REFERENCES and marks is not None:
+            parts.append(marks(NoteMark(_REFERENCES[tag], element.get(f"{W}id", ""))))
+        elif tag == f"{W}p" and element is not paragraph and parts:
             parts.append("\n")
     return "".join(parts)
 
 
-def _visible(root: Any) -> Iterator[Any]:
+def boxes(paragraph: Any) -> Iterator[Any]:
+    """The contents of text boxes that are anchored in a paragraph, not those inside others."""
+    for element in _visible(paragraph, into_boxes=True):
+        if element.tag == BOX:
+            yield element
+
+
+def _visible(root: Any, *, into_boxes: bool = False) -> Iterator[Any]:
     """Elements in document order without the skipped ones; no recursion."""
     stack = [root]
     while stack:
         element = stack.pop()
-        if element.tag in _SKIPPED:
+        tag = element.tag
+        if tag in _SKIPPED or not isinstance(tag, str):
+            continue
+        if tag == BOX and element is not root:
+            if into_boxes:
+                yield element
             continue
         yield element
-        stack.extend(reversed(element))
+        if tag == f"{_MC}AlternateContent":
+            stack.extend(e for e in [chosen(element)] if e is not element)
+        elif tag not in (f"{M}oMath", f"{M}oMathPara"):
+            stack.extend(reversed(element))
 
 
-def table_rows(table: Any) -> list[list[str]]:
+def chosen(alternate: Any) -> Any:
+    """The choice that is shown: one with words, as the fallback repeats it for old readers."""
+    options = list(alternate)
+    told = (option for option in options if next(option.iter(f"{W}t"), None) is not None)
+    return next(told, options[0] if options else alternate)
+
+
+def table_rows(table: Any, marks: Callable[[NoteMark], str] | None = None) -> list[list[str]]:
     """The cells' text; a cell that spans columns or rows is repeated in each."""
     rows: list[list[str]] = []
     for row in _children(table, f"{W}tr"):
         cells: list[str] = []
         for cell in _children(row, f"{W}tc"):
             above = rows[-1][len(cells)] if rows and len(cells) < len(rows[-1]) else ""
-            text = above if _continues(cell) else paragraph_text(cell)
+            text = above if _continues(cell) else _cell_text(cell, marks)
             cells += [text] * _span(cell)
         rows.append(cells)
     return rows
+
+
+def _cell_text(cell: Any, marks: Callable[[NoteMark], str] | None) -> str:
+    inside = [paragraph_text(box, marks) for box in boxes(cell)]
+    return "\n".join(filter(None, (paragraph_text(cell, marks), *inside)))
+
+
+def header_rows(table: Any) -> int | None:
+    """How many first rows the author marked to be repeated on each page; None when none is."""
+    count = 0
+    for row in _children(table, f"{W}tr"):
+        mark = row.find(f"{W}trPr/{W}tblHeader")
+        if mark is None or mark.get(f"{W}val", "1") in ("0", "false", "off"):
+            break
+        count += 1
+    return count or None
 
 
 def _children(parent: Any, tag: str) -> Iterator[Any]:

@@ -1,19 +1,20 @@
 """HTML as a reader sees it: headings, paragraphs, lists, code and tables, without the furniture."""
 
+import html
 import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from platform_pipelines.core.knowledge_base.documents import BlockKind, Place
+from platform_pipelines.core.knowledge_base.documents import BlockKind, NoteKind, Place
 from platform_pipelines.core.knowledge_base.text import one_line
-from platform_pipelines.stages.knowledge_base.parsing.dom import events
+from platform_pipelines.stages.knowledge_base.parsing.dom import events, link_share
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
-from platform_pipelines.stages.knowledge_base.parsing.html_table import is_data_table, table_rows
+from platform_pipelines.stages.knowledge_base.parsing.html_table import is_data_table, read_table
 
 if TYPE_CHECKING:
     from selectolax.lexbor import LexborNode
@@ -24,6 +25,19 @@ _META_CHARSET: Final = re.compile(
 _XML_CHARSET: Final = re.compile(
     rb"<\?xml[^>]{0,100}?encoding=[\"']([\w.:-]{2,40})[\"']", re.IGNORECASE
 )
+_XHTML: Final = re.compile(
+    r"\s*+(?:<\?xml\b|(?:<!doctype[^>]{0,200}xhtml[^>]{0,200}>|<!--.{0,2000}?-->|\s)*+"
+    r"<html\b[^>]{0,500}xmlns=)",
+    re.IGNORECASE | re.DOTALL,
+)
+_SELF_CLOSED: Final = re.compile(r"<([A-Za-z][\w:-]{0,40})((?:\s[^<>]{0,2000}?)?)\s*/>")
+_CDATA: Final = re.compile(r"<!\[CDATA\[(.*?)\]\]>", re.DOTALL)
+_VOID_TAGS: Final = "area base br col embed hr img input link meta param source track wbr"
+_VOID: Final = frozenset(_VOID_TAGS.split())
+_RAISED: Final = re.compile(r"[-+−]?[\d.,]{1,12}$|[-+−]?[a-zA-Z]$")
+_NAVIGATION: Final = re.compile(r"\b(?:nav|navbox|navbar|breadcrumbs?|toc|menu)\b", re.IGNORECASE)
+_MENU_SHARE: Final = 0.5
+_NAVIGATION_SHARE: Final = 0.9  # of a table's text in links: it leads elsewhere, and says nothing
 _HEADINGS: Final = {f"h{level}": level for level in range(1, 7)}
 _BLOCK_TAGS: Final = """
     address article aside blockquote body center dd details div dl dt fieldset figcaption figure
@@ -44,7 +58,7 @@ def read_html(text: str) -> Draft:
     """Blocks of a page in document order; the title is the `<title>`, or else the first `h1`."""
     from selectolax.lexbor import LexborHTMLParser
 
-    tree = LexborHTMLParser(text)
+    tree = LexborHTMLParser(_as_html(text))
     title = tree.css_first("head > title")
     reader = _Reader()
     root = tree.body or tree.root
@@ -55,6 +69,19 @@ def read_html(text: str) -> Draft:
         one_line(first.text(separator=" ")) if first else ""
     )
     return reader.draft
+
+
+def _as_html(text: str) -> str:
+    """XHTML's own forms as HTML's: to an HTML parser `<title/>` opens a title that never ends."""
+    if not _XHTML.match(text):
+        return text
+    text = _CDATA.sub(lambda found: html.escape(found.group(1), quote=False), text)
+    return _SELF_CLOSED.sub(_closed, text)
+
+
+def _closed(found: re.Match[str]) -> str:
+    tag = found.group(1)
+    return found.group() if tag.lower() in _VOID else f"<{tag}{found.group(2)}></{tag}>"
 
 
 @dataclass(slots=True)
@@ -86,17 +113,18 @@ class _Reader:
     def _enter(self, tag: str, node: "LexborNode") -> None:
         if tag == "br":
             self.inline.append("\n" if self.verbatim else "\v")
-            return
-        if tag not in _BLOCKS and tag not in _HEADINGS:
-            return
+        elif tag in ("sup", "sub"):
+            self._raise(tag, node)
+        elif tag in _BLOCKS or tag in _HEADINGS:
+            self._enter_block(tag, node)
+
+    def _enter_block(self, tag: str, node: "LexborNode") -> None:
         if self.verbatim and tag != "pre":
             self.inline.append("\n")
             return
         self._flush()
-        if tag == "table" and is_data_table(node):
-            self._flush_list()
-            self.draft.add(pipe_rows(table_rows(node)), BlockKind.TABLE, self._place())
-            self.skipping = node.mem_id
+        if tag == "table":
+            self._enter_table(node)
         elif tag in ("ul", "ol", "menu"):
             self.lists.append(1 if tag == "ol" else -1)
         elif tag == "li":
@@ -104,6 +132,18 @@ class _Reader:
         elif tag == "pre" or tag in _HEADINGS:
             self._flush_list()
             self.verbatim += tag == "pre"
+
+    def _enter_table(self, node: "LexborNode") -> None:
+        if _is_navigation(node):
+            self.draft.note(NoteKind.HIDDEN, "navigation tables")
+            self.skipping = node.mem_id
+        elif is_data_table(node):
+            self._flush_list()
+            found = read_table(node)
+            add_table(
+                self.draft, found.rows, self._place(), depth=found.depth, caption=found.caption
+            )
+            self.skipping = node.mem_id
 
     def _leave(self, tag: str) -> None:
         if tag in _HEADINGS:
@@ -119,6 +159,17 @@ class _Reader:
                 self.lists.pop()
                 if not self.lists:
                     self._flush_list()
+
+    def _raise(self, tag: str, node: "LexborNode") -> None:
+        """`10<sup>5</sup>` is not 105, and a note's mark is no digit of the number before it."""
+        text = (node.text() or "").strip()
+        before = "".join(self.inline)[-1:]
+        if tag == "sup" and node.css_first("a") is not None and len(text) <= 4:
+            self.inline.append(" ")
+        elif tag == "sup" and before.isalnum() and _RAISED.match(text):
+            self.inline.append("^")
+        elif tag == "sub" and before.isdigit() and text[:1].isdigit():
+            self.inline.append("_")
 
     def _next_marker(self) -> str:
         if not self.lists:
@@ -152,3 +203,13 @@ class _Reader:
 
     def _place(self) -> Place:
         return Place(heading=self.outline.path)
+
+
+def _is_navigation(table: "LexborNode") -> bool:
+    """A table of links to other pages."""
+    found = table.attributes
+    named = found.get("role") == "navigation" or _NAVIGATION.search(found.get("class") or "")
+    links = len(table.css("a"))
+    if links < 3:
+        return False
+    return link_share(table) >= (_MENU_SHARE if named else _NAVIGATION_SHARE)

@@ -1,6 +1,6 @@
 """Rows of an HTML table, with spanning cells repeated so that each row is understood alone."""
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from platform_pipelines.core.knowledge_base.text import one_line
 
@@ -18,15 +18,40 @@ def is_data_table(table: "LexborNode") -> bool:
     return not nested
 
 
-def table_rows(table: "LexborNode") -> list[list[str]]:
+class Table(NamedTuple):
+    """Rows of cells' texts; `depth` is how many name the columns, None when the tags do not say."""
+
+    rows: list[list[str]]
+    depth: int | None
+    caption: str
+
+
+def read_table(table: "LexborNode") -> Table:
     """The text of each cell; a cell that spans rows or columns is repeated in each."""
-    rows: list[list[str]] = []
-    caption = table.css_first("caption")
-    if caption is not None:
-        rows.append([_text(caption)])
+    found = table.css_first("caption")
+    caption = _text(found) if found is not None else ""
     below: dict[int, tuple[str, int]] = {}  # column -> text still spanning, rows left
-    rows += [_row(row, below) for row in table.css("tr")]
-    return rows
+    rows: list[list[str]] = []
+    depth, marked = 0, False
+    for row in table.css("tr"):
+        names = _is_names(row)
+        cells = _row(row, below)
+        if not any(cells):
+            continue
+        if names and depth == len(rows):
+            depth += 1
+        marked = marked or names
+        rows.append(cells)
+    whole = depth == len(rows) and len(rows) > 1
+    return Table(rows, depth if depth and not whole else None, caption)
+
+
+def _is_names(row: "LexborNode") -> bool:
+    """Whether the page marks a row as one of names: in the table's head, or of `th` alone."""
+    if row.parent is not None and row.parent.tag == "thead":
+        return True
+    cells = [cell.tag for cell in row.iter() if cell.tag in ("td", "th")]
+    return len(cells) > 1 and set(cells) == {"th"}
 
 
 def _row(row: "LexborNode", below: dict[int, tuple[str, int]]) -> list[str]:

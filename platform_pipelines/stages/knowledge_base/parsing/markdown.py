@@ -12,7 +12,7 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
 )
 from platform_pipelines.stages.knowledge_base.parsing.inline import plain_inline
 
@@ -24,10 +24,19 @@ _ITEM: Final = re.compile(r"([ \t]*)([-*+]|\d{1,9}[.)])(?:[ \t]+(.*)|$)")
 _TABLE_RULE: Final = re.compile(r"\|?[ \t]*:?-+:?[ \t]*(?:\|[ \t]*:?-+:?[ \t]*)*\|?$")
 _CELL_BORDER: Final = re.compile(r"(?<!\\)\|")
 _QUOTE: Final = re.compile(r"(?: {0,3}>[ \t]?)+")
-_REFERENCE: Final = re.compile(r" {0,3}\[[^\]\[]{1,200}\]:[ \t]*\S")
+# Only what leads somewhere is a link definition: `[TODO]: rotate` and `[Sora]: I will` are text.
+_DEFINITION: Final = re.compile(
+    r" {0,3}\[(?!\^)[^\]\[]{1,200}\]:[ \t]*(?:<[^<>]{0,2000}>|(?=\S{0,2000}[/#:.@])\S{1,2000})"
+    r"(?:[ \t]+(?:\"[^\"]{0,400}\"|'[^']{0,400}'|\([^()]{0,400}\)))?[ \t]*$"
+)
+_FOOTNOTE: Final = re.compile(r" {0,3}\[\^([^\]\[\s]{1,200})\]:[ \t]*")
+_TABLE_TAG: Final = re.compile(
+    r" {0,3}(?:<(?:div|center|p)\b[^<>]{0,400}>\s{0,10})?<table\b", re.IGNORECASE
+)
+_TABLE_END: Final = re.compile(r"</table\s{0,10}>", re.IGNORECASE)
 _FRONT_TITLE: Final = re.compile(r"title[ \t]*[:=][ \t]*(.+)$", re.IGNORECASE)
 _LIST_ENDS: Final = frozenset("#`~-*_>|")
-_INTERRUPTS: Final = frozenset("#`~>|-*+=_<0123456789 \t")
+_INTERRUPTS: Final = frozenset("#`~>|-*+=_<[0123456789 \t")
 
 
 def read_markdown(text: str) -> Draft:
@@ -47,7 +56,14 @@ class _Reader:
 
     def read(self) -> Draft:
         self._take_front_matter()
-        takers = (self._take_fence, self._take_table, self._take_item, self._take_quote)
+        takers = (
+            self._take_fence,
+            self._take_footnote,
+            self._take_html_table,
+            self._take_table,
+            self._take_item,
+            self._take_quote,
+        )
         while self.at < len(self.lines):
             line = self.lines[self.at]
             if not line.strip():
@@ -98,7 +114,7 @@ class _Reader:
             if end is None:
                 return False
             self.at = end
-        elif not (_RULE.match(line) or _REFERENCE.match(line)):
+        elif not (_RULE.match(line) or _DEFINITION.match(line)):
             return False
         self.at += 1
         return True
@@ -130,6 +146,44 @@ class _Reader:
         self.draft.add("\n".join(body), BlockKind.CODE, self._place())
         return True
 
+    def _take_footnote(self, line: str) -> bool:
+        """A note with its indented paragraphs; it keeps its mark, by which the text names it."""
+        found = _FOOTNOTE.match(line)
+        if not found:
+            return False
+        rows = [line[found.end() :]]
+        self.at += 1
+        while self.at < len(self.lines):
+            row = self.lines[self.at]
+            below = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else ""
+            inside = row.startswith(("    ", "\t")) or (
+                below.startswith(("    ", "\t")) if not row.strip() else bool(rows[-1])
+            )
+            if not inside or _FOOTNOTE.match(row) or (row.strip() and self._interrupts(row)):
+                break
+            rows.append(row.strip())
+            self.at += 1
+        text = plain_inline("\n".join(filter(None, "\n".join(rows).split("\n"))))
+        self.draft.add(f"[^{found.group(1)}]: {text}", BlockKind.PARAGRAPH, self._place())
+        return True
+
+    def _take_html_table(self, line: str) -> bool:
+        """A table that a converter left as tags: read as on a page, to its own end."""
+        if not _TABLE_TAG.match(line):
+            return False
+        end = self.at
+        while end < len(self.lines) and not _TABLE_END.search(self.lines[end]):
+            end += 1
+        if end == len(self.lines):
+            return False
+        from platform_pipelines.stages.knowledge_base.parsing.html import read_html
+
+        for block in read_html("\n".join(self.lines[self.at : end + 1])).blocks:
+            heading = (*self.outline.path, *block.place.heading)
+            self.draft.blocks.append(block._replace(place=Place(heading=heading)))
+        self.at = end + 1
+        return True
+
     def _take_table(self, line: str) -> bool:
         following = self.lines[self.at + 1] if self.at + 1 < len(self.lines) else ""
         if "|" not in line or "-" not in following or not _TABLE_RULE.match(following.strip()):
@@ -139,7 +193,7 @@ class _Reader:
         while self.at < len(self.lines) and "|" in self.lines[self.at]:
             rows.append(_cells(self.lines[self.at]))
             self.at += 1
-        self.draft.add(pipe_rows(rows), BlockKind.TABLE, self._place())
+        add_table(self.draft, rows, self._place(), depth=1)
         return True
 
     def _take_item(self, line: str) -> bool:
@@ -219,7 +273,8 @@ class _Reader:
         found = _ITEM.match(row)
         if found:  # as in CommonMark: a number other than 1 may be the wrapped end of a sentence
             return bool(found.group(3)) and found.group(2) in ("-", "*", "+", "1.", "1)")
-        return self._ends_list(row) or row.lstrip().startswith("<!--")
+        note = bool(_FOOTNOTE.match(row) or _TABLE_TAG.match(row))
+        return self._ends_list(row) or note or row.lstrip().startswith("<!--")
 
 
 def _heading_text(raw: str) -> str:

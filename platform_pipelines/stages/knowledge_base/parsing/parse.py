@@ -12,6 +12,7 @@ from typing import Final
 from platform_pipelines.core.knowledge_base.documents import (
     Block,
     DocumentType,
+    NoteKind,
     ParsedDocument,
     Reason,
 )
@@ -29,18 +30,17 @@ from platform_pipelines.stages.knowledge_base.parsing.markdown import read_markd
 from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "2"
+PARSER_VERSION: Final = "3"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
-    "openpyxl",
     "pypdfium2",
-    "python-docx",
     "python-pptx",
     "selectolax",
 )
-_OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX)
-_BINARY: Final = (DocumentType.PDF, *_OFFICE)
+_OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX, DocumentType.HWPX)
+_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, *_OFFICE)
+_DEEPEST_ATTACHMENT: Final = 3
 _TITLE_CHARACTERS: Final = 200
 
 
@@ -78,8 +78,12 @@ def parse_document(
     """
     if len(data) > limits.max_bytes:
         raise _too_large(f"{len(data):,} bytes are more than {limits.max_bytes:,}", key)
+    return _caught(data, key, limits, 0)
+
+
+def _caught(data: bytes, key: str, limits: ParseLimits, depth: int) -> ParsedDocument:
     try:
-        return _parse(data, key, limits)
+        return _parse(data, key, limits, depth)
     except DocumentError:
         raise
     except MemoryError as error:
@@ -95,7 +99,7 @@ def parse_document(
         ) from error
 
 
-def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
+def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> ParsedDocument:
     detection, text = detect_and_decode(data, key)
     if detection.type in _OFFICE:
         from platform_pipelines.stages.knowledge_base.parsing.archive import check_archive
@@ -108,24 +112,37 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> ParsedDocument:
             max_members=limits.max_members,
         )
     if detection.type in _BINARY:
-        draft = _read_binary(detection.type, data, key, limits)
+        if detection.type is DocumentType.MAIL:
+            draft = _read_message(data, key, limits, depth)
+        else:
+            draft = _read_binary(detection.type, data, key, limits)
     else:
         draft = _read_text(detection, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
     if not blocks:
-        scan = detection.type is DocumentType.PDF
-        raise DocumentError(
-            "the document holds no text",
-            reason=Reason.EMPTY,
-            where=key,
-            remedy="a scanned document needs a text layer (OCR) first" if scan else "",
-        )
+        raise _no_text(draft, detection.type, key)
     return ParsedDocument(
-        type=detection.type,
+        type=draft.type or detection.type,
         title=_title(draft.title, key),
         language=_language(blocks),
         blocks=blocks,
         code_language=detection.code_language,
+        notes=draft.notes,
+    )
+
+
+def _no_text(draft: Draft, kind: DocumentType, key: str) -> DocumentError:
+    pictures = {NoteKind.PICTURE, NoteKind.NO_UNICODE} & {note.kind for note in draft.notes}
+    if not pictures and kind is not DocumentType.PDF:
+        return DocumentError("the document holds no text", reason=Reason.EMPTY, where=key)
+    scanned = NoteKind.NO_UNICODE not in pictures
+    return DocumentError(
+        "the document holds pictures, and no text"
+        if scanned
+        else "the document's font does not say which characters it shows",
+        reason=Reason.NEEDS_OCR if pictures else Reason.EMPTY,
+        where=key,
+        remedy="a scanned document needs a text layer (OCR) first",
     )
 
 
@@ -158,6 +175,18 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
             return read_plain(text)
 
 
+def _read_message(data: bytes, key: str, limits: ParseLimits, depth: int) -> Draft:
+    """The blocks of a mail; its attachments are parsed as documents, mails inside mails bounded."""
+    from platform_pipelines.stages.knowledge_base.parsing.mail import read_mail
+
+    def inner(attached: bytes, name: str) -> ParsedDocument:
+        if depth >= _DEEPEST_ATTACHMENT:
+            raise _too_large("mails are nested too deeply", name)
+        return _caught(attached, name, limits, depth + 1)
+
+    return read_mail(data, key=key, parse=inner)
+
+
 def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits) -> Draft:
     """The blocks of a file that is no text, as its format's reader gives them."""
     match kind:
@@ -173,6 +202,10 @@ def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits)
             from platform_pipelines.stages.knowledge_base.parsing.pptx import read_pptx
 
             return read_pptx(data, key=key)
+        case DocumentType.HWPX:
+            from platform_pipelines.stages.knowledge_base.parsing.hwpx import read_hwpx
+
+            return read_hwpx(data, key=key)
         case _:
             from platform_pipelines.stages.knowledge_base.parsing.xlsx import read_xlsx
 
@@ -188,7 +221,8 @@ def _finished(blocks: list[Block], key: str, limits: ParseLimits) -> tuple[Block
         if not text:
             continue
         characters += len(text)
-        out.append(block if text == block.text else Block(text, block.kind, block.place))
+        header = tidy_block(block.header)
+        out.append(block._replace(text=text, header=header))
     if characters > limits.max_characters:
         raise _too_large(f"{characters:,} characters are more than {limits.max_characters:,}", key)
     return tuple(out)

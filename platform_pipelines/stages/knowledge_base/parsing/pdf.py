@@ -3,23 +3,36 @@
 PDFium is not thread-safe, and native code: this runs in a worker process of its own.
 """
 
+from collections import Counter
 from collections.abc import Iterator
+from math import pi
 from typing import TYPE_CHECKING, Final
 
-from platform_pipelines.core.knowledge_base.documents import Reason
+from platform_pipelines.core.knowledge_base.documents import NoteKind, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import Page, page_blocks
-from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Glyph, page_pieces
+from platform_pipelines.stages.knowledge_base.parsing.pdf_forms import form_pieces
+from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
+    Glyph,
+    page_pieces,
+    turned,
+)
 
 if TYPE_CHECKING:
-    from pypdfium2 import PdfDocument, PdfTextPage
+    from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
 
 _PASSWORD_ERROR: Final = 4  # FPDF_ERR_PASSWORD
 _SECURITY_ERROR: Final = 5  # FPDF_ERR_SECURITY: a security scheme that PDFium does not know
 _PROGRAM_TITLES: Final = ("microsoft word - ", "microsoft powerpoint - ", "untitled", "제목 없음")
 _HYPHEN: Final = "\x02"  # PDFium's mark for a hyphen at a line's end
+UNNAMED: Final = "\ufffd"  # a character whose font does not say which one it is
+_UNKNOWN: Final = 0xFFFD
+_GARBAGE_SHARE: Final = 0.3
+_FEW_GLYPHS: Final = 20
+_SAMPLED_GLYPHS: Final = 200
+_SAMPLED_OBJECTS: Final = 200
 
 
 def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
@@ -43,7 +56,9 @@ def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
                 where=key,
                 remedy=f"between 1 and {max_pages:,} are read",
             )
-        draft = page_blocks(list(_pages(document)))
+        notes = Draft()
+        draft = page_blocks(list(_pages(document, notes)))
+        draft.noted = notes.noted
         draft.title = _own_title(document.get_metadata_value("Title")) or draft.title
     except PdfiumError as error:
         raise DocumentError(
@@ -76,15 +91,65 @@ def _own_title(title: str) -> str:
     return "" if machine or "://" in name else text
 
 
-def _pages(document: "PdfDocument") -> Iterator[Page]:
+def _pages(document: "PdfDocument", draft: Draft) -> Iterator[Page]:
+    document.init_forms()
     for number in range(len(document)):
         page = document[number]
         text = page.get_textpage()
         try:
-            yield Page(number + 1, page.get_height(), page_pieces(_lines(text)))
+            yield _page(document, page, text, number + 1, draft)
         finally:
             text.close()
             page.close()
+
+
+def _page(
+    document: "PdfDocument", page: "PdfPage", text: "PdfTextPage", number: int, draft: Draft
+) -> Page:
+    """A page's pieces, upright: along the direction in which most of its text runs."""
+    lines = [list(line) for line in _lines(text)]
+    glyphs = sum(len(line) for line in lines)
+    unnamed = sum(glyph.text == UNNAMED for line in lines for glyph in line)
+    if unnamed:
+        draft.note(NoteKind.NO_UNICODE, f"page {number}", unnamed)
+        garbage = unnamed > _GARBAGE_SHARE * glyphs  # what is left of it is no text
+        lines = [] if garbage else [[g for g in line if g.text != UNNAMED] for line in lines]
+    if glyphs < _FEW_GLYPHS and _has_picture(page):
+        draft.note(NoteKind.PICTURE, f"page {number}")
+    width, height = page.get_size()
+    if page.get_rotation() in (90, 270):
+        width, height = height, width  # of the paper as its text is laid out
+    turn = _turn(text)
+    upright = [[_turned_glyph(g, turn, width, height) for g in line] for line in lines]
+    pieces = page_pieces(upright)
+    fields = draft.attempt(f"fields of page {number}", lambda: list(form_pieces(document, page)))
+    pieces += [turned(piece, turn, width, height) for piece in fields or []]
+    return Page(number, width if turn % 2 else height, pieces)
+
+
+def _turn(text: "PdfTextPage") -> int:
+    """Quarter turns, counted clockwise, that set most of the page's text upright."""
+    from pypdfium2 import raw
+
+    count = text.count_chars()
+    step = max(1, count // _SAMPLED_GLYPHS)
+    turns = Counter(
+        round(raw.FPDFText_GetCharAngle(text, n) / (pi / 2)) % 4 for n in range(0, count, step)
+    )
+    # PDFium's angles are clockwise: at three quarters the text runs up the paper.
+    return {0: 0, 3: 1, 2: 2, 1: 3}[turns.most_common(1)[0][0]] if turns else 0
+
+
+def _turned_glyph(glyph: Glyph, turn: int, width: float, height: float) -> Glyph:
+    return turned(glyph, turn, width, height) if turn and not glyph.text.isspace() else glyph
+
+
+def _has_picture(page: "PdfPage") -> bool:
+    from pypdfium2 import raw
+
+    count = min(raw.FPDFPage_CountObjects(page), _SAMPLED_OBJECTS)
+    kinds = (raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page, n)) for n in range(count))
+    return any(kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM) for kind in kinds)
 
 
 def _lines(page: "PdfTextPage") -> Iterator[list[Glyph]]:
@@ -105,9 +170,12 @@ def _glyphs(page: "PdfTextPage") -> Iterator[Glyph]:
     box, scale, known = raw.FS_RECTF(), 1.0, -1.0
     for index in range(page.count_chars()):
         code = raw.FPDFText_GetUnicode(page, index)
-        if code in (0, 0xD, 0xFFFE) or 0xD800 <= code <= 0xDFFF or code > 0x10FFFF:
+        unnamed = raw.FPDFText_HasUnicodeMapError(page, index) == 1 or code == _UNKNOWN
+        if not unnamed and (
+            code in (0, 0xD, 0xFFFE) or 0xD800 <= code <= 0xDFFF or code > 0x10FFFF
+        ):
             continue
-        text = "-" if chr(code) == _HYPHEN else chr(code)
+        text = UNNAMED if unnamed else "-" if chr(code) == _HYPHEN else chr(code)
         if text.isspace():
             yield Glyph("\n" if text == "\n" else " ", 0.0, 0.0, 0.0, 0.0, 0.0)
             continue

@@ -8,23 +8,33 @@ from itertools import pairwise
 from typing import Final
 
 from platform_pipelines.core.knowledge_base.documents import BlockKind, Place
-from platform_pipelines.core.knowledge_base.text import one_line
+from platform_pipelines.core.knowledge_base.text import display_width, one_line
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
+    cells_line,
+    clean_rows,
 )
+from platform_pipelines.stages.knowledge_base.parsing.headers import header_depth
 from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Piece, Row, reading_order
 from platform_pipelines.stages.knowledge_base.parsing.pdf_running import (
     body_size,
     without_running_lines,
 )
-from platform_pipelines.stages.knowledge_base.parsing.pdf_tables import table_cells, table_end
+from platform_pipelines.stages.knowledge_base.parsing.pdf_tables import (
+    column_lefts,
+    table_cells,
+    table_end,
+)
 
 HEADING_RATIO: Final = 1.15  # to the body's font size
 _HEADING_CHARACTERS: Final = 150
 _LOOSEST_PITCH_EMS: Final = 1.9  # base line to base line within a paragraph, at most
+_SAME_COLUMN: Final = 12.0  # points; numbers set to the right begin at different places
+_SAME_LEFT: Final = 2.0  # points
+_LONG_LINE_COLUMNS: Final = 40
 _FULL_ROW: Final = 0.72  # a row that leaves more room than this ended on purpose
 _BULLET: Final = re.compile(r"(?:[•·‣▪○●■□◦※▶►✓–-]|\(?\d{1,2}[.)]|[가-하]\.|[①-⑳])(?:\s|$)")
 _BULLET_MARK: Final = re.compile(r"[•·‣▪○●■□◦▶►–-]\s*")
@@ -81,6 +91,23 @@ def _style(rows: Sequence[Row], body: float) -> _Style:
     return _Style(body, levels, min(pitch, _LOOSEST_PITCH_EMS), kept)
 
 
+@dataclass(frozen=True, slots=True)
+class _OpenTable:
+    """The table that ended a page: the next page's first rows may be its own."""
+
+    page: int = 0
+    lefts: tuple[float, ...] = ()
+    header: str = ""
+
+    def goes_on(self, page: int, lefts: Sequence[float]) -> bool:
+        """Whether a table at the top of `page` has this one's columns."""
+        return (
+            page == self.page + 1
+            and len(lefts) == len(self.lefts)
+            and all(abs(a - b) <= _SAME_COLUMN for a, b in zip(lefts, self.lefts, strict=True))
+        )
+
+
 class _Writer:
     """Gathers rows into the open block until something ends it."""
 
@@ -91,6 +118,7 @@ class _Writer:
         self.page = 1
         self.open: list[Row] = []
         self.kind = BlockKind.PARAGRAPH
+        self.table = _OpenTable()
 
     def write(self, number: int, rows: Sequence[Row]) -> None:
         """All rows of a page; a block never spans two pages, so that its citation is exact."""
@@ -100,13 +128,25 @@ class _Writer:
             end = at if self._kind(rows[at]) else table_end(rows, at, self.style.body)
             if end > at:
                 self._close()
-                table = pipe_rows(table_cells(rows[at:end]))
-                self.draft.add(table, BlockKind.TABLE, self._place())
+                self._add_table(rows[at:end], first=at == 0, last=end == len(rows))
                 at = end
             else:
                 self._take(rows[at])
                 at += 1
         self._close()
+
+    def _add_table(self, rows: Sequence[Row], *, first: bool, last: bool) -> None:
+        """A table; one at the top of a page may go on with the table that ended the page before."""
+        cells, lefts = table_cells(rows), column_lefts(rows)
+        header = self.table.header if first and self.table.goes_on(self.page, lefts) else ""
+        own = cells_line(cells[0]) == header or header_depth(cells, sure=True)
+        if header and not own:
+            text = "\n".join(map(cells_line, clean_rows(cells)))
+            self.draft.add(text, BlockKind.TABLE, self._place(), header=header)
+        else:
+            add_table(self.draft, cells, self._place())
+            header = self.draft.blocks[-1].header
+        self.table = _OpenTable(self.page, lefts, header) if last else _OpenTable()
 
     def _take(self, row: Row) -> None:
         kind = self._kind(row)
@@ -133,7 +173,8 @@ class _Writer:
             return 0 < pitch <= _LOOSEST_PITCH_EMS and len(self.open) < 3
         if pitch < 0:  # the top of the next column
             return last.fullness >= _FULL_ROW
-        return pitch <= max(1.35 * self.style.pitch, 1.3) and last.fullness >= _FULL_ROW
+        near = pitch <= max(1.35 * self.style.pitch, 1.3)
+        return near and (last.fullness >= _FULL_ROW or _is_wrapped(last, row))
 
     def _close(self) -> None:
         rows, self.open = self.open, []
@@ -163,6 +204,19 @@ class _Writer:
 
     def _place(self) -> Place:
         return Place(heading=self.outline.path, page=self.page)
+
+
+def _is_wrapped(last: Row, row: Row) -> bool:
+    """Whether a line narrower than its column goes on: a table beside it may be wider.
+
+    It is long, ends no sentence, and the next one, at the same left and not much wider, begins as
+    the middle of a sentence does.
+    """
+    if abs(last.pieces[0].left - row.pieces[0].left) > _SAME_LEFT:
+        return False
+    middle = row.text[:1].islower() or bool(_HANGUL_START.match(row.text))
+    long = display_width(last.text) >= _LONG_LINE_COLUMNS
+    return middle and long and last.text[-1:] not in ".!?:;…" and row.width * 0.85 <= last.width
 
 
 def join_lines(lines: Sequence[str], breaks: Sequence[bool]) -> str:

@@ -6,10 +6,10 @@ gap as wide as a gutter; a table row is several pieces on one base line.
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from math import inf
-from typing import Final
+from typing import Final, TypeVar
 
 GUTTER_EMS: Final = 1.8  # a gap wider than this separates columns or cells, not words
 _NARROW_EMS: Final = 0.7  # a gap wider than a space: between cells, or in stretched lines
@@ -78,10 +78,33 @@ class Row:
         return round(self.pieces[0].size * 2) / 2
 
     @property
+    def width(self) -> float:
+        """From the first piece's left to the last one's right."""
+        return self.pieces[-1].right - self.pieces[0].left
+
+    @property
     def fullness(self) -> float:
         """How much of the room to its column's right border the row takes, 0 to 1."""
         left, right = self.pieces[0].left, self.pieces[-1].right
         return (right - left) / max(self.edge - left, 1.0)
+
+
+Placed = TypeVar("Placed", Glyph, Piece)
+
+
+def turned(one: Placed, turn: int, width: float, height: float) -> Placed:
+    """The same on the paper of `width` x `height` turned by quarters, clockwise."""
+    left, bottom, right, top = one.left, one.bottom, one.right, one.top
+    match turn % 4:
+        case 1:
+            box = (bottom, width - right, top, width - left)
+        case 2:
+            box = (width - right, height - top, width - left, height - bottom)
+        case 3:
+            box = (height - top, left, height - bottom, right)
+        case _:
+            return one
+    return replace(one, left=box[0], bottom=box[1], right=box[2], top=box[3])
 
 
 def make_piece(glyphs: Sequence[Glyph]) -> Piece | None:

@@ -73,6 +73,17 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     return table
 
 
+def column_lefts(rows: Sequence[Row]) -> tuple[float, ...]:
+    """Where the columns begin: the leftmost piece of each."""
+    widest = max((row.pieces for row in rows), key=len)
+    lefts = [piece.left for piece in widest]
+    for row in rows:
+        for piece in row.pieces:
+            column = _column(widest, piece)
+            lefts[column] = min(lefts[column], piece.left)
+    return tuple(lefts)
+
+
 def _add_line(cells: list[_Cell], piece: Piece, row: int | None) -> None:
     last = cells[-1] if cells else None
     if last is None or (row is not None and last.row is not None) or not _touches(last, piece):

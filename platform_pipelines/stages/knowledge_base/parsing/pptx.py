@@ -3,17 +3,23 @@
 import io
 import zipfile
 from collections.abc import Iterable, Iterator
+from functools import partial
 from itertools import product
 from typing import TYPE_CHECKING, Any, Final
 
-from platform_pipelines.core.knowledge_base.documents import BlockKind, Place, Reason
+from platform_pipelines.core.knowledge_base.documents import BlockKind, NoteKind, Place, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    add_table,
+)
+from platform_pipelines.stages.knowledge_base.parsing.office import (
+    chart_table,
+    mended,
+    other_texts,
 )
 
 if TYPE_CHECKING:
@@ -33,24 +39,35 @@ def read_pptx(data: bytes, *, key: str) -> Draft:
     Raises:
         DocumentError: CORRUPT or UNSUPPORTED for what python-pptx refuses.
     """
-    deck = _open(data, key)
     draft = Draft()
+    deck = _open(data, key, draft)
     band = max((deck.slide_height or _DEFAULT_HEIGHT) // _ROW_SHARE, 1)
-    for number, slide in enumerate(deck.slides, start=1):
-        _read_slide(draft, slide, number, band)
+    for number, slide in enumerate(_slides(deck, draft), start=1):
+        if slide is None:
+            continue
+        if slide.element.get("show", "1") in ("0", "false"):
+            draft.note(NoteKind.HIDDEN, f"slide {number}")
+        else:
+            draft.attempt(f"slide {number}", partial(_read_slide, draft, slide, number, band))
     own = one_line(deck.core_properties.title or "")
     first = next((b.text for b in draft.blocks if b.kind is BlockKind.HEADING), "")
     draft.title = first if own.lower() in ("", *_MACHINE_TITLES) else own
     return draft
 
 
-def _open(data: bytes, key: str) -> "Deck":
+def _slides(deck: "Deck", draft: Draft) -> "Iterator[Slide | None]":
+    """The slides in order; None for one that cannot be opened, so that the others keep theirs."""
+    for number, entry in enumerate(deck.slides._sldIdLst, start=1):
+        yield draft.attempt(f"slide {number}", partial(deck.part.related_slide, entry.rId))
+
+
+def _open(data: bytes, key: str, draft: Draft) -> "Deck":
     from lxml.etree import XMLSyntaxError
     from pptx import Presentation
     from pptx.exc import PythonPptxError
 
     try:
-        return Presentation(io.BytesIO(data))
+        return Presentation(io.BytesIO(mended(data, draft)))
     except ValueError as error:
         foreign = "is not a" in str(error)  # the only sign: a template, or a file with macros
         raise DocumentError(
@@ -74,16 +91,22 @@ def _read_slide(draft: Draft, slide: "Slide", number: int, band: int) -> None:
     taken = title.shape_id if title is not None else None
     for shape in _in_reading_order(slide.shapes, band, 0):
         if shape.shape_id != taken and not _is_furniture(shape):
-            _add_shape(draft, shape, place)
-    if slide.has_notes_slide:
-        frame = slide.notes_slide.notes_text_frame
-        if frame is not None:
-            draft.add(frame.text, BlockKind.PARAGRAPH, place)
+            what = f"{one_line(shape.name or 'shape')} on slide {number}"
+            draft.attempt(what, partial(_add_shape, draft, shape, place))
+    for text in other_texts(slide.element, slide.part):
+        draft.add(text, BlockKind.PARAGRAPH, place)
+    draft.attempt(f"notes of slide {number}", partial(_add_notes, draft, slide, place))
+
+
+def _add_notes(draft: Draft, slide: "Slide", place: Place) -> None:
+    frame = slide.notes_slide.notes_text_frame if slide.has_notes_slide else None
+    if frame is not None:
+        draft.add(frame.text, BlockKind.PARAGRAPH, place)
 
 
 def _in_reading_order(shapes: Iterable[Any], band: int, depth: int) -> Iterator[Any]:
     """Shapes by position; a group stands where it stands, and its members together."""
-    for shape in sorted(shapes, key=lambda s: ((s.top or 0) // band, s.left or 0)):
+    for shape in sorted(shapes, key=lambda s: _position(s, band)):
         members = getattr(shape, "shapes", None)
         if members is None:
             yield shape
@@ -91,17 +114,35 @@ def _in_reading_order(shapes: Iterable[Any], band: int, depth: int) -> Iterator[
             yield from _in_reading_order(members, band, depth + 1)
 
 
+def _position(shape: Any, band: int) -> tuple[int, int]:
+    try:
+        return (shape.top or 0) // band, shape.left or 0
+    except (AttributeError, KeyError, ValueError):  # a place that its layout does not have
+        return 0, 0
+
+
 def _is_furniture(shape: Any) -> bool:
-    return shape.is_placeholder and shape.placeholder_format.type.name in _FURNITURE
+    try:
+        kind = shape.placeholder_format.type if shape.is_placeholder else None
+    except (AttributeError, KeyError, ValueError):
+        return False
+    return kind is not None and kind.name in _FURNITURE
 
 
 def _add_shape(draft: Draft, shape: Any, place: Place) -> None:
     if getattr(shape, "has_table", False) and shape.has_table:
-        draft.add(pipe_rows(_table_rows(shape.table)), BlockKind.TABLE, place)
+        add_table(draft, _table_rows(shape.table), place)
     elif getattr(shape, "has_chart", False) and shape.has_chart:
-        draft.add(pipe_rows(_chart_rows(shape.chart)), BlockKind.TABLE, place)
+        chart = chart_table(shape.chart.part._element)
+        add_table(draft, chart.rows, place, depth=1, caption=chart.title)
     elif shape.has_text_frame:
         _add_text(draft, shape, place)
+    elif shape.shape_type is not None and shape.shape_type.name == "PICTURE":
+        alt = shape._element.nvPicPr.cNvPr.get("descr", "")
+        if alt:
+            draft.add(one_line(alt), BlockKind.PARAGRAPH, place)
+        else:
+            draft.note(NoteKind.PICTURE, f"slide {place.slide}")
 
 
 def _add_text(draft: Draft, shape: Any, place: Place) -> None:
@@ -131,23 +172,3 @@ def _table_rows(table: Any) -> list[list[str]]:
                 covered.update((place, cell.text) for place in area)
             rows[-1].append(covered.get((y, x), "") if cell.is_spanned else cell.text)
     return rows
-
-
-def _chart_rows(chart: Any) -> list[list[str]]:
-    """A chart as the table behind it: categories down, one column per series."""
-    title = chart.chart_title.text_frame.text if chart.has_title else ""
-    plots = list(chart.plots)
-    if not plots:
-        return [[title]]
-    series = list(plots[0].series)
-    rows = [[title], ["", *(one.name or "" for one in series)]] if title else []
-    rows = rows or [["", *(one.name or "" for one in series)]]
-    for number, category in enumerate(plots[0].categories):
-        values = [list(one.values) for one in series]
-        rows.append([str(category), *(_value(column, number) for column in values)])
-    return rows
-
-
-def _value(column: list[Any], number: int) -> str:
-    value = column[number] if number < len(column) else None
-    return "" if value is None else f"{value:.10g}"

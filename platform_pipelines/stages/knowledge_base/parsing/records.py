@@ -1,5 +1,6 @@
 """Rows of a sheet or a delimited file as lines that are understood alone: `header: value | …`."""
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -11,13 +12,19 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
     Draft,
     Outline,
     add_heading,
-    pipe_rows,
+    cells_line,
+)
+from platform_pipelines.stages.knowledge_base.parsing.headers import (
+    NAME_CHARACTERS,
+    column_names,
+    header_depth,
+    is_header,
 )
 
 # A block cites its first row: few enough rows that the citation is near, enough to fill a chunk.
 ROWS_PER_BLOCK: Final = 40
-_HEADER_CHARACTERS: Final = 80
 _LOOK_AHEAD_ROWS: Final = 8  # narrow ones below a blank row, until one is as wide as the table
+_JUDGED_ROWS: Final = 12  # after a row, by which it is told whether it is a header
 
 Row = tuple[int, Sequence[str]]  # number in the file, counting from 1; the cells' text
 
@@ -53,6 +60,9 @@ class RecordWriter:
     _lines: list[str] = field(default_factory=list)
     _first: int = 0
     _bare: bool = False  # a header was taken and no row since
+    _captioned: bool = False  # a caption was taken and nothing since
+    _coming: deque[_Held] = field(default_factory=deque[_Held])  # read, not yet taken
+    _skipped: int = 0  # coming rows that a header took
 
     def write(self, rows: Iterable[Row]) -> int:
         """Add all rows; returns how many cells may still be read.
@@ -60,19 +70,29 @@ class RecordWriter:
         Raises:
             DocumentError: TOO_LARGE, more cells than allowed.
         """
-        for number, cells in self._counted(rows):
-            texts = _trimmed(cells)
-            if not texts:
+        for row in self._looking_ahead(rows):
+            if self._skipped:
+                self._skipped -= 1
+            elif not row.texts:
                 self._settle()
                 self._fresh, self._under_header = True, False
-            elif self._fresh and not self._goes_on_at_once(texts, len(cells)):
-                self._hold(_Held(number, texts, len(cells)))
+            elif self._fresh and not self._goes_on_at_once(row.texts, row.cells):
+                self._hold(row)
             else:
                 self._fresh = False
-                self._add(number, texts)
+                self._add(row.number, row.texts)
         self._settle()
         self._flush()
         return self.cells_left
+
+    def _looking_ahead(self, rows: Iterable[Row]) -> Iterator[_Held]:
+        """Each row, with those after it in `_coming`."""
+        for number, cells in self._counted(rows):
+            self._coming.append(_Held(number, _trimmed(cells), len(cells)))
+            if len(self._coming) > _JUDGED_ROWS:
+                yield self._coming.popleft()
+        while self._coming:
+            yield self._coming.popleft()
 
     def _counted(self, rows: Iterable[Row]) -> Iterator[Row]:
         for number, cells in rows:
@@ -99,29 +119,38 @@ class RecordWriter:
     def _settle(self) -> None:
         """Decide what the held rows are: captions and a header first, the others rows."""
         held, self._held = self._held, []
-        while held and self._starts_table(held):
-            del held[0]
+        while held and (taken := self._starts_table(held)):
+            self._skipped = max(0, taken - len(held))
+            held = held[taken:]
         for row in held:
             self._fresh = False
             self._add(row.number, row.texts)
 
-    def _starts_table(self, held: Sequence[_Held]) -> bool:
-        """Whether the first of these rows is taken as a caption or a header."""
+    def _starts_table(self, held: Sequence[_Held]) -> int:
+        """How many of these rows are taken as a caption or a header."""
         number, texts, _ = held[0]
         if self._goes_on(held):
-            return False
-        if len(texts) == 1 and len(texts[0]) <= _HEADER_CHARACTERS:
-            self._flush()
-            self._header, self._above = [], self._header or self._above
-            self._under_header = False
-            add_heading(self.draft, self._outline, 1, texts[0], self._at(number))
-            return True
-        if self._looks_like_header(texts):
-            self._take_header(held[0])
-            return True
-        if not self._header and len(texts) == len(self._above):
+            return 0
+        filled = [text for text in texts if text]
+        lone = len(texts) == 1 or (len(filled) == 1 and not self._header)
+        if lone and len(filled[0]) <= NAME_CHARACTERS:
+            self._take_caption(number, filled[0])
+            return 1
+        depth = self._header_depth(held)
+        if depth:
+            self._take_header([*held, *self._coming][:depth])
+        elif not self._header and len(texts) == len(self._above):
             self._header = self._above  # what came between was a note, or a sparse row
-        return False
+        return depth
+
+    def _take_caption(self, number: int, text: str) -> None:
+        """A line above a table; a second one, such as the unit, stands under the first."""
+        self._flush()
+        self._header, self._above = [], self._header or self._above
+        self._under_header = False
+        level = 2 if self._captioned else 1
+        add_heading(self.draft, self._outline, level, text, self._at(number))
+        self._captioned = True
 
     def _goes_on(self, held: Sequence[_Held]) -> bool:
         """Whether rows below a blank one are of the table above: one of them is as wide as it."""
@@ -131,24 +160,34 @@ class RecordWriter:
             return columns > 0
         if len(first) > columns or max(len(row.texts) for row in held) < columns:
             return False
-        return len(first) > 1 or not self._looks_like_header(held[1].texts)
+        return len(first) > 1 or not self._header_depth(held[1:])
 
-    def _looks_like_header(self, texts: list[str]) -> bool:
-        above = self._header or self._above
-        other = not self._wordy or len(texts) != len(above) or texts == above
-        return other and is_header(texts)
+    def _header_depth(self, held: Sequence[_Held]) -> int:
+        """How many of the held rows and those after them name columns; a blank row ends them."""
+        above, texts = self._header or self._above, held[0].texts
+        if self._wordy and len(texts) == len(above) and texts != above:
+            return 0
+        rows = [row.texts for row in held]
+        for row in self._coming:
+            if row.texts:
+                rows.append(row.texts)
+            elif len(rows) > 1:
+                break
+        return header_depth(rows)
 
-    def _take_header(self, row: _Held) -> None:
+    def _take_header(self, rows: Sequence[_Held]) -> None:
         self._flush()
-        self._header = [text.rstrip(":") for text in row.texts]
-        self._cells, self._first = row.cells, row.number
+        names = column_names([row.texts for row in rows])
+        self._header = [name.rstrip(":") for name in names]
+        self._cells, self._first = rows[-1].cells, rows[0].number
         self._above, self._wordy = [], False
         self._bare = self._under_header = True
+        self._captioned = False
 
     def _add(self, number: int, texts: list[str]) -> None:
         if not self._lines:
             self._first = number
-        self._bare = False
+        self._bare = self._captioned = False
         self._wordy = self._wordy or (len(texts) == len(self._header) and is_header(texts))
         self._lines.append(record_line(self._header, texts))
         if len(self._lines) == ROWS_PER_BLOCK:
@@ -157,7 +196,7 @@ class RecordWriter:
     def _flush(self) -> None:
         """End the open block; a header without rows still says which columns there are."""
         lines, self._lines = self._lines, []
-        text = pipe_rows([self._header]) if self._bare else "\n".join(lines)
+        text = cells_line(self._header) if self._bare else "\n".join(lines)
         self._bare = False
         self.draft.add(text, BlockKind.TABLE, self._at(self._first))
 
@@ -166,28 +205,15 @@ class RecordWriter:
 
 
 def record_line(header: Sequence[str], cells: Sequence[str]) -> str:
-    """One row as `header: value` pairs without empty cells; unnamed columns have no header."""
+    """One row as `header: value` pairs without empty cells; unnamed columns have no header.
+
+    Without any header an empty cell keeps its place: it alone says which column the next is of.
+    """
+    if not any(header):
+        return cells_line(cells)
     names = [*header, *[""] * (len(cells) - len(header))]
     pairs = zip(names, cells, strict=False)
     return " | ".join(f"{name}: {cell}" if name else cell for name, cell in pairs if cell)
-
-
-def is_header(texts: Sequence[str]) -> bool:
-    """A row of at least two short distinct names, none of them a number or a date."""
-    filled = [text for text in texts if text]
-    return (
-        len(filled) >= 2
-        and len(filled) * 2 > len(texts)
-        and all(len(t) <= _HEADER_CHARACTERS and not is_quantity(t) for t in filled)
-        and len(set(filled)) * 2 > len(filled)
-    )
-
-
-def is_quantity(text: str) -> bool:
-    """Whether a cell is a number, an amount or a date rather than a name: mostly digits."""
-    digits = sum(c.isdecimal() for c in text)
-    letters = sum(c.isalpha() for c in text)
-    return digits > 0 and digits >= 2 * letters
 
 
 def _trimmed(cells: Sequence[str]) -> list[str]:

@@ -77,8 +77,9 @@ def _office_type(data: bytes, key: str) -> DocumentType:
         for folder, kind in _MAIN_FOLDERS:
             if any(name.startswith(folder) for name in names):
                 return kind
-    what = "an HWPX document" if b"hwp" in mimetype else "a ZIP archive of no known document format"
-    raise _unsupported(f"this is {what}", key)
+    if mimetype.startswith(b"application/hwp+zip") or "Contents/section0.xml" in names:
+        return DocumentType.HWPX
+    raise _unsupported("this is a ZIP archive of no known document format", key)
 
 
 def _ole2_error(data: bytes, key: str) -> DocumentError:
@@ -102,5 +103,5 @@ def _unsupported(what: str, key: str) -> DocumentError:
         what,
         reason=Reason.UNSUPPORTED,
         where=key,
-        remedy="save it as PDF, DOCX, PPTX, XLSX or text",
+        remedy="save it as PDF, DOCX, PPTX, XLSX, HWPX or text",
     )

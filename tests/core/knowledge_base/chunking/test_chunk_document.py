@@ -385,7 +385,8 @@ def test_code_overlap_is_whole_lines():
 def test_later_rows_repeat_a_header_that_they_do_not_name():
     """`a100 | 3` alone says nothing; `pool: a100 | price: 3` does, and needs no header."""
     rows = [f"a{n} | {n} | hour" for n in range(40)]
-    table = Block("\n".join(["pool | price | unit", *rows]), BlockKind.TABLE)
+    header = "pool | price | unit"
+    table = Block("\n".join([header, *rows]), BlockKind.TABLE, header=header)
     chunks = cut(document_of(table), TokensPolicy(48, 0), window=512)
     assert len(chunks) > 2
     assert all(c.text.startswith("pool | price | unit\n") for c in chunks)

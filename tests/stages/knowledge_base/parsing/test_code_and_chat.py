@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from platform_pipelines.core.knowledge_base.documents import Reason
 from platform_pipelines.errors import DocumentError
-from platform_pipelines.stages.knowledge_base.parsing.chat import read_chat
+from platform_pipelines.stages.knowledge_base.parsing.chat import is_chat, read_chat
 from platform_pipelines.stages.knowledge_base.parsing.code import read_code
 
 PYTHON = '''"""Module."""
@@ -150,3 +150,59 @@ def test_a_broken_line_is_named(bad: str) -> None:
     with pytest.raises(DocumentError, match="line 2") as caught:
         read_chat(text, key="a")
     assert caught.value.reason == Reason.CORRUPT
+
+
+_EXPORTS = {
+    "teams": {"value": [
+        {"id": "1", "createdDateTime": "2026-01-01T09:00:00Z", "messageType": "message",
+         "from": {"application": None, "user": {"id": "u1", "displayName": "Hana Seo"}},
+         "body": {"contentType": "html", "content": "<p>Relay is <b>down</b> &amp; out</p>"}},
+        {"id": "2", "createdDateTime": "2026-01-01T09:01:00Z", "from": None,
+         "messageType": "systemEventMessage", "body": {"contentType": "html", "content": "<x/>"}},
+    ]},
+    "mattermost": {"order": ["b", "a"], "posts": {
+        "a": {"id": "a", "create_at": 1767258000000, "user_id": "Hana Seo",
+              "message": "Relay is down & out", "root_id": ""},
+        "b": {"id": "b", "create_at": 1767258060000, "user_id": "x", "message": "", "root_id": "a"},
+    }},
+    "telegram": {"name": "ops", "messages": [
+        {"id": 1, "type": "service", "actor": "Hana Seo", "action": "create_group", "text": ""},
+        {"id": 2, "type": "message", "from": "Hana Seo", "date": "2026-01-01T09:00:00",
+         "text": ["Relay is ", {"type": "bold", "text": "down"}, " & out"]},
+    ]},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", _EXPORTS)
+def test_exports_of_other_programs_are_chats(name: str) -> None:
+    """They were taken for JSON source, and `"createdDateTime"` was searched instead of words."""
+    text = json.dumps(_EXPORTS[name])
+    assert is_chat(text)
+    (block,) = read_chat(text, key="a.json").blocks
+    assert " ".join(block.text.split()) == "Relay is down & out"
+    assert block.place.speaker == "Hana Seo"
+    assert (block.place.time or "").startswith("2026-01-01T09:00:00")
+
+
+def test_a_bulk_export_of_mattermost_is_a_chat() -> None:
+    """A post is in an envelope, its replies inside it."""
+    lines = [
+        {"type": "version", "version": 1},
+        {"type": "post", "post": {"channel": "ops", "user": "hana", "message": "down",
+                                  "create_at": 1, "replies": [{"user": "jun", "message": "up"}]}},
+    ]  # fmt: skip
+    text = "\n".join(map(json.dumps, lines))
+    assert is_chat(text)
+    blocks = read_chat(text, key="a.jsonl").blocks
+    assert [(b.place.speaker, b.text) for b in blocks] == [("hana", "down"), ("jun", "up")]
+    assert {b.place.heading for b in blocks} == {("ops",)}
+
+
+@pytest.mark.parametrize(
+    "value",
+    [{"messages": {"hello": "Hello"}}, {"name": "a", "data": [1, 2]}, {"value": [{"id": 1}]},
+     [{"name": "x", "content": "y"}], {"users": [{"id": "U1", "name": "hana"}]}],
+)  # fmt: skip
+def test_json_of_other_things_is_no_chat(value: object) -> None:
+    """Translations and API answers have messages too."""
+    assert not is_chat(json.dumps(value))

@@ -115,7 +115,6 @@ OLE2 = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + bytes(500)
         (OLE2 + "EncryptedPackage".encode("utf-16-le"), Reason.ENCRYPTED),
         (OLE2 + "WordDocument".encode("utf-16-le"), Reason.UNSUPPORTED),
         (OLE2 + b"HWP Document File", Reason.UNSUPPORTED),
-        (_zip(mimetype=b"application/hwp+zip"), Reason.UNSUPPORTED),
         (_zip(readme=b"x"), Reason.UNSUPPORTED),
         (b"PK\x03\x04 and nothing more", Reason.CORRUPT),
         (b"\x89PNG\r\n\x1a\n....", Reason.UNSUPPORTED),

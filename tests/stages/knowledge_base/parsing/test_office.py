@@ -13,9 +13,10 @@ from pptx.chart.data import CategoryChartData
 from pptx.enum.chart import XL_CHART_TYPE
 from pptx.util import Inches
 
-from platform_pipelines.core.knowledge_base.documents import Block, Reason
+from platform_pipelines.core.knowledge_base.documents import Block, NoteKind, Reason
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.docx import read_docx
+from platform_pipelines.stages.knowledge_base.parsing.docx_numbering import number_in
 from platform_pipelines.stages.knowledge_base.parsing.pptx import read_pptx
 
 Saved = Callable[[Any], bytes]
@@ -105,21 +106,23 @@ def test_merged_cells_are_repeated(saved: Saved) -> None:
     assert text == "풀 | 수\ngpu | 1\ngpu | 2"
 
 
-def test_what_python_docx_refuses_has_a_reason(
+def test_a_document_with_macros_is_read_and_a_broken_one_has_a_reason(
     saved: Saved, with_part: Callable[..., bytes]
 ) -> None:
     """Files with macros are not broken; files without a main part are."""
-    data = saved(Document())
+    document = Document()
+    document.add_paragraph("a rule")
+    data = saved(document)
     macro = with_part(
         data,
         "[Content_Types].xml",
         lambda xml: xml.replace("document.main+xml", "document.macroEnabled.main+xml"),
     )
     broken = with_part(data, "word/document.xml", lambda xml: xml[:200])
-    for bad, reason in ((macro, Reason.UNSUPPORTED), (broken, Reason.CORRUPT)):
-        with pytest.raises(DocumentError) as caught:
-            read_docx(bad, key="a.docx")
-        assert caught.value.reason == reason
+    assert [b.text for b in read_docx(macro, key="a.docm").blocks] == ["a rule"]
+    with pytest.raises(DocumentError) as caught:
+        read_docx(broken, key="a.docx")
+    assert caught.value.reason == Reason.CORRUPT
 
 
 def test_an_entity_bomb_in_a_document_is_refused(
@@ -221,3 +224,70 @@ def test_what_python_pptx_refuses_has_a_reason(
         with pytest.raises(DocumentError) as caught:
             read_pptx(bad, key="a.pptx")
         assert caught.value.reason == reason
+
+
+def test_a_relation_to_nothing_costs_nothing(saved: Saved, with_part: Callable[..., bytes]) -> None:
+    """Converters write `Target="NULL"`; Office opens such files."""
+    dangling = '<Relationship Id="rId99" Type="http://a/image" Target="../NULL"/></Relationships>'
+    document = Document()
+    document.add_paragraph("a rule")
+    for data, part, read in (
+        (saved(document), "word/_rels/document.xml.rels", read_docx),
+        (saved(_deck()), "ppt/_rels/presentation.xml.rels", read_pptx),
+    ):
+        bad = with_part(data, part, lambda xml: xml.replace("</Relationships>", dangling))
+        assert read(bad, key="a").blocks == read(data, key="a").blocks
+
+
+def test_a_slide_that_cannot_be_read_costs_only_itself(
+    saved: Saved, with_part: Callable[..., bytes]
+) -> None:
+    """The other slides are cited by their own numbers, and the document says what is missing."""
+    deck = Presentation()
+    for name in ("first", "second"):
+        slide = deck.slides.add_slide(deck.slide_layouts[5])
+        slide.shapes.title.text = name
+    bad = with_part(
+        saved(deck), "ppt/slides/slide1.xml", lambda xml: xml.replace("<p:spTree>", "<p:sp/><p:x>")
+        .replace("</p:spTree>", "</p:x>"),
+    )  # fmt: skip
+    draft = read_pptx(bad, key="a")
+    assert [(b.text, b.place.slide) for b in draft.blocks] == [("second", 2)]
+    assert [note.kind for note in draft.notes] == [NoteKind.PART_LEFT_OUT]
+
+
+@pytest.mark.parametrize(
+    ("kind", "number", "shown"),
+    [("ganada", 3, "다"), ("upperRoman", 9, "IX"), ("lowerLetter", 27, "aa"),
+     ("decimalEnclosedCircle", 20, "⑳"), ("koreanCounting", 21, "이십일"), ("unknown", 4, "4")],
+)  # fmt: skip
+def test_numbers_are_written_as_word_writes_them(kind: str, number: int, shown: str) -> None:
+    """`제2조 ① 가.` is how people cite a rule."""
+    assert number_in(number, kind) == shown
+
+
+def test_outer_numbers_and_restarts_are_counted(
+    saved: Saved, with_part: Callable[..., bytes]
+) -> None:
+    """`1.1`, `1.2`, `2.1`: a clause is found by its number."""
+    levels = "".join(
+        f'<w:lvl w:ilvl="{n}"><w:start w:val="1"/><w:numFmt w:val="decimal"/>'
+        f'<w:lvlText w:val="{text}"/></w:lvl>' for n, text in enumerate(("%1.", "%1.%2"))
+    )  # fmt: skip
+    numbers = (
+        f'<w:abstractNum w:abstractNumId="77">{levels}</w:abstractNum>',
+        '<w:num w:numId="77"><w:abstractNumId w:val="77"/></w:num>',
+    )
+    document = Document()
+    for depth in (0, 1, 1, 0, 1):
+        paragraph = document.add_paragraph("x")
+        paragraph._p.get_or_add_pPr().append(
+            parse_xml(f'<w:numPr {W}><w:ilvl w:val="{depth}"/><w:numId w:val="77"/></w:numPr>')
+        )
+    data = with_part(
+        saved(document), "word/numbering.xml",
+        lambda xml: xml.replace("<w:num ", f"{numbers[0]}<w:num ", 1).replace(
+            "</w:numbering>", f"{numbers[1]}</w:numbering>"),
+    )  # fmt: skip
+    (block,) = read_docx(data, key="a").blocks
+    assert block.text.split("\n") == ["1. x", "  1.1 x", "  1.2 x", "2. x", "  2.1 x"]

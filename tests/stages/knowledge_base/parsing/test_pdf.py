@@ -1,6 +1,6 @@
 """PDF pages: reading order, headings, running lines, tables."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 from hypothesis import given
@@ -11,7 +11,11 @@ from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
 from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import join_lines
-from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Piece, reading_order
+from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
+    Piece,
+    reading_order,
+    turned,
+)
 
 MakePdf = Callable[..., bytes]
 
@@ -82,6 +86,41 @@ def test_running_headers_and_page_numbers_are_dropped(make_pdf: MakePdf) -> None
     ]
     blocks = _read(make_pdf(pages)).blocks
     assert [(b.text, b.place.page) for b in blocks] == [(" ".join(LEFT), n) for n in (1, 2, 3)]
+
+
+def test_what_only_looks_like_a_running_line_stays(make_pdf: MakePdf) -> None:
+    """Rows of a ledger and decisions of a board stood at page edges, and were gone."""
+    pages = [
+        [
+            (50, 770, 9, f"Decision {n * n + 3} is adopted"),
+            (50, 20 + 9 * n, 9, "Approved by the board"),
+            (50, 40, 9, f"Invoice INV-{n}"),
+            *_column(50, 600, LEFT),
+        ]
+        for n in (1, 2, 3)
+    ]
+    text = "\n".join(b.text for b in _read(make_pdf(pages)).blocks)
+    assert all(f"Decision {n * n + 3}" in text for n in (1, 2, 3))
+    assert text.count("Approved by the board") == 3
+    assert all(f"INV-{n}" in text for n in (1, 2, 3))
+
+
+def test_a_table_over_two_pages_keeps_its_header(make_pdf: MakePdf) -> None:
+    """The second page's rows were `AR-3 | 20` under nothing."""
+
+    def rows(numbers: Sequence[int], top: int) -> list[tuple[float, float, float, str]]:
+        cells = [(f"AR-{n}", f"{n * 7} KRW", f"{n}") for n in numbers]
+        xs = (50, 200, 400)
+        return [
+            (x, top - 20 * i, 12, t)
+            for i, row in enumerate(cells)
+            for x, t in zip(xs, row, strict=True)
+        ]
+
+    head = [(50, 700, 12, "Article"), (200, 700, 12, "Price"), (400, 700, 12, "Pack")]
+    first, second = _read(make_pdf([[*head, *rows((1, 2), 680)], rows((3, 4), 700)])).blocks
+    assert first.header == second.header == "Article | Price | Pack"
+    assert second.text == "AR-3 | 21 KRW | 3\nAR-4 | 28 KRW | 4"
 
 
 def test_rows_of_cells_are_a_table(make_pdf: MakePdf) -> None:
@@ -178,3 +217,15 @@ def test_reading_order_loses_no_piece(pieces: list[Piece]) -> None:
     """However strange the page: every piece once."""
     read = [piece for row in reading_order(pieces) for piece in row.pieces]
     assert sorted(map(id, read)) == sorted(map(id, pieces))
+
+
+@given(st.integers(0, 3), st.floats(0, 500), st.floats(0, 700))
+def test_four_quarter_turns_are_none(turn: int, left: float, bottom: float) -> None:
+    """A page set on its side is read as one that stands."""
+    piece = Piece("a", left, bottom, left + 10, bottom + 5, 10)
+    once = turned(piece, turn, 600, 800)
+    sides = (800, 600) if turn % 2 else (600, 800)
+    back = turned(once, (4 - turn) % 4, *sides)
+    assert (back.left, back.bottom) == pytest.approx((left, bottom))
+    assert once.right >= once.left
+    assert once.top >= once.bottom

@@ -10,18 +10,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
-from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, Reason
+from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, NoteKind, Reason
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.delimited import (
     find_delimiter,
     read_delimited,
 )
+from platform_pipelines.stages.knowledge_base.parsing.headers import is_header
 from platform_pipelines.stages.knowledge_base.parsing.records import (
     ROWS_PER_BLOCK,
-    is_header,
     record_line,
 )
-from platform_pipelines.stages.knowledge_base.parsing.xlsx import cell_text, read_xlsx
+from platform_pipelines.stages.knowledge_base.parsing.xlsx import read_xlsx
+from platform_pipelines.stages.knowledge_base.parsing.xlsx_formats import number_text
 
 Saved = Callable[[Any], bytes]
 
@@ -128,24 +129,59 @@ def test_an_entity_bomb_in_a_sheet_is_refused(
 
 
 @pytest.mark.parametrize(
-    ("value", "number_format", "text"),
+    ("value", "code", "text"),
     [
-        (None, "", ""),
         (3, "", "3"),
-        (0.1 + 0.2, "", "0.3"),
+        (0.1 + 0.2, "General", "0.3"),
         (0.125, "0.0%", "12.5%"),
-        (False, "", "FALSE"),
-        (datetime.date(2026, 3, 1), "", "2026-03-01"),
-        (datetime.time(9, 30), "", "09:30"),
-        ("#DIV/0!", "", ""),
-        ("#platform-help", "", "#platform-help"),
+        (734, "000000", "000734"),
+        (1_250_000, '[$₩-412]#,##0', "₩1,250,000"),
+        (-3, "#,##0;(#,##0)", "(3)"),
+        (1.7291666666666667, "[h]:mm", "41:30"),
+        (46082, "yyyy\\-mm\\-dd", "2026-03-01"),
+        (46082.5, 'yyyy"년" m"월" d"일" h:mm', "2026-03-01 12:00"),
+        (0.3958333333333333, "h:mm", "09:30"),
+        (1012345678, "000-0000-0000", "010-1234-5678"),
+        (1500, '0.0,"천"', "1.5천"),
+        (12, '0"개"', "12개"),
+        (0, '#,##0;-#,##0;"-"', "-"),
     ],
-)
-def test_cells_read_as_a_person_would_write_them(
-    value: object, number_format: str, text: str
-) -> None:
-    """`0.30000000000000004` and `2026-03-01 00:00:00` are not what the sheet shows."""
-    assert cell_text(value, number_format) == text
+)  # fmt: skip
+def test_numbers_read_as_the_sheet_shows_them(value: float, code: str, text: str) -> None:
+    """An employee number without its zeros is another number; `0.30000000000000004` is none."""
+    assert number_text(value, code) == text
+
+
+def test_errors_and_true_values_of_cells(saved: Saved) -> None:
+    """What failed is no value; a channel's name only looks like an error."""
+    blocks = _sheet(saved, [["name", "x", "y"], ["a", "#DIV/0!", False], ["#help", 1, True]])
+    assert blocks[0].text == "name: a | y: FALSE\nname: #help | x: 1 | y: TRUE"
+
+
+def test_hidden_rows_and_columns_are_left_out_and_noted(saved: Saved) -> None:
+    """Nobody who opens the file sees them."""
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    for row in (["name", "salary", "team"], ["a", 1, "x"], ["b", 2, "y"]):
+        sheet.append(row)
+    sheet.column_dimensions["B"].hidden = True
+    sheet.row_dimensions[2].hidden = True
+    draft = read_xlsx(saved(book), key="a.xlsx", max_cells=100)
+    assert [b.text for b in draft.blocks] == ["name: b | team: y"]
+    assert {note.kind for note in draft.notes} == {NoteKind.HIDDEN}
+
+
+def test_a_formula_without_a_value_is_shown_and_noted(saved: Saved) -> None:
+    """Files that a program wrote have none until Excel opens them."""
+    book = Workbook()
+    sheet = book.active
+    assert sheet is not None
+    sheet.append(["name", "total"])
+    sheet.append(["a", "=1+2"])
+    draft = read_xlsx(saved(book), key="a.xlsx", max_cells=100)
+    assert draft.blocks[0].text == "name: a | total: =1+2"
+    assert draft.notes[0].kind is NoteKind.NO_VALUE
 
 
 def test_csv_rows_carry_their_headers_and_lines() -> None:

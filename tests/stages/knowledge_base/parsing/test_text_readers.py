@@ -242,3 +242,29 @@ def test_the_charset_is_read_from_meta_or_the_xml_declaration() -> None:
     assert declared_charset(b'<meta http-equiv=x content="text/html; charset=euc-kr">') == "euc-kr"
     assert declared_charset(b'<?xml version="1.0" encoding="utf-8"?><html>') == "utf-8"
     assert declared_charset(b"<p>") is None
+
+
+def test_raised_numbers_are_not_digits_of_the_number_before_them() -> None:
+    """`10<sup>5</sup>` was 105."""
+    text = (
+        "<p>10<sup>5</sup> W, H<sub>2</sub>O, 3<sup>rd</sup>, fee<sup><a href='#n'>1</a></sup></p>"
+    )
+    assert read_html(text).blocks[0].text == "10^5 W, H2O, 3rd, fee 1"
+
+
+def test_tables_of_links_to_other_pages_are_left_out_and_noted() -> None:
+    """They were 15 % of one corpus' chunks."""
+    links = "".join(f"<td><a href='{n}'>Page {n}</a></td>" for n in range(4))
+    draft = read_html(f"<p>text</p><table><tr>{links}</tr></table>")
+    assert [block.text for block in draft.blocks] == ["text"]
+    assert draft.notes
+
+
+def test_hidden_answers_that_a_button_shows_are_read_and_menus_are_not() -> None:
+    """An accordion's answers are hidden until somebody presses."""
+    draft = read_html(
+        "<h2><button data-bs-target='#a'>Why?</button></h2><div id='a' hidden>Because.</div>"
+        "<button aria-controls='m'>Menu</button><ul id='m' hidden><li><a href='x'>Home</a></ul>"
+        "<div hidden>secret</div>"
+    )
+    assert [block.text for block in draft.blocks] == ["Why?", "Because."]
