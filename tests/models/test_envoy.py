@@ -18,6 +18,7 @@ from platform_pipelines.gateways.local_http import local_get
 from platform_pipelines.gateways.model_server import free_port
 from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.gateways.server_process import ServerProcess
+from tests.knowledge import ENVIRONMENTS
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -42,8 +43,8 @@ def server(name: str, status: int = 200) -> tuple[ThreadingHTTPServer, Endpoint]
 
 
 @pytest.fixture(scope="module")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ensure("proxy", tmp_path_factory.mktemp("home"), print).parent / "envoy"
+def binary() -> Path:
+    return ensure("proxy", ENVIRONMENTS, print).parent / "envoy"
 
 
 @pytest.fixture
@@ -128,6 +129,21 @@ def test_no_request_fails_while_routes_change_and_a_side_goes(
             thread.join()
     assert len(statuses) > 20
     assert set(statuses) == {200}
+
+
+def test_copies_are_counted_by_the_side_that_gets_them_and_nobody_sees_them(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """A mirrored step is judged by the candidate's own numbers."""
+    gateway.router.route(sides, {"old": 100}, mirror="new")
+    assert {gateway.ask(f"user-{n}") for n in range(50)} == {(200, '"old"')}
+    new, old = gateway.router.stats("new"), gateway.router.stats("old")
+    assert new is not None
+    assert old is not None
+    assert (new.total, new.errors, old.total) == (50, 0, 50)
+    gateway.router.route(sides, {"old": 100})
+    gateway.ask("user")
+    assert gateway.router.stats("new") == new
 
 
 def test_routes_to_nobody_are_refused_and_the_ones_before_stay(

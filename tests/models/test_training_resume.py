@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.compute.environments import ensure
-from platform_pipelines.core.fine_tune.declaration import RecipeSpec
+from platform_pipelines.core.fine_tune.declaration import SHIPPED_BASE, RecipeSpec
 from platform_pipelines.core.fine_tune.events import Event, fold
 from platform_pipelines.core.fine_tune.recipe import recipe_config
 from platform_pipelines.errors import WorkerLostError
@@ -17,6 +17,8 @@ from platform_pipelines.gateways.base_weights import base_weights
 from platform_pipelines.gateways.programs.sealing import checkpoints, file_digest
 from platform_pipelines.gateways.server_process import ServerProcess
 from platform_pipelines.gateways.trainer import CHECKPOINTS, LocalTrainer, TrainingJob
+from platform_pipelines.stages.fine_tune.adapter import BASE_MODELS
+from tests.knowledge import ENVIRONMENTS
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(1200)]
 
@@ -37,11 +39,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def make_job(home: Path) -> Callable[[str], TrainingJob]:
-    base = home / "base"
+    base = ENVIRONMENTS / BASE_MODELS / SHIPPED_BASE
     base_weights(
         base,
-        weights_python=lambda: ensure("weights", home, print),
-        training_python=lambda: ensure("training", home, print),
+        weights_python=lambda: ensure("weights", ENVIRONMENTS, print),
+        training_python=lambda: ensure("training", ENVIRONMENTS, print),
         environment=environment(),
         progress=print,
     )
@@ -73,7 +75,9 @@ def environment() -> dict[str, str]:
 def train(home: Path, job: TrainingJob, on_event: Callable[[Event], None] = lambda _: None) -> str:
     """Train to the end; the digest of the adapter."""
     trainer = LocalTrainer(
-        python=lambda: ensure("training", home, print), environment=environment(), progress=print
+        python=lambda: ensure("training", ENVIRONMENTS, print),
+        environment=environment(),
+        progress=print,
     )
     last = trainer.train(job, on_event=on_event)
     return file_digest(last / "model" / "adapter_model.safetensors")

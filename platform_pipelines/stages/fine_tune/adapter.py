@@ -23,6 +23,7 @@ from platform_pipelines.stages.road.model_files import fetch_files, publish_file
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "adapter"
+BASE_MODELS = "base_models"  # beside the environments: made once with them, verified at each use
 _KEPT_CHECKPOINTS = 2
 
 OnEvent = Callable[[Event], None]
@@ -72,7 +73,7 @@ def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
             "only the shipped base model is fetched yet", where=workspace.name, stored=base,
             expected=SHIPPED_BASE,
         )  # fmt: skip
-    folder = workspace.settings.home / "base_models" / base
+    folder = workspace.settings.environments_home / BASE_MODELS / base
     files = base_weights(
         folder,
         weights_python=lambda: tools.python("weights"),

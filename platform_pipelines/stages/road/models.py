@@ -39,7 +39,7 @@ class ModelTools:
 
     def python(self, environment: str) -> Path:
         """The Python of a worker class, made if it is not there."""
-        return ensure(environment, self.settings.home, self.progress)
+        return ensure(environment, self.settings.environments_home, self.progress)
 
     @property
     def environment(self) -> dict[str, str]:
