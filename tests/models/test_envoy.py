@@ -19,6 +19,7 @@ from platform_pipelines.gateways.model_server import free_port
 from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.gateways.server_process import ServerProcess
 from tests.knowledge import ENVIRONMENTS
+from tests.servers.milvus_server import wait_until
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -26,6 +27,7 @@ pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 def server(name: str, status: int = 200) -> tuple[ThreadingHTTPServer, Endpoint]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are two writes: 40 ms otherwise
 
         def do_GET(self) -> None:
             body = json.dumps(name).encode()
@@ -122,12 +124,14 @@ def test_no_request_fails_while_routes_change_and_a_side_goes(
     try:
         for percent in (0, 5, 20, 50, 100, 0, 100):
             gateway.router.route(sides, weights("new", "old", percent))
+            answered = len(statuses)
+            wait_until(lambda seen=answered: len(statuses) > seen + 20, seconds=30)
         gateway.router.route(sides[:1], {"new": 100})
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert len(statuses) > 20
+    assert len(statuses) > 140
     assert set(statuses) == {200}
 
 

@@ -55,6 +55,7 @@ def test_paths_of_a_declaration_become_addresses() -> None:
     [
         ({"recipe": {"max_steps": 2, "warmup_steps": 2}}, "warmup_steps 2 is not below max_steps"),
         ({"recipe": {"batch": 6, "micro_batch": 4}}, "no multiple of micro_batch x processes"),
+        ({"recipe": {"method": "qlora"}}, "`qlora` quantises on a GPU, and the profile is `cpu`"),
         ({"recipe": {"learning_rat": 1}}, "recipe.learning_rat = 1: no such field"),
         ({"data": {"sources": []}}, "data.sources"),
         ({"gate": {"golden_set": "x", "floors": {"truth": 1}}}, "unknown metrics"),

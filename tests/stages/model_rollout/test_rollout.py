@@ -16,6 +16,7 @@ from platform_pipelines.stages.model_rollout.rollout import Controller
 from platform_pipelines.stages.model_rollout.workspace import Workspace
 from platform_pipelines.stages.model_rollout.world import World
 from platform_pipelines.stages.road.connect import open_component_store, release_log
+from platform_pipelines.stages.road.models import put_champion_right
 from platform_pipelines.stages.road.workspace import Deadline
 from tests.knowledge import settings_under
 from tests.stages.model_rollout.fake_world import (
@@ -257,3 +258,18 @@ def test_a_champion_that_somebody_set_by_hand_is_put_right(make_town: Callable[.
     assert controller.alias_was == OLD
     assert town.registry.named["champion"] == 2
     assert town.router.shares == {f"model-{NEW[:12]}": 100}
+
+
+@pytest.mark.parametrize("was", [2, None])
+def test_before_the_first_release_the_base_model_is_the_champion(
+    make_town: Callable[..., Town], was: int | None
+) -> None:
+    """No evidence made it: whoever set it, or deleted what it named, is told."""
+    town = make_town()
+    town.registry.named.pop("champion")
+    if was:
+        town.registry.set_alias("assistant", "champion", was)
+    found = put_champion_right(town.workspace, town.registry)
+    assert found == (NEW if was else "nothing")
+    assert town.registry.named["champion"] == 1
+    assert put_champion_right(town.workspace, town.registry) is None
