@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model ui test test-models test-answers test-plane cluster-test cluster-demo image bench lint clean
+.PHONY: help demo demo-model ui test test-models test-long test-answers test-plane cluster-test cluster-demo image bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -20,6 +20,9 @@ test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 
 test-models:  ## the model road with real NeMo, MLflow, vLLM and Envoy (12 minutes, 9 GB)
 	@$(PYTHON) tasks.py test-models $(ARGS)
+
+test-long:  ## sweeps of every kind of kill and bad canary, too long for CI
+	@$(PYTHON) tasks.py test-long $(ARGS)
 
 test-answers:  ## answers judged through Ragas, against real servers
 	@$(PYTHON) tasks.py test-answers $(ARGS)

@@ -140,7 +140,20 @@ def demo_model() -> None:
 def test_models(arguments: list[str]) -> None:
     """The model road with real NeMo, MLflow, vLLM and Envoy (minutes, 9 GB of memory)."""
     environment("test")
-    run(str(BIN / "python"), "-m", "pytest", "-m", "models", *arguments)
+    run(str(BIN / "python"), "-m", "pytest", "-m", "models", *arguments, **kept_environments())
+
+
+def test_long(arguments: list[str]) -> None:
+    """The sweeps that are too long for CI: every kind, not one of each (about an hour)."""
+    environment("test")
+    asked = "long or (long and models)"  # both names: else those that bear both are left out
+    run(str(BIN / "python"), "-m", "pytest", "-m", asked, *arguments, **kept_environments())
+
+
+def kept_environments() -> dict[str, str]:
+    """Where tests find the environments of worker classes, made at their first use."""
+    folder = os.environ.get("PLATFORM_ENVIRONMENTS_DIR") or str(HOME)
+    return {"PLATFORM_ENVIRONMENTS_DIR": folder}
 
 
 def ui() -> None:
@@ -225,8 +238,8 @@ def main() -> None:
     parser.add_argument(
         "task",
         choices=[
-            "demo", "demo-model", "ui", "test", "test-models", "test-plane", "test-answers",
-            "cluster-test", "cluster-demo", "image", "lint", "bench", "clean",
+            "demo", "demo-model", "ui", "test", "test-models", "test-long", "test-plane",
+            "test-answers", "cluster-test", "cluster-demo", "image", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -234,6 +247,7 @@ def main() -> None:
     with_arguments = {
         "test": test,
         "test-models": test_models,
+        "test-long": test_long,
         "test-answers": test_answers,
         "test-plane": test_plane,
         "cluster-test": cluster_test,

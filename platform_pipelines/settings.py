@@ -132,7 +132,7 @@ class Settings:
 
     @property
     def environments_home(self) -> Path:
-        """Under which the `environments` of worker classes are."""
+        """Under which the `environments` of worker classes are, and what is made once with them."""
         return self.environments_dir or self.home
 
     @property

@@ -18,6 +18,8 @@ from platform_pipelines.gateways.local_http import local_get
 from platform_pipelines.gateways.model_server import free_port
 from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.gateways.server_process import ServerProcess
+from tests.knowledge import ENVIRONMENTS
+from tests.servers.milvus_server import wait_until
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 
@@ -25,6 +27,7 @@ pytestmark = [pytest.mark.models, pytest.mark.timeout(300)]
 def server(name: str, status: int = 200) -> tuple[ThreadingHTTPServer, Endpoint]:
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
+        disable_nagle_algorithm = True  # headers and body are two writes: 40 ms otherwise
 
         def do_GET(self) -> None:
             body = json.dumps(name).encode()
@@ -42,8 +45,8 @@ def server(name: str, status: int = 200) -> tuple[ThreadingHTTPServer, Endpoint]
 
 
 @pytest.fixture(scope="module")
-def binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return ensure("proxy", tmp_path_factory.mktemp("home"), print).parent / "envoy"
+def binary() -> Path:
+    return ensure("proxy", ENVIRONMENTS, print).parent / "envoy"
 
 
 @pytest.fixture
@@ -121,13 +124,30 @@ def test_no_request_fails_while_routes_change_and_a_side_goes(
     try:
         for percent in (0, 5, 20, 50, 100, 0, 100):
             gateway.router.route(sides, weights("new", "old", percent))
+            answered = len(statuses)
+            wait_until(lambda seen=answered: len(statuses) > seen + 20, seconds=30)
         gateway.router.route(sides[:1], {"new": 100})
     finally:
         stop.set()
         for thread in threads:
             thread.join()
-    assert len(statuses) > 20
+    assert len(statuses) > 140
     assert set(statuses) == {200}
+
+
+def test_copies_are_counted_by_the_side_that_gets_them_and_nobody_sees_them(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """A mirrored step is judged by the candidate's own numbers."""
+    gateway.router.route(sides, {"old": 100}, mirror="new")
+    assert {gateway.ask(f"user-{n}") for n in range(50)} == {(200, '"old"')}
+    new, old = gateway.router.stats("new"), gateway.router.stats("old")
+    assert new is not None
+    assert old is not None
+    assert (new.total, new.errors, old.total) == (50, 0, 50)
+    gateway.router.route(sides, {"old": 100})
+    gateway.ask("user")
+    assert gateway.router.stats("new") == new
 
 
 def test_routes_to_nobody_are_refused_and_the_ones_before_stay(

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.knowledge import ENVIRONMENTS
+
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -21,6 +23,7 @@ def test_a_model_is_trained_rolled_out_under_load_and_a_worse_one_refused(tmp_pa
         **os.environ,
         "DAGSTER_HOME": str(dagster_home),
         "PLATFORM_HOME": str(tmp_path / "home"),
+        "PLATFORM_ENVIRONMENTS_DIR": str(ENVIRONMENTS),
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
     done = subprocess.run(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.compute.environments import ensure
-from platform_pipelines.core.fine_tune.declaration import RecipeSpec
+from platform_pipelines.core.fine_tune.declaration import SHIPPED_BASE, RecipeSpec
 from platform_pipelines.core.fine_tune.events import Event, fold
 from platform_pipelines.core.fine_tune.recipe import recipe_config
 from platform_pipelines.errors import WorkerLostError
@@ -17,11 +17,13 @@ from platform_pipelines.gateways.base_weights import base_weights
 from platform_pipelines.gateways.programs.sealing import checkpoints, file_digest
 from platform_pipelines.gateways.server_process import ServerProcess
 from platform_pipelines.gateways.trainer import CHECKPOINTS, LocalTrainer, TrainingJob
+from platform_pipelines.stages.fine_tune.adapter import BASE_MODELS
+from tests.knowledge import ENVIRONMENTS
 
 pytestmark = [pytest.mark.models, pytest.mark.timeout(1200)]
 
 RECIPE = RecipeSpec(
-    max_steps=4, warmup_steps=1, batch=2, micro_batch=2, checkpoint_every_steps=2,
+    max_steps=6, warmup_steps=1, batch=2, micro_batch=2, checkpoint_every_steps=2,
     validate_every_steps=100,
 )  # fmt: skip
 ROW = (
@@ -37,11 +39,11 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def make_job(home: Path) -> Callable[[str], TrainingJob]:
-    base = home / "base"
+    base = ENVIRONMENTS / BASE_MODELS / SHIPPED_BASE
     base_weights(
         base,
-        weights_python=lambda: ensure("weights", home, print),
-        training_python=lambda: ensure("training", home, print),
+        weights_python=lambda: ensure("weights", ENVIRONMENTS, print),
+        training_python=lambda: ensure("training", ENVIRONMENTS, print),
         environment=environment(),
         progress=print,
     )
@@ -73,7 +75,9 @@ def environment() -> dict[str, str]:
 def train(home: Path, job: TrainingJob, on_event: Callable[[Event], None] = lambda _: None) -> str:
     """Train to the end; the digest of the adapter."""
     trainer = LocalTrainer(
-        python=lambda: ensure("training", home, print), environment=environment(), progress=print
+        python=lambda: ensure("training", ENVIRONMENTS, print),
+        environment=environment(),
+        progress=print,
     )
     last = trainer.train(job, on_event=on_event)
     return file_digest(last / "model" / "adapter_model.safetensors")
@@ -91,29 +95,57 @@ def killing(
     return watch
 
 
-def test_killed_trainings_go_on_to_the_same_adapter(
-    home: Path, make_job: Callable[[str], TrainingJob]
-) -> None:
-    """SIGTERM, SIGKILL, and SIGKILL with the last checkpoint damaged: one adapter, byte by byte."""
-    whole = train(home, make_job("whole"))
+@pytest.fixture(scope="module")
+def whole(home: Path, make_job: Callable[[str], TrainingJob]) -> str:
+    """The adapter of a training that nobody disturbed."""
+    return train(home, make_job("whole"))
 
-    for name, number, at in (
-        ("term", signal.SIGTERM, ("step", 1)),
-        ("kill", signal.SIGKILL, ("step", 2)),
-        ("damaged", signal.SIGKILL, ("checkpoint", 3)),
-    ):
-        job = make_job(name)
-        with pytest.raises(WorkerLostError):
-            train(home, job, killing(job, number, after=at))
-        if name == "damaged":
-            newest = checkpoints(job.folder / CHECKPOINTS)[0]
-            path = newest / "model" / "adapter_model.safetensors"
-            data = bytearray(path.read_bytes())
-            data[len(data) // 2] ^= 64
-            path.write_bytes(data)
-        told: list[Event] = []
-        again = replace(job)
-        assert train(home, again, told.append) == whole, name
-        curve = fold(told)
-        assert len(curve.steps) == RECIPE.max_steps
-        assert curve.resumed_at[-1] >= 2
+
+def flip(newest: Path) -> None:
+    """One bit of the adapter in a checkpoint."""
+    path = newest / "model" / "adapter_model.safetensors"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 64
+    path.write_bytes(data)
+
+
+def cut(newest: Path) -> None:
+    """The optimizer's file ends in its middle."""
+    (path,) = (newest / "optim").glob("*.distcp")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size // 2)
+
+
+# Name -> signal, the event after which it comes, what is done to the newest checkpoint, and from
+# which step on the training goes on: an interval is lost at most, two with a damaged checkpoint.
+KILLS: dict[str, tuple[signal.Signals, tuple[str, int], Callable[[Path], None] | None, int]] = {
+    "a bit of the last checkpoint is another": (signal.SIGKILL, ("step", 4), flip, 2),
+    "a notice, and time to checkpoint": (signal.SIGTERM, ("step", 0), None, 1),
+    "a notice in a later interval": (signal.SIGTERM, ("step", 2), None, 3),
+    "killed after a checkpoint": (signal.SIGKILL, ("checkpoint", 1), None, 2),
+    "killed before a checkpoint": (signal.SIGKILL, ("step", 2), None, 2),
+    "killed in the middle of a checkpoint": (signal.SIGKILL, ("checkpoint_begin", 3), None, 2),
+    "killed in the first interval": (signal.SIGKILL, ("step", 0), None, 0),
+    "a file of the last checkpoint is cut": (signal.SIGKILL, ("step", 4), cut, 2),
+}
+IN_CI = ("a bit of the last checkpoint is another",)
+
+
+@pytest.mark.parametrize(
+    "kind", [k if k in IN_CI else pytest.param(k, marks=pytest.mark.long) for k in KILLS]
+)
+def test_a_killed_training_goes_on_to_the_same_adapter(
+    home: Path, make_job: Callable[[str], TrainingJob], whole: str, kind: str
+) -> None:
+    """One adapter, byte by byte, whenever and however it was killed."""
+    number, at, harm, goes_on_at = KILLS[kind]
+    job = make_job(kind.replace(" ", "_"))
+    with pytest.raises(WorkerLostError):
+        train(home, job, killing(job, number, after=at))
+    if harm is not None:
+        harm(checkpoints(job.folder / CHECKPOINTS)[0])
+    told: list[Event] = []
+    assert train(home, replace(job), told.append) == whole
+    curve = fold(told)
+    assert len(curve.steps) == RECIPE.max_steps
+    assert curve.resumed_at[-1] >= goes_on_at

@@ -1,11 +1,13 @@
-"""The demo's code location: everything that is declared under `defs/`."""
+"""The demo's code location: what is declared under `defs/`, on the platform's resource."""
 
 from pathlib import Path
 
 import dagster as dg
 
+from platform_pipelines.definitions import build_defs
+
 
 @dg.definitions
 def defs() -> dg.Definitions:
     """The declared model and its rollout."""
-    return dg.load_from_defs_folder(path_within_project=Path(__file__).parent)
+    return build_defs(Path(__file__).parent)

@@ -7,6 +7,7 @@ import dagster as dg
 from pydantic import Field
 
 from platform_pipelines.components.fine_tune.assets import build_assets, build_job
+from platform_pipelines.components.fine_tune.champion import build_check, build_schedule
 from platform_pipelines.components.shared.declaring import (
     Declaring,
     absolute_url,
@@ -51,7 +52,13 @@ class FineTune(Declaring):
             ConfigurationError: names the field, its value and what is allowed.
         """
         spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
-        return dg.Definitions(assets=build_assets(spec), jobs=[build_job(spec)])
+        watching = build_schedule(spec)
+        return dg.Definitions(
+            assets=build_assets(spec),
+            asset_checks=[build_check(spec)],
+            jobs=[build_job(spec), watching.job],
+            schedules=[watching],
+        )
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> FineTuneSpec:

@@ -8,6 +8,7 @@ import dagster as dg
 from pydantic import Field
 
 from platform_pipelines.components.model_rollout import pages
+from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
 from platform_pipelines.components.shared.declaring import (
     Declaring,
     absolute_url,
@@ -20,15 +21,10 @@ from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
 from platform_pipelines.core.road.served_model import ServingSpec
-from platform_pipelines.stages.model_rollout.rollout import (
-    Ended,
-    run_rollout,
-    stop_serving,
-)
+from platform_pipelines.stages.model_rollout.rollout import run_rollout, stop_serving
 from platform_pipelines.stages.model_rollout.workspace import open_workspace
 
 CODE_VERSION = "1"
-FOLLOWS = "champion_follows_the_log"
 STOP_SECONDS = 600
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
@@ -117,9 +113,7 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
     arguments: dict[str, Any] = {
         "key": key,
         "check_specs": [
-            dg.AssetCheckSpec(
-                FOLLOWS, asset=key, description="Did the alias `champion` name what the log says?"
-            )
+            dg.AssetCheckSpec(FOLLOWS, asset=key, description=DESCRIPTION),
         ],
         "description": "\n\n".join(filter(None, (spec.description, text))),
         "deps": [dg.AssetKey([spec.registered_model, "registration"])],
@@ -139,29 +133,17 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         found = ended.rollout
         if found is None:
             page = {"outcome": "the champion serves; there is no candidate"}
-            return dg.MaterializeResult(metadata=page, check_results=[_follows(key, ended)])
+            return dg.MaterializeResult(
+                metadata=page, check_results=[follows_result(key, ended.alias_was)]
+            )
         context.log.info("%s: %s", spec.name, found.phase)
         return dg.MaterializeResult(
             metadata=pages.metadata(found, spec),
             data_version=dg.DataVersion(found.id),
-            check_results=[_follows(key, ended)],
+            check_results=[follows_result(key, ended.alias_was)],
         )
 
     return dg.asset(**arguments)(rollout)
-
-
-def _follows(key: dg.AssetKey, ended: Ended) -> dg.AssetCheckResult:
-    """Found and put right: the check tells that somebody moved the alias past every gate."""
-    was = ended.alias_was
-    told = "it named what the log says" if was is None else f"it named {was}; it was put right"
-    return dg.AssetCheckResult(
-        check_name=FOLLOWS,
-        asset_key=key,
-        passed=was is None,
-        severity=dg.AssetCheckSeverity.WARN,
-        description=told,
-        metadata={"alias_was": was or "as the log says"},
-    )
 
 
 def _build_sensor(spec: ModelRolloutSpec, job: Any) -> dg.SensorDefinition:

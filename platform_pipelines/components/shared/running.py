@@ -61,7 +61,7 @@ class Opener(Protocol[Workspace_co]):
 
 
 def run_stage(
-    context: dg.AssetExecutionContext | dg.OpExecutionContext,
+    context: dg.AssetExecutionContext | dg.OpExecutionContext | dg.AssetCheckExecutionContext,
     open_workspace: Opener[Workspace],
     work: Callable[[Workspace], Result],
     *,

@@ -30,9 +30,13 @@ class DataSpec(Spec):
 class RecipeSpec(Spec):
     """How it learns. Every field is part of the run's identity."""
 
-    kind: Literal["lora", "full"] = Field(default="lora", description="`lora` or `full`")
-    rank: int = Field(default=16, ge=1, le=512, description="`lora` only")
-    alpha: int = Field(default=32, ge=1, description="`lora` only")
+    method: Literal["lora", "qlora", "full"] = Field(
+        default="lora",
+        description="`lora`: an adapter, merged afterwards; `qlora`: the same over 4-bit weights, "
+        "on a GPU only; `full`: all weights",
+    )
+    rank: int = Field(default=16, ge=1, le=512, description="of an adapter")
+    alpha: int = Field(default=32, ge=1, description="of an adapter")
     learning_rate: float = Field(default=5e-4, gt=0, le=1, description="at its highest")
     warmup_steps: int = Field(default=2, ge=0, description="less than max_steps")
     max_steps: int = Field(default=20, ge=2, description="optimizer steps")
@@ -107,6 +111,15 @@ class FineTuneSpec(Spec):
         if problem := owner_problem(owner):
             raise ValueError(problem)
         return owner
+
+    @model_validator(mode="after")
+    def _trainable(self) -> "FineTuneSpec":
+        if self.recipe.method == "qlora" and self.profile == "cpu":
+            raise ValueError(
+                "recipe.method `qlora` quantises on a GPU, and the profile is `cpu`; "
+                "declare profile `gpu-training`, or method `lora` or `full`"
+            )
+        return self
 
     @property
     def digest(self) -> str:

@@ -65,12 +65,26 @@ def recipe_config(
             "max_recent_checkpoints": 3,
         },
     }
-    if recipe.kind == "lora":
-        config["peft"] = {
-            "_target_": "nemo_automodel.components._peft.lora.PeftConfig",
-            "target_modules": [f"*{name}" for name in _TARGETS],
-            "dim": recipe.rank,
-            "alpha": recipe.alpha,
-            "use_triton": False,
-        }
-    return json.dumps(config, indent=1)
+    return json.dumps({**config, **_adapter(recipe)}, indent=1)
+
+
+def _adapter(recipe: RecipeSpec) -> dict[str, Any]:
+    """What is learnt beside the weights; nothing where all of them are."""
+    if recipe.method == "full":
+        return {}
+    peft = {
+        "_target_": "nemo_automodel.components._peft.lora.PeftConfig",
+        "target_modules": [f"*{name}" for name in _TARGETS],
+        "dim": recipe.rank,
+        "alpha": recipe.alpha,
+        "use_triton": False,
+    }
+    if recipe.method == "lora":
+        return {"peft": peft}
+    four_bits = {
+        "load_in_4bit": True,
+        "bnb_4bit_quant_type": "nf4",
+        "bnb_4bit_use_double_quant": True,
+        "bnb_4bit_compute_dtype": "bfloat16",
+    }
+    return {"peft": peft, "quantization": four_bits}

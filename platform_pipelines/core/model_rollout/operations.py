@@ -23,6 +23,7 @@ _HTTP = "http_requests_total"
 _RUNNING = "vllm:num_requests_running"
 _WAITING = "vllm:num_requests_waiting"
 _KV_CACHE = "vllm:kv_cache_usage_perc"
+_RARE = 0.01
 _GOOD = ("stop", "length")
 _BAD = ("error", "repetition")
 
@@ -67,10 +68,14 @@ class Window:
     latencies: Mapping[str, Buckets]
 
     @property
+    def total(self) -> float:
+        """Requests of users, and of whoever asked the server past the gateway."""
+        return max(self.requests, self.answered + self.failed)
+
+    @property
     def error_rate(self) -> float:
         """Failed requests of all; 0 of 0 is 0, and few requests are found by themselves."""
-        total = max(self.requests, self.answered + self.failed)
-        return self.failed / total if total else 0.0
+        return self.failed / self.total if self.total else 0.0
 
     def quantile(self, name: str, share: float) -> float | None:
         """A latency in seconds, linear within its bucket; None where nothing was measured."""
@@ -162,15 +167,7 @@ def findings(candidate: Window | None, champion: Window | None, judge: JudgeSpec
     """
     if candidate is None:
         return [_fail("metrics_lost", "the candidate's counters are gone or went back")]
-    found: list[Reason] = []
-    if candidate.error_rate > judge.error_rate:
-        found.append(
-            _fail(
-                "errors",
-                f"{candidate.failed:.0f} of the candidate's requests failed "
-                f"({candidate.error_rate:.1%}); {judge.error_rate:.1%} is allowed",
-            )
-        )
+    found = _errors(candidate, judge)
     if candidate.kv_cache > judge.kv_cache_share:
         found.append(_fail("kv_cache", f"{candidate.kv_cache:.0%} of the KV cache is in use"))
     if candidate.waiting > judge.waiting_requests:
@@ -181,6 +178,38 @@ def findings(candidate: Window | None, champion: Window | None, judge: JudgeSpec
         message = f"{candidate.requests:.0f} requests; {judge.minimum_requests} are needed"
         found.append(Reason(Status.UNDECIDED, "too_few_requests", message, more_samples=lacking))
     return found
+
+
+def _errors(candidate: Window, judge: JudgeSpec) -> list[Reason]:
+    """One failure in 80 requests is no fault where 1 % is allowed, and no pass either: chance.
+
+    It is a fault when so many would be rare (1 in 100) at the rate that is allowed.
+    """
+    if candidate.error_rate <= judge.error_rate:
+        return []
+    message = (
+        f"{candidate.failed:.0f} of the candidate's requests failed "
+        f"({candidate.error_rate:.1%}); {judge.error_rate:.1%} is allowed"
+    )
+    total, failed = math.ceil(candidate.total), math.ceil(candidate.failed)
+    if chance_of_failures(failed, total, judge.error_rate) < _RARE:
+        return [_fail("errors", message)]
+    lacking = math.ceil(failed / judge.error_rate) - total
+    return [Reason(Status.UNDECIDED, "errors_uncertain", message, more_samples=max(1, lacking))]
+
+
+def chance_of_failures(failed: int, total: int, rate: float) -> float:
+    """Of at least so many failures in so many requests at this rate: a binomial tail."""
+    if not 0 < rate < 1:
+        return 0.0 if failed and rate <= 0 else 1.0
+    fewer = (
+        math.exp(
+            math.lgamma(total + 1) - math.lgamma(k + 1) - math.lgamma(total - k + 1)
+            + k * math.log(rate) + (total - k) * math.log1p(-rate)
+        )
+        for k in range(min(failed, total + 1))
+    )  # fmt: skip
+    return max(0.0, 1.0 - math.fsum(fewer))
 
 
 def _slower(candidate: Window, champion: Window | None, judge: JudgeSpec) -> list[Reason]:

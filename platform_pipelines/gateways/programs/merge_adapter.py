@@ -1,8 +1,9 @@
 """Adapter -> merged bf16 safetensors: python merge_adapter.py BASE ADAPTER OUT   (`training`)
 
 Merged in float32 and rounded once: two merges give the same bytes. Merged, because a dynamic
-adapter costs 2.6 times as much at serving. Then one short answer, greedily, as a smoke test.
-Prints digests and answer as JSON.
+adapter costs 2.6 times as much at serving. Where all weights were trained, ADAPTER is a whole model
+and only brought into the same form. Then one short answer, greedily, as a smoke test. Prints
+digests and answer as JSON.
 """
 # pyright: basic, reportMissingImports=false
 
@@ -21,8 +22,11 @@ def merge(base: Path, adapter: Path, out: Path) -> dict[str, str]:
     from peft import PeftModel
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
-    merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    if (adapter / "adapter_config.json").exists():
+        model = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+        merged = PeftModel.from_pretrained(model, adapter).merge_and_unload(safe_merge=True)
+    else:
+        merged = AutoModelForCausalLM.from_pretrained(adapter, dtype=torch.bfloat16)
     merged.to(torch.bfloat16).save_pretrained(out)
     AutoTokenizer.from_pretrained(adapter).save_pretrained(out)
     for path in out.iterdir():

@@ -23,7 +23,11 @@ from platform_pipelines.stages.road.model_files import fetch_files, publish_file
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "adapter"
+BASE_MODELS = "base_models"  # beside the environments: made once with them, verified at each use
 _KEPT_CHECKPOINTS = 2
+
+# Where a checkpoint has what was learnt: the adapter, or the weights as others load them.
+WEIGHTS = {"lora": "model", "qlora": "model", "full": "model/consolidated"}
 
 OnEvent = Callable[[Event], None]
 
@@ -47,17 +51,18 @@ def refresh_adapter(workspace: Workspace, *, on_event: OnEvent = lambda _: None)
     key = f"{STAGE}s/{digest}"
     if previous and previous.settings == digest and workspace.store.exists(f"{key}/{FILES}"):
         return StageOutcome.unchanged(previous)
-    if workspace.spec.recipe.kind != "lora":
+    if workspace.spec.recipe.method == "qlora":
         raise CapabilityError(
-            "only adapters are trained yet",
-            where=f"{workspace.name}, recipe.kind",
-            stored=workspace.spec.recipe.kind,
-            expected="lora",
+            "qlora needs a GPU, and the environment `training` of this machine is without",
+            where=f"{workspace.name}, recipe.method",
+            stored="qlora",
+            expected="lora or full",
+            remedy="train it on the node pool of gpu-training, or declare another method",
         )
     with workspace.writing(STAGE, version) as writing:
         run = _Run(writing, digest, on_event)
         checkpoint = run.train(_job(writing, run.folder, digest, data, base))
-        files = run.publish(checkpoint / "model", key)
+        files = run.publish(checkpoint / WEIGHTS[workspace.spec.recipe.method], key)
         snapshot = run.snapshot(key, files, base)
         writing.move_head(snapshot, version)
         run.clean()
@@ -72,7 +77,7 @@ def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
             "only the shipped base model is fetched yet", where=workspace.name, stored=base,
             expected=SHIPPED_BASE,
         )  # fmt: skip
-    folder = workspace.settings.home / "base_models" / base
+    folder = workspace.settings.environments_home / BASE_MODELS / base
     files = base_weights(
         folder,
         weights_python=lambda: tools.python("weights"),

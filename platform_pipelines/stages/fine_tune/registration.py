@@ -4,6 +4,8 @@ Its tags name data, base, recipe, code, run and evidence. Who becomes `champion`
 matter; the release log says it and MLflow shows it.
 """
 
+from dataclasses import replace
+
 from platform_pipelines.core.road.releases import Candidate
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.gateways.model_registry import BASE, CANDIDATE, CHAMPION, ModelRegistry
@@ -57,6 +59,13 @@ def refresh_registration(workspace: Workspace) -> StageOutcome:
     with workspace.writing(STAGE, version) as writing:
         writing.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"version": number})
+
+
+def follow_the_log(workspace: Workspace) -> str | None:
+    """Put an alias `champion` right that the release log does not know; what it named, or None."""
+    log = replace(workspace, store=workspace.tools.log_store(workspace.name))
+    with workspace.tools.registry() as registry:
+        return models.put_champion_right(log, registry)
 
 
 def _passed(workspace: Workspace) -> str:

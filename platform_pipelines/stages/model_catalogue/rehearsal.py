@@ -151,7 +151,7 @@ def gateway_of(
         file = folder / "config.yaml"
         file.write_text(json.dumps(rehearsal_config(config, url=url)), encoding="utf-8")
         key, port = f"sk-{secrets.token_hex(12)}", free_port()
-        python = ensure("litellm", settings.home, progress)
+        python = ensure("litellm", settings.environments_home, progress)
         progress("starting LiteLLM's proxy with the rendered configuration")
         command = [str(python.parent / "litellm"), "--config", str(file), "--host", "127.0.0.1"]
         stack.enter_context(
@@ -168,7 +168,7 @@ def gateway_of(
 
 @contextmanager
 def _small_model(settings: Settings, folder: Path, progress: Any) -> Iterator[str]:
-    python, port = ensure("small_model", settings.home, progress), free_port()
+    python, port = ensure("small_model", settings.environments_home, progress), free_port()
     with running(
         [str(python), str(small_model.__file__), str(port)],
         environment=settings.worker_environment,

@@ -56,7 +56,7 @@ from platform_pipelines.stages.road import models
 from platform_pipelines.stages.road.asking import ask_all, load_questions, sample_rows
 from platform_pipelines.stages.road.evidence import read_evidence, write_evidence
 from platform_pipelines.stages.road.models import ChampionAlias
-from platform_pipelines.stages.road.release import Judged, release, repair
+from platform_pipelines.stages.road.release import Judged, release
 
 STATE = "rollout.json"
 SERVERS = "model_servers"
@@ -125,11 +125,7 @@ class Controller:
 
     def _repair(self) -> None:
         """A `champion` that was set by hand, or not at all, is put right: the log is the truth."""
-        live = models.live_release(self.workspace.tools, self.workspace.name)
-        pointed = self.alias.pointed()
-        if live is not None and pointed != live.target:
-            self.alias_was = pointed or "nothing"
-            repair(self.workspace, self.alias)
+        self.alias_was = models.put_champion_right(self.workspace, self.registry)
 
     def _begin(
         self, last: Rollout | None, version: str | None

@@ -18,6 +18,7 @@ from platform_pipelines.gateways.model_registry import (
 from platform_pipelines.gateways.model_server import LocalVllm
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.road import workspace as road
 from platform_pipelines.stages.road.connect import (
     component_url,
     open_component_store,
@@ -39,7 +40,7 @@ class ModelTools:
 
     def python(self, environment: str) -> Path:
         """The Python of a worker class, made if it is not there."""
-        return ensure(environment, self.settings.home, self.progress)
+        return ensure(environment, self.settings.environments_home, self.progress)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -126,6 +127,32 @@ def champion(tools: ModelTools, registry: ModelRegistry, model: str) -> ModelRef
             remedy=f"run the job {model}_fine_tune: it registers the base model and a candidate",
         )
     return found
+
+
+def put_champion_right(workspace: road.Workspace, registry: ModelRegistry) -> str | None:
+    """Let `champion` name what the log says, or before the first release the base model.
+
+    Somebody may have moved it past every gate, and a deleted version takes its alias along. What it
+    named, if that was another; `nothing` where it was gone. The workspace's store is the log's.
+    """
+    alias = ChampionAlias(registry, workspace.name)
+    log = release_log(workspace.store, workspace.name)
+
+    def wrong() -> tuple[str | None, str] | None:
+        live, pointed = log.head(), alias.pointed()
+        base = version_named(registry, workspace.name, BASE)
+        should = live.target if live else base.digest if base else None
+        return None if should is None or pointed == should else (pointed, should)
+
+    if wrong() is None:
+        return None
+    with workspace.lease(road.POINTER):  # a release may be between its log and its alias
+        found = wrong()
+        if found is None:
+            return None
+        alias.point(found[1])
+    workspace.progress(f"`{CHAMPION}` named {found[0]}; the log says {found[1]}: put right")
+    return found[0] or "nothing"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,7 @@
 """The demo's declarations as definitions: keys, policy, and what a wrong one is told."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +55,7 @@ def test_paths_of_a_declaration_become_addresses() -> None:
     [
         ({"recipe": {"max_steps": 2, "warmup_steps": 2}}, "warmup_steps 2 is not below max_steps"),
         ({"recipe": {"batch": 6, "micro_batch": 4}}, "no multiple of micro_batch x processes"),
+        ({"recipe": {"method": "qlora"}}, "`qlora` quantises on a GPU, and the profile is `cpu`"),
         ({"recipe": {"learning_rat": 1}}, "recipe.learning_rat = 1: no such field"),
         ({"data": {"sources": []}}, "data.sources"),
         ({"gate": {"golden_set": "x", "floors": {"truth": 1}}}, "unknown metrics"),
@@ -88,3 +91,12 @@ def test_a_rollout_follows_its_models_registration() -> None:
     (only,) = rollout._build_asset(spec).specs
     assert only.key == dg.AssetKey(["assistant_live", "rollout"])
     assert [d.asset_key.path for d in only.deps] == [["assistant", "registration"]]
+
+
+def test_the_demo_is_a_project_that_loads() -> None:
+    """Its definitions bring the resource that every op of the platform needs."""
+    program = str(Path(sys.executable).parent / "dg")
+    checked = subprocess.run(
+        [program, "check", "defs"], cwd=DEFS.parents[1], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout[-2000:] + checked.stderr[-2000:]

@@ -13,6 +13,8 @@ from platform_pipelines.core.model_rollout.operations import (
     E2E,
     TTFT,
     Sample,
+    Window,
+    chance_of_failures,
     findings,
     quantile,
     read_sample,
@@ -132,3 +134,30 @@ def test_quantiles_grow_with_their_share(
         assert low is not None
         assert high is not None
         assert 0 <= low <= high <= bounds[-1]
+
+
+@pytest.mark.parametrize(
+    ("failed", "total", "code"),
+    [
+        (0, 80, None),
+        (1, 80, "errors_uncertain"),
+        (1, 100, None),
+        (5, 80, "errors"),
+        (5, 10, "errors"),
+        (30, 1000, "errors"),
+    ],
+)
+def test_a_failure_among_few_requests_is_chance_and_many_are_a_fault(
+    failed: int, total: int, code: str | None
+) -> None:
+    """1 % is allowed: neither does one in 80 roll back at once, nor does it pass."""
+    side = Window(10.0, total, total - failed, failed, 0.0, 0.0, {})
+    told = [r.code for r in findings(side, None, JUDGE) if r.code.startswith("errors")]
+    assert told == ([code] if code else [])
+
+
+def test_no_failure_is_allowed_where_none_is_declared() -> None:
+    """A rate of 0 has no chance in it."""
+    assert chance_of_failures(1, 10**6, 0.0) == 0.0
+    assert chance_of_failures(1, 100, 0.01) == pytest.approx(1 - 0.99**100)
+    assert chance_of_failures(0, 100, 0.01) == 1.0

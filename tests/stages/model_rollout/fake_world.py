@@ -87,7 +87,7 @@ def http_server(side: Side) -> ThreadingHTTPServer:
             pass
 
     one = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=one.serve_forever, daemon=True).start()
+    threading.Thread(target=one.serve_forever, args=(0.02,), daemon=True).start()
     return one
 
 
@@ -144,6 +144,8 @@ class FakeRouter:
     has_users: bool = True
     shares: dict[str, int] = field(default_factory=dict)
     history: list[dict[str, int]] = field(default_factory=list)
+    mirror: str | None = None
+    mirrored: list[str] = field(default_factory=list)  # whoever got copies
     totals: dict[str, float] = field(default_factory=dict)
 
     def start(self) -> None:
@@ -152,12 +154,13 @@ class FakeRouter:
     def route(
         self, endpoints: Sequence[Endpoint], shares: Mapping[str, int], *, mirror: str | None = None
     ) -> None:
-        del mirror
         assert sum(shares.values()) == 100
         assert set(shares) <= {one.name for one in endpoints}
         if dict(shares) != self.shares:
             self.history.append(dict(shares))
-        self.shares = dict(shares)
+        self.shares, self.mirror = dict(shares), mirror
+        if mirror and mirror not in self.mirrored:
+            self.mirrored.append(mirror)
 
     def stats(self, name: str) -> EndpointStats | None:
         side = self._side(name)
@@ -168,7 +171,9 @@ class FakeRouter:
 
     def pass_second(self) -> None:
         """Its users of one second."""
-        for name, share in self.shares.items() if self.has_users else ():
+        copies = {self.mirror: 100} if self.mirror else {}
+        sent = [*self.shares.items(), *copies.items()]
+        for name, share in sent if self.has_users else ():
             requests = REQUESTS_A_SECOND * share / 100
             self.totals[name] = self.totals.get(name, 0) + requests
             self._side(name).serve(requests)

@@ -3,18 +3,20 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
-from platform_pipelines.core.model_rollout.machine import Phase, Rollout
+from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec, StepSpec
+from platform_pipelines.core.model_rollout.machine import Phase, Rollout, abandon
 from platform_pipelines.core.road.model_questions import ModelGoldenSet, ModelQuestion
 from platform_pipelines.gateways.model_registry import ModelVersion
 from platform_pipelines.stages.model_rollout.rollout import Controller
 from platform_pipelines.stages.model_rollout.workspace import Workspace
 from platform_pipelines.stages.model_rollout.world import World
 from platform_pipelines.stages.road.connect import open_component_store, release_log
+from platform_pipelines.stages.road.models import put_champion_right
 from platform_pipelines.stages.road.workspace import Deadline
 from tests.knowledge import settings_under
 from tests.stages.model_rollout.fake_world import (
@@ -52,7 +54,8 @@ class Town:
     clock: FakeClock
 
     def controller(self, **given: Any) -> Controller:
-        world = World(self.servers, self.router, SPEC.serving, self.clock, lambda _: None)
+        serving = self.workspace.spec.serving
+        world = World(self.servers, self.router, serving, self.clock, lambda _: None)
         return Controller(self.workspace, self.registry, world, GOLDEN, **given)
 
     def live(self) -> str | None:
@@ -64,13 +67,19 @@ class Town:
 def make_town(tmp_path: Path) -> Iterator[Callable[..., Town]]:
     towns: list[Town] = []
 
-    def make(candidate: Side | None = None, *, has_users: bool = True) -> Town:
-        sides = {OLD: Side(RIGHT), NEW: candidate or Side(RIGHT)}
+    def make(
+        candidate: Side | None = None,
+        *,
+        champion: Side | None = None,
+        has_users: bool = True,
+        spec: ModelRolloutSpec = SPEC,
+    ) -> Town:
+        sides = {OLD: champion or Side(RIGHT), NEW: candidate or Side(RIGHT)}
         servers, router = FakeServers(sides), FakeRouter(sides, has_users)
         clock = FakeClock(router)
         settings = settings_under(tmp_path, None)
         workspace = Workspace(
-            name="assistant", spec=SPEC, settings=settings, clock=clock,
+            name="assistant", spec=spec, settings=settings, clock=clock,
             store=open_component_store(settings, "registered_models", "assistant"),
             deadline=Deadline(clock, 3600.0),
         )  # fmt: skip
@@ -87,7 +96,7 @@ def make_town(tmp_path: Path) -> Iterator[Callable[..., Town]]:
 
 def must_be_promoted(town: Town, ended: Rollout | None) -> None:
     assert ended is not None
-    assert ended.phase is Phase.PROMOTED, ended.history[-1]
+    assert ended.phase is Phase.PROMOTED, [e.reasons for e in ended.history]
     assert town.live() == NEW
     assert town.registry.named == {"base": 1, "champion": 2}
     assert town.router.shares == {f"model-{NEW[:12]}": 100}
@@ -140,6 +149,59 @@ def test_a_bad_canary_is_rolled_back_and_told_why(
     served = town.servers.sides[NEW].requests
     town.clock.sleep(60)
     assert town.servers.sides[NEW].requests == served
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_healthy_candidate_is_never_rolled_back(
+    make_town: Callable[..., Town], seed: int
+) -> None:
+    """Both sides differ by chance: in latency, in rare errors, in the words of an answer."""
+    chance = Random(seed)
+    both = [
+        Side(
+            RIGHT | {(worded := chance.choice(list(RIGHT))): f"{RIGHT[worded]} indeed"},
+            errors=chance.uniform(0, 0.005),
+            latency_seconds=chance.choice((0.05, 0.1, 0.2)),
+        )
+        for _ in range(2)
+    ]
+    town = make_town(both[0], champion=both[1])
+    must_be_promoted(town, town.controller().run())
+
+
+def test_a_rollback_in_a_rollback_ends_as_one(make_town: Callable[..., Town]) -> None:
+    """A second controller finishes; the first one's state is old, and it finds it ended."""
+    town = make_town(Side(RIGHT, errors=0.5))
+    first = town.controller()
+    state, version = first._begin(*first.read())
+    assert state is not None
+    while state.phase is not Phase.ROLLING_BACK:
+        state, version = first.tick(state, version)
+    assert abandon(state, now=0.0, reason="somebody is nervous") is state
+    must_be_rolled_back(town, town.controller().run())
+    late, _ = first.tick(state, version)
+    must_be_rolled_back(town, late)
+
+
+MIRRORED = SPEC.model_copy(
+    update={"steps": (StepSpec(percent=0, mirror=True, hold_seconds=10), *SPEC.steps)}
+)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "steps"), [(Side(RIGHT), [0, 5, 20, 50, 100]), (Side(RIGHT, errors=0.5), [0])]
+)
+def test_a_mirrored_step_is_judged_before_anybody_gets_an_answer(
+    make_town: Callable[..., Town], candidate: Side, steps: list[int]
+) -> None:
+    """Copies of all requests; what fails there has never answered a user."""
+    town = make_town(replace(candidate), spec=MIRRORED)
+    ended = town.controller().run()
+    (must_be_promoted if len(steps) > 1 else must_be_rolled_back)(town, ended)
+    new = f"model-{NEW[:12]}"
+    assert town.router.mirrored == [new]
+    assert town.router.mirror is None
+    assert [h.get(new, 0) for h in town.router.history] == steps
 
 
 def test_without_users_nothing_passes(make_town: Callable[..., Town]) -> None:
@@ -196,3 +258,18 @@ def test_a_champion_that_somebody_set_by_hand_is_put_right(make_town: Callable[.
     assert controller.alias_was == OLD
     assert town.registry.named["champion"] == 2
     assert town.router.shares == {f"model-{NEW[:12]}": 100}
+
+
+@pytest.mark.parametrize("was", [2, None])
+def test_before_the_first_release_the_base_model_is_the_champion(
+    make_town: Callable[..., Town], was: int | None
+) -> None:
+    """No evidence made it: whoever set it, or deleted what it named, is told."""
+    town = make_town()
+    town.registry.named.pop("champion")
+    if was:
+        town.registry.set_alias("assistant", "champion", was)
+    found = put_champion_right(town.workspace, town.registry)
+    assert found == (NEW if was else "nothing")
+    assert town.registry.named["champion"] == 1
+    assert put_champion_right(town.workspace, town.registry) is None

@@ -1,0 +1,57 @@
+"""The check that finds a `champion` which no evidence made, and its job and schedule."""
+
+from functools import partial
+
+import dagster as dg
+
+from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
+from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
+from platform_pipelines.components.shared.policy import RETRIES
+from platform_pipelines.components.shared.resource import PLATFORM
+from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
+from platform_pipelines.stages.fine_tune.registration import STAGE, follow_the_log
+from platform_pipelines.stages.fine_tune.workspace import open_workspace
+
+TIMEOUT_SECONDS = 600
+HOURLY = "17 * * * *"
+
+
+def build_check(spec: FineTuneSpec) -> dg.AssetChecksDefinition:
+    """MLflow has no compare-and-swap and forgets aliases silently; the release log is the truth."""
+    key = dg.AssetKey([spec.name, STAGE])
+
+    @dg.asset_check(
+        name=FOLLOWS, asset=key, pool=f"{stage_policy(spec, STAGE).pool}_pointer",
+        retry_policy=RETRIES, required_resource_keys={PLATFORM}, description=DESCRIPTION,
+    )  # fmt: skip
+    def champion_follows_the_log(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
+        _, was = run_stage(
+            context,
+            partial(open_workspace, spec),
+            follow_the_log,
+            name=spec.name,
+            timeout_seconds=TIMEOUT_SECONDS,
+        )
+        return follows_result(key, was)
+
+    return champion_follows_the_log
+
+
+def build_schedule(spec: FineTuneSpec) -> dg.ScheduleDefinition:
+    """`<name>_champion` every hour; off until switched on."""
+    job = dg.define_asset_job(
+        name=f"{spec.name}_champion",
+        selection=dg.AssetSelection.checks(
+            dg.AssetCheckKey(dg.AssetKey([spec.name, STAGE]), FOLLOWS)
+        ),
+        description=f"Find a `champion` of {spec.name} that was set by hand, and put it right.",
+        executor_def=dg.in_process_executor,
+        tags=job_tags(spec),
+    )
+    return dg.ScheduleDefinition(
+        name=f"{spec.name}_champion_hourly",
+        job=job,
+        cron_schedule=HOURLY,
+        default_status=dg.DefaultScheduleStatus.STOPPED,
+    )
