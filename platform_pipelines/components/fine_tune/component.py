@@ -13,6 +13,7 @@ from platform_pipelines.components.shared.declaring import (
     absolute_url,
     declared,
     described,
+    golden_set_url,
     nested,
 )
 from platform_pipelines.core.fine_tune.declaration import (
@@ -70,7 +71,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> FineTuneSpec:
     folder = path if path.is_dir() else path.parent
     spec = declared(FineTuneSpec, attributes, path, noun="a fine-tune")
     sources = tuple(absolute_url(url, folder, field="data.sources") for url in spec.data.sources)
-    golden = absolute_url(spec.gate.golden_set, folder, field="gate.golden_set")
+    golden = golden_set_url(spec.gate.golden_set, folder, field="gate.golden_set")
     return spec.model_copy(
         update={
             "data": spec.data.model_copy(update={"sources": sources}),

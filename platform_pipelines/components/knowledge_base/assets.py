@@ -7,12 +7,14 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base import checks, pages
+from platform_pipelines.components.knowledge_base.golden_set_assets import questions_key
 from platform_pipelines.components.knowledge_base.notices import notices
 from platform_pipelines.components.knowledge_base.policy import stage_policy
 from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.components.knowledge_base.source import SOURCE
 from platform_pipelines.components.shared.pages import what_happened
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.road.declared_values import named_golden_set
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents
 from platform_pipelines.stages.knowledge_base.evidence import refresh_evidence
@@ -98,7 +100,7 @@ def _asset(spec: KnowledgeBaseSpec, stage: StageDescription, above: str) -> dg.A
     arguments: dict[str, Any] = {
         "key": key,
         "description": _description(spec, stage),
-        "deps": [dg.AssetKey([spec.name, above])],
+        "deps": [dg.AssetKey([spec.name, above]), *_questions(spec, stage)],
         "kinds": set(_kinds(spec, stage)),
         "metadata": {"knowledge_base": spec.name, "source": spec.source.url},
         "check_specs": checks.specs(key, stage.name),
@@ -117,6 +119,12 @@ def _asset(spec: KnowledgeBaseSpec, stage: StageDescription, above: str) -> dg.A
         return _materialize(context, spec, stage)
 
     return dg.asset(**arguments)(stage_asset)
+
+
+def _questions(spec: KnowledgeBaseSpec, stage: StageDescription) -> list[dg.AssetKey]:
+    """The golden set that the evidence asks, where it has a name."""
+    name = named_golden_set(spec.gate.golden_set) if stage.name == "evidence" else None
+    return [questions_key(name)] if name else []
 
 
 def _kinds(spec: KnowledgeBaseSpec, stage: StageDescription) -> frozenset[str]:

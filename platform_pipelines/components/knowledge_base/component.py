@@ -24,6 +24,7 @@ from platform_pipelines.components.shared.declaring import (
     Declaring,
     absolute_url,
     described,
+    golden_set_url,
     names_of,
     nested,
 )
@@ -171,6 +172,6 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> KnowledgeBaseSpec:
     source = spec.source.model_copy(update={"url": url})
     gate = spec.gate
     if gate.golden_set is not None:
-        url = absolute_url(gate.golden_set, folder, field="gate.golden_set")
+        url = golden_set_url(gate.golden_set, folder, field="gate.golden_set")
         gate = gate.model_copy(update={"golden_set": url})
     return spec.model_copy(update={"source": source, "gate": gate})

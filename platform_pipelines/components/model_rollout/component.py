@@ -11,9 +11,9 @@ from platform_pipelines.components.model_rollout import pages
 from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
 from platform_pipelines.components.shared.declaring import (
     Declaring,
-    absolute_url,
     declared,
     described,
+    golden_set_url,
     nested,
 )
 from platform_pipelines.components.shared.jobs import job_of
@@ -83,7 +83,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
     """
     folder = path if path.is_dir() else path.parent
     spec = declared(ModelRolloutSpec, attributes, path, noun="a model rollout")
-    golden = absolute_url(spec.judge.golden_set, folder, field="judge.golden_set")
+    golden = golden_set_url(spec.judge.golden_set, folder, field="judge.golden_set")
     judge = spec.judge.model_copy(update={"golden_set": golden})
     return spec.model_copy(update={"judge": judge})
 

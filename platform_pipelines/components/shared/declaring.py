@@ -9,7 +9,7 @@ import dagster as dg
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from platform_pipelines.core.road.declarations import Spec, parse_spec
-from platform_pipelines.core.road.declared_values import shown
+from platform_pipelines.core.road.declared_values import named_golden_set, shown
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.obstore_store import open_store
 
@@ -77,6 +77,15 @@ def absolute_url(value: str, folder: Path, *, field: str) -> str:
             remedy='use "{{ env.NAME }}" for a value of the environment',
         )
     return (folder / value).resolve().as_uri()
+
+
+def golden_set_url(value: str, folder: Path, *, field: str) -> str:
+    """As `absolute_url`; `golden_set:NAME`, a declared one, stays as it is.
+
+    Raises:
+        ConfigurationError: neither; names the field and what is allowed.
+    """
+    return value if named_golden_set(value) else absolute_url(value, folder, field=field)
 
 
 def names_of(allowed: Iterable[str]) -> dict[str, Any]:

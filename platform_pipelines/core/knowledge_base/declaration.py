@@ -237,7 +237,8 @@ class GateSpec(Spec):
 
     golden_set: str | None = Field(
         default=None,
-        description="URL of a golden set (JSON Lines), or a path relative to the declaration",
+        description="URL of a golden set (JSON Lines), a path relative to the declaration, or "
+        "`golden_set:NAME` of a declared one",
     )
     k: int = Field(default=10, ge=1, le=100, description="chunks that an answer may use")
     floors: dict[str, float] = Field(

@@ -3,15 +3,16 @@
 import json
 import re
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from platform_pipelines.core.road.identity import Json, digest_json
+from platform_pipelines.core.road.identity import Json, canonical_json, digest_json
 from platform_pipelines.errors import ConfigurationError
 
 _FIELDS = frozenset(("id", "language", "question", "answerable", "references", "answer", "tenant"))
 _LANGUAGE = re.compile(r"[a-z]{2,3}")
+ANY_DOCUMENT = "*"  # of a reference whose author knows the words and not where they stand
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +106,17 @@ def parse_golden_set(text: str, *, where: str) -> GoldenSet:
     """
     # Not splitlines(): it also breaks at U+2028 and friends, which JSON strings may hold.
     numbered = enumerate(text.removeprefix("\ufeff").split("\n"), start=1)
-    lines = [_line(raw, f"{where}, line {number}") for number, raw in numbered if raw.strip()]
+    rows = [(_record_of(raw, at), at) for raw, at in _placed(numbered, where) if raw.strip()]
+    return golden_set_of(rows, where=where)
+
+
+def golden_set_of(rows: Iterable[tuple[object, str]], *, where: str) -> GoldenSet:
+    """A golden set of records, each with the place that a message names.
+
+    Raises:
+        ConfigurationError: names the place and the field that is wrong; or there is no question.
+    """
+    lines = [_line(record, at) for record, at in rows]
     if not lines:
         raise ConfigurationError(
             "the golden set holds no question",
@@ -118,13 +129,32 @@ def parse_golden_set(text: str, *, where: str) -> GoldenSet:
     return GoldenSet(questions=questions, digest=_digest(questions))
 
 
-def _line(raw: str, where: str) -> _Line:
+def to_lines(golden: GoldenSet) -> str:
+    """As JSON Lines in the order of the ids, for `parse_golden_set`: one text for one digest."""
+    records = [
+        {
+            **_record(q),
+            "references": [{"document": r.document, "quote": r.quote} for r in q.references],
+        }
+        for q in sorted(golden.questions, key=lambda q: q.id)
+    ]
+    return "".join(canonical_json(record) + "\n" for record in records)
+
+
+def _placed(numbered: Iterable[tuple[int, str]], where: str) -> list[tuple[str, str]]:
+    return [(raw, f"{where}, line {number}") for number, raw in numbered]
+
+
+def _record_of(raw: str, where: str) -> object:
     try:
-        record = json.loads(raw)
+        return json.loads(raw)
     except ValueError as error:
         raise ConfigurationError(
             "golden set: a line is not JSON", where=where, stored=str(error), expected="one object"
         ) from error
+
+
+def _line(record: object, where: str) -> _Line:
     line = _Line(record=cast("Mapping[str, Any]", record), where=where)
     if not isinstance(record, dict):
         raise line.refuse("(line)", "is not an object", stored=record, expected="{...}")

@@ -7,6 +7,7 @@ from typing import Any, cast
 from platform_pipelines.errors import hide_user
 
 ADDRESSES = frozenset(("url", "golden_set"))  # names of fields that hold one
+GOLDEN_SET = "golden_set:"  # `gate.golden_set: golden_set:NAME`
 _HIGHEST_PORT = 65535
 # What the embedder's client takes: scheme, host, port and path, and nothing behind it.
 _WEB = re.compile(
@@ -21,6 +22,13 @@ def text_problem(text: str | None) -> str:
     if not text.strip():
         return "is blank"
     return "holds a NUL character" if "\0" in text else ""
+
+
+def named_golden_set(golden_set: str | None) -> str | None:
+    """The name in `golden_set:NAME`; None where a declaration gives an address instead."""
+    if golden_set is None or not golden_set.startswith(GOLDEN_SET):
+        return None
+    return golden_set.removeprefix(GOLDEN_SET).strip()
 
 
 def server_problem(url: str | None) -> str:

@@ -26,6 +26,7 @@ from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.knowledge_base.placing import placed
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 from platform_pipelines.stages.knowledge_base.tables import read_table
@@ -67,6 +68,7 @@ def ask_questions(
     found = retriever.search(
         [q.question for q in questions], k=k, tenant=tenant, vectors=vectors, strong=True
     )
+    questions = placed(store, [s.path for s in retriever.revision.chunks], questions)
     documents = {r.document for q in questions for r in q.references}
     texts, types = _document_chunks(store, retriever.revision, documents)
     outcomes: dict[str, Outcome] = {}

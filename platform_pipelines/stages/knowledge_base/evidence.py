@@ -30,6 +30,7 @@ from platform_pipelines.core.knowledge_base.metrics import (
     JUDGED_FLOORS,
 )
 from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.road.declared_values import named_golden_set
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
 from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Status, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
@@ -50,6 +51,7 @@ from platform_pipelines.stages.knowledge_base.evaluation import (
     sample_sentences,
     with_ragas,
 )
+from platform_pipelines.stages.knowledge_base.golden_set import read_named
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judge_rows,
@@ -169,10 +171,13 @@ def load_golden_set(workspace: Workspace) -> GoldenSet | None:
 
     Raises:
         ConfigurationError: a line is wrong. SourceNotFoundError: it is not there.
+        UnknownNameError: it has a name, and was not made yet.
     """
     url = workspace.spec.gate.golden_set
     if url is None:
         return None
+    if name := named_golden_set(url):
+        return of_tenant(read_named(workspace.settings, name), workspace.spec.tenant, where=url)
     folder, _, name = url.rpartition("/")
     if url.startswith("file://"):
         name = unquote(name)  # of a bucket, the name is the key to the letter

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
+from platform_pipelines.core.road.declared_values import named_golden_set
 from platform_pipelines.core.road.evidence import Outcome, SampleRow
 from platform_pipelines.core.road.model_questions import (
     ModelGoldenSet,
@@ -19,6 +20,7 @@ from platform_pipelines.gateways.object_store import StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road.access import store_options
+from platform_pipelines.stages.road.named_golden import answerable_lines, read_version
 
 STREAMS = 4
 _SECONDS_A_QUESTION = 180.0
@@ -66,12 +68,15 @@ def sample_rows(
 
 
 def load_questions(settings: Settings, url: str) -> ModelGoldenSet:
-    """The golden questions of a URL.
+    """The golden questions of a URL, or of a golden set that has a name: those with an answer.
 
     Raises:
         ConfigurationError: a line is wrong.
-        SourceNotFoundError: there is no such file.
+        SourceNotFoundError: there is no such file. UnknownNameError: no such golden set.
     """
+    if name := named_golden_set(url):
+        _, text, where = read_version(settings, name)
+        return parse_questions(answerable_lines(text), where=where)
     return parse_questions(read_text(settings, url), where=url)
 
 

@@ -13,8 +13,8 @@ from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
-from tests.declared import declaration, definitions
-from tests.knowledge import write_guides
+from tests.declared import declaration, definitions, use_settings
+from tests.knowledge import golden_lines, settings_under, write_guides
 
 SHORTEST: dict[str, Any] = {"name": "first", "source": {"url": "documents"}}
 
@@ -233,3 +233,42 @@ def _schema() -> dict[str, Any]:
     model = KnowledgeBase.get_model_cls()
     assert model is not None
     return model.model_json_schema()
+
+
+def test_a_golden_set_is_an_asset_that_the_evidence_waits_for() -> None:
+    """A gate that asks questions of its own run shows where they come from."""
+    golden = declaration({"name": "asked", "url": "questions.jsonl"}).replace(
+        "KnowledgeBase", "GoldenSet"
+    )
+    kb = declaration({**SHORTEST, "gate": {"golden_set": "golden_set:asked"}})
+    with definitions(golden, kb) as defs:
+        repository = defs.get_repository_def()
+        graph = repository.asset_graph
+        assert (
+            dg.AssetKey(["asked", "questions"])
+            in graph.get(dg.AssetKey(["first", "evidence"])).parent_keys
+        )
+        node = graph.get(dg.AssetKey(["asked", "questions"]))
+        assert node.owners == ["team:platform"]
+        assert node.code_version == "1"
+        assert repository.has_job("asked_golden_set")
+        assert [key.name for key in graph.asset_check_keys if key.asset_key == node.key] == [
+            "references_stand"
+        ]
+
+
+def test_a_golden_set_runs_and_shows_its_page(tmp_path: Path, monkeypatch: Any) -> None:
+    """Version, kinds and languages where people look for them."""
+    use_settings(monkeypatch, settings_under(tmp_path / "home", None))
+    (tmp_path / "rows.jsonl").write_text(golden_lines([1]), "utf-8")
+    url = (tmp_path / "rows.jsonl").as_uri()
+    text = declaration({"name": "asked", "url": url}).replace("KnowledgeBase", "GoldenSet")
+    with definitions(text) as defs:
+        done = defs.resolve_job_def("asked_golden_set").execute_in_process()
+    (event,) = done.get_asset_materialization_events()
+    page = event.materialization.metadata
+    assert page["questions"].value == 10
+    assert "ko" in str(page["languages"].value)
+    (check,) = done.get_asset_check_evaluations()
+    assert check.passed
+    assert "not looked up" in str(check.description)
