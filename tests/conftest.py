@@ -17,7 +17,7 @@ from tests.knowledge import Knowledge, new_knowledge, settings_under
 from tests.servers.milvus_server import wait_until
 
 # Markers of tests that bring an environment of their own; each runs when `-m` names its marker.
-HEAVY = ("answers", "cluster", "models", "plane")
+HEAVY = ("answers", "cluster", "long", "models", "plane")
 
 # How long an example takes on a machine that does other work is no promise of this product.
 hypothesis_settings.register_profile("shared", deadline=None)
