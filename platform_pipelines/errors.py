@@ -3,6 +3,7 @@
     PlatformError
     ├── TerminalError              the same input fails the same way: no retry
     │   ├── ConfigurationError     a declaration or a setting is wrong
+    │   │   └── RequestRefusedError    a server refuses this one request; another may pass
     │   ├── SourceError            the source of documents cannot be used as it is
     │   │   ├── SourceNotFoundError
     │   │   ├── SourceForbiddenError
@@ -136,6 +137,10 @@ class TransientError(PlatformError):
 
 class ConfigurationError(TerminalError):
     """A declaration or a setting is wrong: names the field, the value and what is allowed."""
+
+
+class RequestRefusedError(ConfigurationError):
+    """A server refuses a request as it is: it is too long, or of another model than it has."""
 
 
 class SourceError(TerminalError):

@@ -1,7 +1,10 @@
 """What can be declared in YAML. `dg` finds these through the entry point of the package."""
 
 from platform_pipelines.components.agent.component import Agent as Agent
+from platform_pipelines.components.batch_inference.component import BatchInference as BatchInference
 from platform_pipelines.components.compute_fleet.component import ComputeFleet as ComputeFleet
+from platform_pipelines.components.cost.component import Cost as Cost
+from platform_pipelines.components.experiment.component import Experiment as Experiment
 from platform_pipelines.components.fine_tune.component import FineTune as FineTune
 from platform_pipelines.components.knowledge_base.component import KnowledgeBase as KnowledgeBase
 from platform_pipelines.components.knowledge_base.golden_set import GoldenSet as GoldenSet

@@ -14,6 +14,7 @@ from typing import Any, Protocol, cast
 from platform_pipelines.errors import (
     ConfigurationError,
     RateLimitedError,
+    RequestRefusedError,
     TransientError,
     UnavailableError,
 )
@@ -24,6 +25,7 @@ MAX_TOKENS = 512
 TEMPERATURE = 0.1
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _REFUSING = {HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY}
+_OF_ONE_REQUEST = {*_REFUSING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +52,8 @@ class ModelReply:
 
 
 class LanguageModel(Protocol):
-    """Raises UnavailableError, RateLimitedError, ConfigurationError (key or model refused)."""
+    """Raises UnavailableError, RateLimitedError, ConfigurationError (key or model refused),
+    RequestRefusedError (this request, by 400, 413 or 422)."""
 
     name: str
 
@@ -79,7 +82,8 @@ class HttpLanguageModel:
         while not reply.ok and self._learns_from(reply):
             reply = self._post(messages)
         if not reply.ok:
-            raise ConfigurationError(
+            kind = RequestRefusedError if reply.status in _OF_ONE_REQUEST else ConfigurationError
+            raise kind(
                 f"the language model refused the request: {reply.status} {reply.message}",
                 where=f"model {self.name}",
                 remedy="check the declared `answer`, or PLATFORM_LANGUAGE_MODEL and "

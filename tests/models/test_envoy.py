@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.compute.environments import ensure
+from platform_pipelines.core.experiment.cohorts import arm_of, cohort_of
 from platform_pipelines.core.model_rollout.routes import Endpoint, weights
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.local_http import local_get
@@ -102,6 +103,18 @@ def test_growing_moves_nobody_back_and_every_side_is_counted_by_itself(
     assert old is not None
     assert (new.total + old.total, new.errors + old.errors) == (800, 0)
     assert gateway.router.stats("nobody") is None
+
+
+def test_an_experiment_knows_where_the_gateway_sends_a_cohort(
+    gateway: Gateway, sides: list[Endpoint]
+) -> None:
+    """One hash: who was sent where is said from the key alone, and a broken route is found."""
+    for shares in ({"new": 20, "old": 80}, {"new": 50, "old": 50}):
+        gateway.router.route(sides, shares)
+        for number in range(300):
+            key = f"사용자-{number}" if number % 3 else f"user-{number}" * 4
+            cohort = cohort_of("models_ab", key).encode().decode("latin-1")
+            assert gateway.ask(cohort) == (200, json.dumps(arm_of("models_ab", key, shares)))
 
 
 def test_no_request_fails_while_routes_change_and_a_side_goes(

@@ -1,6 +1,7 @@
 """An OpenAI-compatible chat server on 127.0.0.1 whose replies a test scripts."""
 
 import json
+import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +14,11 @@ Script = Callable[[Json], "str | tuple[int, Json]"]  # the text of a reply, or a
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128  # bursts of a judge's calls; a dropped one comes again after a second
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Quiet about clients that are killed; all else is told."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class ChatServer:

@@ -1,13 +1,12 @@
 """Who sees which arm: sticky by the hash of a key, and whether the arms got their shares."""
 
-import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from platform_pipelines.core.road.cohort_hash import cohort_hash
 from platform_pipelines.errors import ConfigurationError
 
-_BITS = 64
 _CONCENTRATION = 10_000.0  # of the prior around the declared shares: what a small bug looks like
 
 
@@ -19,10 +18,18 @@ class RatioCheck:
     is_broken: bool
 
 
+def cohort_of(experiment: str, key: str) -> str:
+    """What a caller sends as `x-cohort`. The experiment's name is in it, so that two experiments do
+    not share their cohorts.
+    """
+    return f"{experiment}:{key}"
+
+
 def arm_of(experiment: str, key: str, shares: Mapping[str, int]) -> str:
     """The arm of a caller: the same for ever, in every process, whatever else runs.
 
-    The experiment's name is part of the hash, so that two experiments do not share their cohorts.
+    It is the arm that a gateway with these weights, in the order of their names, sends the cohort
+    to (`x-cohort`, Envoy's `use_hash_policy`).
 
     Raises:
         ConfigurationError: no arm has a share.
@@ -32,8 +39,7 @@ def arm_of(experiment: str, key: str, shares: Mapping[str, int]) -> str:
         raise ConfigurationError(
             "shares are not negative and one is over 0", where=experiment, stored=dict(shares)
         )
-    data = hashlib.sha256(f"{len(experiment)}:{experiment}{key}".encode()).digest()
-    point = int.from_bytes(data[: _BITS // 8], "big") * total >> _BITS
+    point = cohort_hash(cohort_of(experiment, key)) % total
     for arm in sorted(shares):
         point -= shares[arm]
         if point < 0:

@@ -1,0 +1,60 @@
+"""What a batch inference works with: the road's workspace, its declaration, three stores."""
+
+from dataclasses import dataclass
+from typing import Unpack
+
+from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec
+from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
+from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.settings import Settings
+from platform_pipelines.stages.road import workspace as road
+from platform_pipelines.stages.road.access import store_options
+from platform_pipelines.stages.road.connect import (
+    component_url,
+    open_component_store,
+    open_own_store,
+    open_platform_store,
+)
+
+FOLDER = "batch_inference"
+ANSWERS = "answers"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Workspace(road.Workspace):
+    """One batch inference, as one run sees it."""
+
+    spec: BatchInferenceSpec
+
+    @property
+    def prompts(self) -> ObjectStore:
+        """Where prompts are; a missing folder is an error and not an empty one."""
+        options = StoreOptions(**store_options(self.settings))
+        return open_store(self.spec.prompts, options=options, named="prompts")
+
+    @property
+    def answers_url(self) -> str:
+        """Where answers go."""
+        return self.spec.answers or f"{component_url(self.settings, FOLDER, self.name)}/{ANSWERS}"
+
+    @property
+    def answers(self) -> ObjectStore:
+        """Where answers go; made when it is not there."""
+        return open_own_store(self.settings, self.answers_url)
+
+    @property
+    def platform(self) -> ObjectStore:
+        """Where usage is written down."""
+        return open_platform_store(self.settings)
+
+
+def open_workspace(
+    spec: BatchInferenceSpec, settings: Settings, **opening: Unpack[road.Opening]
+) -> Workspace:
+    """The workspace of a declared batch inference.
+
+    Raises:
+        ConfigurationError: the store's URL is wrong.
+    """
+    store = open_component_store(settings, FOLDER, spec.name)
+    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
