@@ -5,6 +5,7 @@ PDFium is not thread-safe, and native code: this runs in a worker process of its
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from math import pi
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,7 @@ from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
     page_pieces,
     turned,
 )
+from platform_pipelines.stages.knowledge_base.parsing.pdf_outline import Entry
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
@@ -29,6 +31,7 @@ _PROGRAM_TITLES: Final = ("microsoft word - ", "microsoft powerpoint - ", "untit
 _HYPHEN: Final = "\x02"  # PDFium's mark for a hyphen at a line's end
 UNNAMED: Final = "\ufffd"  # a character whose font does not say which one it is
 _UNKNOWN: Final = 0xFFFD
+_MOST_BOOKMARKS: Final = 20_000
 _GARBAGE_SHARE: Final = 0.3
 _FEW_GLYPHS: Final = 20
 _SAMPLED_GLYPHS: Final = 200
@@ -57,7 +60,8 @@ def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
                 remedy=f"between 1 and {max_pages:,} are read",
             )
         notes = Draft()
-        draft = page_blocks(list(_pages(document, notes)))
+        outline = notes.attempt("outline", lambda: _outline(document)) or []
+        draft = page_blocks(list(_pages(document, notes)), outline)
         draft.noted = notes.noted
         draft.title = _own_title(document.get_metadata_value("Title")) or draft.title
     except PdfiumError as error:
@@ -89,6 +93,16 @@ def _own_title(title: str) -> str:
         (".doc", ".docx", ".pdf", ".hwp", ".pptx", ".tex", ".html", ".indd", ".dvi")
     )
     return "" if machine or "://" in name else text
+
+
+def _outline(document: "PdfDocument") -> list[Entry]:
+    entries: list[Entry] = []
+    for bookmark in islice(document.get_toc(), _MOST_BOOKMARKS):
+        goal = bookmark.get_dest()
+        page = goal.get_index() if goal is not None else None
+        if page is not None:
+            entries.append(Entry(bookmark.level + 1, one_line(bookmark.get_title()), page + 1))
+    return entries
 
 
 def _pages(document: "PdfDocument", draft: Draft) -> Iterator[Page]:

@@ -19,6 +19,11 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
 )
 from platform_pipelines.stages.knowledge_base.parsing.headers import header_depth
 from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import Piece, Row, reading_order
+from platform_pipelines.stages.knowledge_base.parsing.pdf_outline import (
+    Entry,
+    Headings,
+    headings_of,
+)
 from platform_pipelines.stages.knowledge_base.parsing.pdf_running import (
     body_size,
     without_running_lines,
@@ -28,6 +33,7 @@ from platform_pipelines.stages.knowledge_base.parsing.pdf_tables import (
     table_cells,
     table_end,
 )
+from platform_pipelines.stages.knowledge_base.parsing.pdf_words import Words, join_lines
 
 HEADING_RATIO: Final = 1.15  # to the body's font size
 _HEADING_CHARACTERS: Final = 150
@@ -39,7 +45,6 @@ _FULL_ROW: Final = 0.72  # a row that leaves more room than this ended on purpos
 _BULLET: Final = re.compile(r"(?:[•·‣▪○●■□◦※▶►✓–-]|\(?\d{1,2}[.)]|[가-하]\.|[①-⑳])(?:\s|$)")
 _BULLET_MARK: Final = re.compile(r"[•·‣▪○●■□◦▶►–-]\s*")
 _LEADERS: Final = re.compile(r"(?:\s?[.·…]){4,}\s*[\divxlc]{1,6}$")
-_BROKEN_WORD: Final = re.compile(r"[^\W\d_][-\u00ad]$")
 _HANGUL_END: Final = re.compile(r"[가-힣]$")
 _HANGUL_START: Final = re.compile(r"[가-힣]")
 
@@ -53,8 +58,11 @@ class Page:
     pieces: list[Piece]
 
 
-def page_blocks(pages: Sequence[Page]) -> Draft:
-    """Blocks of a whole document: sizes, pitches and running lines are judged over all pages."""
+def page_blocks(pages: Sequence[Page], outline: Sequence[Entry] = ()) -> Draft:
+    """Blocks of a whole document: sizes, pitches and running lines are judged over all pages.
+
+    `outline` are the file's own bookmarks: where most of them are found, they are the headings.
+    """
     body = body_size([piece for page in pages for piece in page.pieces])
     kept = without_running_lines(
         [(page.pieces, page.height) for page in pages], heading_size=body * HEADING_RATIO
@@ -63,7 +71,9 @@ def page_blocks(pages: Sequence[Page]) -> Draft:
     ordered = [
         [row for row in reading_order(pieces) if not _LEADERS.search(row.text)] for pieces in kept
     ]
-    writer = _Writer(_style([row for rows in ordered for row in rows], body))
+    rows = [row for rows in ordered for row in rows]
+    named = headings_of(outline, zip([page.number for page in pages], ordered, strict=True))
+    writer = _Writer(_style(rows, body), named, Words.of(row.text for row in rows))
     for page, rows in zip(pages, ordered, strict=True):
         writer.write(page.number, rows)
     return writer.draft
@@ -111,8 +121,10 @@ class _OpenTable:
 class _Writer:
     """Gathers rows into the open block until something ends it."""
 
-    def __init__(self, style: _Style) -> None:
+    def __init__(self, style: _Style, named: Headings, words: Words) -> None:
         self.style = style
+        self.named = named
+        self.words = words
         self.draft = Draft()
         self.outline = Outline()
         self.page = 1
@@ -159,7 +171,11 @@ class _Writer:
     def _kind(self, row: Row) -> BlockKind | None:
         """HEADING or LIST where a row starts one; None for a row that may go on with a block."""
         text = row.text
+        if self.named.level(self.page, row) is not None:
+            return BlockKind.HEADING
         large = row.size in self.style.headings
+        if self.named.known:  # only the title is not named; a note's box is set large as well
+            large = large and row.size > self.named.largest and not self.draft.blocks
         if large and len(text) <= _HEADING_CHARACTERS and sum(map(str.isalpha, text)) >= 2:
             return BlockKind.HEADING
         return BlockKind.LIST if _BULLET.match(text) else None
@@ -180,10 +196,12 @@ class _Writer:
         rows, self.open = self.open, []
         if not rows:
             return
-        breaks = [row.pieces[-1].spaced or not self.style.spaces_kept for row in rows]
-        text = join_lines([row.text for row in rows], breaks)
+        unsaid = False if self.style.spaces_kept else None
+        breaks = [True if row.pieces[-1].spaced else unsaid for row in rows]
+        text = join_lines([row.text for row in rows], breaks, self.words)
         if self.kind is BlockKind.HEADING:
-            level = self.style.headings[rows[0].size]
+            level = self.named.level(self.page, rows[0])
+            level = level or self.style.headings.get(rows[0].size, 1)
             add_heading(self.draft, self.outline, level, text, Place(page=self.page))
             self.draft.title = self.draft.title or one_line(text)
         elif self.kind is BlockKind.LIST:
@@ -217,19 +235,3 @@ def _is_wrapped(last: Row, row: Row) -> bool:
     middle = row.text[:1].islower() or bool(_HANGUL_START.match(row.text))
     long = display_width(last.text) >= _LONG_LINE_COLUMNS
     return middle and long and last.text[-1:] not in ".!?:;…" and row.width * 0.85 <= last.width
-
-
-def join_lines(lines: Sequence[str], breaks: Sequence[bool]) -> str:
-    """Lines of a paragraph as running text: hyphens of broken words go, and so do Hangul breaks.
-
-    `breaks[i]` is False where the file shows that line i ends in the middle of a Korean word.
-    """
-    text = lines[0] if lines else ""
-    for number, line in enumerate(lines[1:]):
-        if _BROKEN_WORD.search(text) and line[:1].islower():
-            text = text[:-1] + line
-        elif not breaks[number] and _HANGUL_END.search(text) and _HANGUL_START.match(line):
-            text += line
-        else:
-            text = f"{text} {line}"
-    return text

@@ -10,12 +10,14 @@ from platform_pipelines.core.knowledge_base.documents import BlockKind, Reason
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
-from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import join_lines
+from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import Page, page_blocks
 from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
     Piece,
     reading_order,
     turned,
 )
+from platform_pipelines.stages.knowledge_base.parsing.pdf_outline import Entry
+from platform_pipelines.stages.knowledge_base.parsing.pdf_words import Words, join_lines
 
 MakePdf = Callable[..., bytes]
 
@@ -170,6 +172,45 @@ def test_words_broken_at_line_ends_are_whole_again(
 ) -> None:
     """Half words are found by nobody, in either language."""
     assert join_lines(lines, [*breaks, True]) == text
+
+
+@pytest.mark.parametrize(
+    ("lines", "elsewhere", "text"),
+    [
+        (["the on-", "call team"], "on-call hours", "the on-call team"),
+        (["the on-", "call team"], "go on and call", "the on-call team"),
+        (["an environ-", "ment"], "environment", "an environment"),
+        (["an environ-", "ment"], "", "an environment"),
+        (["휴가를 신청", "한다"], "", "휴가를 신청한다"),
+        (["담당", "자가 승인"], "담당자가 본다", "담당자가 승인"),
+        (["담당 팀", "장비 목록"], "", "담당 팀 장비 목록"),
+    ],
+)
+def test_real_hyphens_stay_and_cut_words_are_joined(
+    lines: list[str], elsewhere: str, text: str
+) -> None:
+    """`oncall` is found by nobody who asks for `on-call`, nor `신청 한다` by `신청한다`."""
+    assert join_lines(lines, [None, None], Words.of([elsewhere])) == text
+
+
+def test_the_outline_of_the_file_says_what_its_headings_are() -> None:
+    """Note boxes were headings, and headings of the body's size were none."""
+
+    def row(text: str, size: float, y: float) -> Piece:
+        return Piece(text, 50, y, 50 + size * len(text) / 2, y + size, size)
+
+    pieces = [row("Guide", 30, 700)]
+    for n in range(4):
+        pieces += [
+            row(f"{n + 1}. Step number {n + 1}", 10, 600 - 90 * n),
+            row("NOTE", 14, 580 - 90 * n),
+            row("Some words follow here.", 10, 560 - 90 * n),
+        ]
+    outline = [Entry(2, f"Step number {n + 1}", 1) for n in range(4)]
+    blocks = page_blocks([Page(1, 800, pieces)], outline).blocks
+    headings = [b.text for b in blocks if b.kind is BlockKind.HEADING]
+    assert headings == ["Guide", *(f"{n + 1}. Step number {n + 1}" for n in range(4))]
+    assert blocks[-1].place.heading == ("Guide", "4. Step number 4")
 
 
 def test_a_title_that_a_program_filled_in_is_ignored(make_pdf: MakePdf) -> None:
