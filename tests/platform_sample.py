@@ -10,7 +10,6 @@ import pytest
 import yaml
 
 from platform_pipelines.compute.pod_specs import PodSettings
-from platform_pipelines.compute.profiles import seed_profiles
 from platform_pipelines.compute.train_jobs import TrainingRun, train_job, training_runtime
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.render import render_agent
@@ -26,6 +25,7 @@ from platform_pipelines.core.model_rollout.manifests import (
     service,
 )
 from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.road.compute_profiles import seed_profiles
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.core.road.manifests import Manifest
 from platform_pipelines.core.road.served_model import ModelRef
