@@ -9,14 +9,26 @@ from typing import Any
 import pytest
 import yaml
 
+from platform_pipelines.compute.pod_specs import PodSettings
+from platform_pipelines.compute.train_jobs import TrainingRun, train_job, training_runtime
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.render import render_agent
 from platform_pipelines.core.compute_fleet.declaration import FleetSpec
 from platform_pipelines.core.compute_fleet.render import render_fleet
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.render import render_catalogue
+from platform_pipelines.core.model_rollout.manifests import (
+    ServingPlan,
+    deployment,
+    disruption_budget,
+    http_route,
+    service,
+)
+from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.road.compute_profiles import seed_profiles
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.core.road.manifests import Manifest
+from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.core.tenant.declaration import TenantSpec
 from platform_pipelines.core.tenant.render import render_tenant
 from platform_pipelines.core.vector_database.declaration import VectorDatabaseSpec
@@ -92,7 +104,36 @@ def everything() -> dict[str, tuple[Manifest, ...]]:
         "agent": render_agent(agent()),
         "agent of an image": render_agent(agent(**image, memory=memory)),
         "agent by utilisation": render_agent(agent(scaling={"by": "utilisation"})),
+        "rollout": _rollout(),
+        "training over nodes": _training(),
     }
+
+
+def _rollout() -> tuple[Manifest, ...]:
+    """Both sides of a rollout of a 70B model, and its routes at each kind of step."""
+    new, old = ModelRef("a" * 32, "s3://models/a", 2), ModelRef("c" * 32, "s3://models/c", 1)
+    plan = ServingPlan("models", "vllm/vllm-openai:v0.33.0", Sizing(4, 1, False, 8192, 90000, 35e9))
+    sides = [
+        make(model, plan) for make in (deployment, service, disruption_budget)
+        for model in (old, new)
+    ]  # fmt: skip
+    steps = ((0, False), (0, True), (5, False), (100, False))
+    routes = [
+        http_route(
+            f"chat-{number}", "models", gateway="edge", candidate=new, champion=old,
+            percent=percent, mirror=mirror,
+        )
+        for number, (percent, mirror) in enumerate(steps)
+    ]  # fmt: skip
+    return (*sides, *routes)
+
+
+def _training() -> tuple[Manifest, ...]:
+    """A run over two nodes of eight GPUs, queued by Kueue."""
+    profile = seed_profiles()["gpu-training"]
+    pods = PodSettings("training", "registry.example.com/training:1", queue="gpu")
+    run = TrainingRun("f" * 32, "assistant", nodes=2, processes=8)
+    return (training_runtime(profile, pods, claim="runs"), train_job(profile, pods, run))
 
 
 def _model(serving: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_pipelines.compute.pod_specs import PREFIX, QUEUE_LABEL, PodSettings, pod_spec
-from platform_pipelines.compute.profiles import ComputeProfile
+from platform_pipelines.core.road.compute_profiles import ComputeProfile
 
 API = "trainer.kubeflow.org/v1alpha1"
 RUNS = "/runs"  # where the shared volume is mounted

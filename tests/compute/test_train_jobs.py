@@ -4,13 +4,13 @@ import json
 from typing import Any
 
 from platform_pipelines.compute.pod_specs import PodSettings
-from platform_pipelines.compute.profiles import seed_profiles
 from platform_pipelines.compute.train_jobs import (
     TrainingRun,
     runtime_name,
     train_job,
     training_runtime,
 )
+from platform_pipelines.core.road.compute_profiles import seed_profiles
 
 PROFILE = seed_profiles()["gpu-training"]
 PODS = PodSettings("training", "registry.example.com/training:1", queue="gpu")

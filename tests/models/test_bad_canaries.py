@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.core.fine_tune.declaration import SHIPPED_BASE
-from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
+from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec, StepSpec
 from platform_pipelines.core.model_rollout.machine import Phase, Rollout
 from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.gateways.base_weights import base_weights
@@ -164,6 +164,20 @@ def test_refusals_inside_streams_are_seen(place: Place) -> None:
     assert "fail errors" in place.must_stand(ended, candidate)
     inside = [failure for failure in load.failures if "refused inside the stream" in failure]
     assert any(name_of(candidate) in failure for failure in inside), load.failures[:5]
+
+
+def test_a_mirrored_canary_fails_before_anybody_gets_an_answer_of_it(place: Place) -> None:
+    """Copies of more than it takes: its own counter tells, and no user has seen it."""
+    candidate = place.register("mirrored")
+    mirrored = StepSpec(percent=0, mirror=True, hold_seconds=20)
+    workspace = place.workspace
+    spec = workspace.spec.model_copy(update={"steps": (mirrored, *workspace.spec.steps)})
+    there = replace(place, workspace=replace(workspace, spec=spec))
+    ended, load = there.roll_out(6 * STREAMS_THAT_FIT)
+    assert "fail errors" in place.must_stand(ended, candidate)
+    assert [e.step for e in ended.history if e.phase is Phase.STEPPING] == [0]
+    assert set(load.by_side) == {name_of(place.champion)}
+    assert not [failure for failure in load.failures if name_of(candidate) in failure]
 
 
 @pytest.fixture

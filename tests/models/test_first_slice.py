@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.mark.models
-@pytest.mark.timeout(1500)
+@pytest.mark.timeout(2400)
 def test_a_model_is_trained_rolled_out_under_load_and_a_worse_one_refused(tmp_path: Path) -> None:
     """Real NeMo, MLflow, vLLM and Envoy. The demo itself exits with 1 where a promise breaks."""
     dagster_home = tmp_path / "dagster"

@@ -11,11 +11,12 @@ from platform_pipelines.components.fine_tune import pages
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
-from platform_pipelines.stages.fine_tune.adapter import refresh_adapter
 from platform_pipelines.stages.fine_tune.evidence import refresh_evidence
 from platform_pipelines.stages.fine_tune.model import refresh_model
 from platform_pipelines.stages.fine_tune.registration import refresh_registration
 from platform_pipelines.stages.fine_tune.training_set import refresh_training_set
+from platform_pipelines.stages.fine_tune.trials import STAGE as TRIALS
+from platform_pipelines.stages.fine_tune.trials import choose_adapter, refresh_trial
 from platform_pipelines.stages.fine_tune.workspace import STAGES, open_workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
@@ -45,7 +46,7 @@ DESCRIPTIONS = (
         "The adapter that NeMo Automodel trained. Loss, learning rate, tokens per second and "
         "memory are observed at every step, here and in MLflow; a killed run goes on.",
         frozenset({"pytorch", "nvidia"}),
-        refresh_adapter,
+        choose_adapter,
     ),
     StageDescription(
         "model",
@@ -68,11 +69,37 @@ DESCRIPTIONS = (
 )
 
 
+TRIAL = StageDescription(
+    TRIALS,
+    "One recipe of the grid, trained as the adapter is. When all are there, the adapter is the one "
+    "with the lowest validation loss.",
+    frozenset({"pytorch", "nvidia"}),
+    refresh_trial,
+)
+OBSERVED = ("adapter", TRIALS)
+
+
 def build_assets(spec: FineTuneSpec) -> Sequence[dg.AssetsDefinition]:
-    """All assets of a fine-tuned model, each after the one before."""
-    above = [None, *(stage.name for stage in DESCRIPTIONS)]
-    pairs = zip(DESCRIPTIONS, above, strict=False)
+    """All assets of a fine-tuned model, each after the one before; a grid's trials between."""
+    stages = [*DESCRIPTIONS[:1], *([TRIAL] if spec.grid else []), *DESCRIPTIONS[1:]]
+    above = [None, *(stage.name for stage in stages)]
+    pairs = zip(stages, above, strict=False)
     return [_build(spec, stage, before) for stage, before in pairs]
+
+
+def build_jobs(spec: FineTuneSpec) -> list[Any]:
+    """`<name>_fine_tune`, and with a grid `<name>_trials`, one run a combination."""
+    if spec.grid is None:
+        return [build_job(spec)]
+    trials = dg.define_asset_job(
+        name=f"{spec.name}_trials",
+        selection=dg.AssetSelection.assets([spec.name, TRIALS]),
+        description=f"Train one recipe of the grid of {spec.name}; launch all as a backfill.",
+        executor_def=dg.in_process_executor,
+        tags=job_tags(spec),
+        config=QUIET,
+    )
+    return [build_job(spec), trials]
 
 
 def build_job(spec: FineTuneSpec) -> Any:
@@ -100,6 +127,8 @@ def _build(spec: FineTuneSpec, stage: StageDescription, above: str | None) -> dg
         "check_specs": gate if stage.name == "evidence" else [],
         **stage_policy(spec, stage.name).asset_arguments(),
     }
+    if stage is TRIAL:
+        arguments["partitions_def"] = dg.StaticPartitionsDefinition(list(spec.trials))
 
     def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
         return _materialize(context, spec, stage)
@@ -114,9 +143,13 @@ def _materialize(
 
     def observe(event: Mapping[str, Any]) -> None:
         if event["event"] == "step":
-            context.log_event(dg.AssetObservation(key, metadata=pages.step_observation(event)))
+            partition = context.partition_key if stage is TRIAL else None
+            page = pages.step_observation(event)
+            context.log_event(dg.AssetObservation(key, metadata=page, partition=partition))
 
-    options = {"on_event": observe} if stage.name == "adapter" else {}
+    options: dict[str, Any] = {"on_event": observe} if stage.name in OBSERVED else {}
+    if stage is TRIAL:
+        options["name"] = context.partition_key
     workspace, outcome = run_stage(
         context,
         partial(open_workspace, spec),

@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from platform_pipelines.components.fine_tune.assets import build_assets, build_job
+from platform_pipelines.components.fine_tune.assets import build_assets, build_jobs
 from platform_pipelines.components.fine_tune.champion import build_check, build_schedule
 from platform_pipelines.components.shared.declaring import (
     Declaring,
@@ -20,6 +20,7 @@ from platform_pipelines.core.fine_tune.declaration import (
     SHIPPED_BASE,
     DataSpec,
     FineTuneSpec,
+    GridSpec,
     ModelGateSpec,
     RecipeSpec,
 )
@@ -38,6 +39,9 @@ class FineTune(Declaring):
     gate: dict[str, Any] = Field(**nested(ModelGateSpec, "What a registration needs."))
     base: str = Field(default=SHIPPED_BASE, **described("the base model"))
     recipe: dict[str, Any] = Field(default_factory=dict, **nested(RecipeSpec, "How it learns."))
+    grid: dict[str, Any] | None = Field(
+        default=None, **nested(GridSpec, "Recipes to be tried; the adapter is the best one's.")
+    )
     serving: dict[str, Any] = Field(
         default_factory=dict, **nested(ServingSpec, "How both sides are served.")
     )
@@ -57,7 +61,7 @@ class FineTune(Declaring):
         return dg.Definitions(
             assets=build_assets(spec),
             asset_checks=[build_check(spec)],
-            jobs=[build_job(spec), watching.job],
+            jobs=[*build_jobs(spec), watching.job],
             schedules=[watching],
         )
 

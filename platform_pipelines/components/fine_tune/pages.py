@@ -62,8 +62,15 @@ def _training_set(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 def _adapter(workspace: Workspace, outcome: StageOutcome) -> Page:
     details = outcome.snapshot.details
-    recipe = workspace.spec.recipe.model_dump(mode="json")
+    recipe = details.get("recipe") or workspace.spec.recipe.model_dump(mode="json")
+    trials: dict[str, float] = details.get("trials", {})
+    tried: Page = {}
+    if trials:
+        ordered = sorted(trials.items(), key=lambda one: one[1])
+        rows = [{"trial": name, "validation loss": loss} for name, loss in ordered]
+        tried = {"trial": details["trial"], "trials": table(rows, ["trial", "validation loss"])}
     return {
+        **tried,
         "first_loss": float(details["first_loss"] or 0),
         "last_loss": float(details["last_loss"] or 0),
         "steps": outcome.snapshot.counts["steps"],
@@ -151,6 +158,7 @@ def _shown(value: float | None) -> str:
 _PAGES: dict[str, Callable[[Workspace, StageOutcome], Page]] = {
     "training_set": _training_set,
     "adapter": _adapter,
+    "trials": _adapter,
     "model": _model,
     "evidence": _evidence,
     "registration": _registration,

@@ -7,6 +7,7 @@ from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
 CODE_VERSIONS = {
     "training_set": "1",
     "adapter": "1",
+    "trials": "1",
     "model": "1",
     "evidence": "1",
     "registration": "1",

@@ -1,5 +1,7 @@
 """What a person declares of a fine-tuned model: every attribute, its default, what is allowed."""
 
+import itertools
+import math
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +13,7 @@ from platform_pipelines.core.road.refreshing import owner_problem
 from platform_pipelines.core.road.served_model import ServingSpec
 
 SHIPPED_BASE = "smollm2-135m-instruct"
+MOST_TRIALS = 24
 
 
 class DataSpec(Spec):
@@ -59,6 +62,32 @@ class RecipeSpec(Spec):
         return self
 
 
+class GridSpec(Spec):
+    """Values to be tried, each with each: one trial a combination."""
+
+    learning_rate: tuple[float, ...] = Field(default=(), description="instead of the recipe's")
+    rank: tuple[int, ...] = Field(default=(), description="of an adapter")
+    alpha: tuple[int, ...] = Field(default=(), description="of an adapter")
+    max_steps: tuple[int, ...] = Field(default=(), description="optimizer steps")
+    seed: tuple[int, ...] = Field(default=(), description="how much is chance")
+
+    @model_validator(mode="after")
+    def _small(self) -> "GridSpec":
+        lengths = [len(values) for values in self.values.values()]
+        if not 2 <= math.prod(lengths) <= MOST_TRIALS or not lengths:
+            raise ValueError(f"a grid has 2 to {MOST_TRIALS} trials, not {math.prod(lengths)}")
+        twice = [n for n, values in self.values.items() if len(set(values)) < len(values)]
+        if twice:
+            raise ValueError(f"{twice[0]} names a value twice")
+        return self
+
+    @property
+    def values(self) -> dict[str, tuple[float, ...]]:
+        """The fields that are varied."""
+        every = {name: getattr(self, name) for name in type(self).model_fields}
+        return {name: found for name, found in every.items() if found}
+
+
 class ModelGateSpec(Spec):
     """What evidence must say before a model becomes a candidate."""
 
@@ -97,6 +126,9 @@ class FineTuneSpec(Spec):
         description=f"`{SHIPPED_BASE}` (shipped), or the URL of a folder of safetensors",
     )
     recipe: RecipeSpec = RecipeSpec()
+    grid: GridSpec | None = Field(
+        default=None, description="recipes to be tried; the adapter is the best one's"
+    )
     serving: ServingSpec = ServingSpec()
     description: str = Field(default="", description="one sentence for the asset pages")
     owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
@@ -120,6 +152,30 @@ class FineTuneSpec(Spec):
                 "declare profile `gpu-training`, or method `lora` or `full`"
             )
         return self
+
+    @model_validator(mode="after")
+    def _comparable(self) -> "FineTuneSpec":
+        """Every trial is a recipe that can be trained, with a validation loss at its end."""
+        for name, recipe in self.trials.items():
+            if recipe.validate_every_steps > recipe.max_steps:
+                raise ValueError(
+                    f"the trial {name} ends before its first validation: "
+                    f"recipe.validate_every_steps is {recipe.validate_every_steps}"
+                )
+        return self
+
+    @property
+    def trials(self) -> dict[str, RecipeSpec]:
+        """The recipes of the grid by their names; none without a grid."""
+        if self.grid is None:
+            return {}
+        varied = self.grid.values
+        found: dict[str, RecipeSpec] = {}
+        for chosen in itertools.product(*varied.values()):
+            change = dict(zip(varied, chosen, strict=True))
+            name = " ".join(f"{field}={value:g}" for field, value in change.items())
+            found[name] = RecipeSpec.model_validate({**self.recipe.model_dump(), **change})
+        return found
 
     @property
     def digest(self) -> str:

@@ -1,7 +1,7 @@
 """`adapter`: the training run, followed live; resumed where it was killed, elsewhere too."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -33,21 +33,35 @@ OnEvent = Callable[[Event], None]
 
 
 def refresh_adapter(workspace: Workspace, *, on_event: OnEvent = lambda _: None) -> StageOutcome:
-    """Train, unless this very run was trained already.
+    """Train, unless this very run was trained already. With a grid, it was: see `trials`.
 
     Raises:
         WorkerLostError: the training ended early; run again, it resumes.
-        CapabilityError: the declared kind cannot be trained here.
+        CapabilityError: the declared method cannot be trained here.
     """
-    previous, version = workspace.head(STAGE)
-    data = workspace.require_head(TRAINING_SET)
-    base, base_files = base_folder(workspace)
-    digest = training_digest(
+    return train(workspace, STAGE, on_event=on_event)
+
+
+def run_digest(workspace: Workspace, base_files: Mapping[str, str]) -> str:
+    """Names the training run of a workspace's recipe on the data that is there now."""
+    return training_digest(
         workspace.spec.recipe,
-        data=data.details["digest"],
+        data=workspace.require_head(TRAINING_SET).details["digest"],
         base=files_digest(base_files),
         code=recipes.CODE_VERSION,
     )
+
+
+def train(workspace: Workspace, stage: str, *, on_event: OnEvent) -> StageOutcome:
+    """The adapter of a recipe, as the head of a stage.
+
+    Raises:
+        WorkerLostError, CapabilityError: as `refresh_adapter`.
+    """
+    previous, version = workspace.head(stage)
+    data = workspace.require_head(TRAINING_SET)
+    base, base_files = base_folder(workspace)
+    digest = run_digest(workspace, base_files)
     key = f"{STAGE}s/{digest}"
     if previous and previous.settings == digest and workspace.store.exists(f"{key}/{FILES}"):
         return StageOutcome.unchanged(previous)
@@ -59,8 +73,8 @@ def refresh_adapter(workspace: Workspace, *, on_event: OnEvent = lambda _: None)
             expected="lora or full",
             remedy="train it on the node pool of gpu-training, or declare another method",
         )
-    with workspace.writing(STAGE, version) as writing:
-        run = _Run(writing, digest, on_event)
+    with workspace.writing(stage, version) as writing:
+        run = _Run(writing, stage, digest, on_event)
         checkpoint = run.train(_job(writing, run.folder, digest, data, base))
         files = run.publish(checkpoint / WEIGHTS[workspace.spec.recipe.method], key)
         snapshot = run.snapshot(key, files, base)
@@ -117,6 +131,7 @@ class _Run:
     """One training run: its folder here, its checkpoints on the store, its page in MLflow."""
 
     workspace: Workspace
+    stage: str
     digest: str
     on_event: OnEvent
     events: list[Event] = field(default_factory=list[Event])
@@ -166,13 +181,14 @@ class _Run:
         curve = fold(self.events)
         digest = files_digest(files)
         return Snapshot(
-            stage=STAGE,
+            stage=self.stage,
             settings=self.digest,
             shards=(ShardRecord(0, self.digest, digest, key, 1),),
             counts={"steps": len(curve.steps), "peak_rss_mb": curve.peak_rss_mb},
             details={
                 "adapter": digest,
                 "base": base.name,
+                "recipe": self.workspace.spec.recipe.model_dump(mode="json"),
                 "first_loss": curve.first_loss,
                 "last_loss": curve.last_loss,
                 "resumed_at": list(curve.resumed_at),

@@ -9,7 +9,7 @@ import dagster as dg
 import pytest
 import yaml
 
-from platform_pipelines.components.fine_tune.assets import build_assets, build_job
+from platform_pipelines.components.fine_tune.assets import build_assets, build_job, build_jobs
 from platform_pipelines.components.fine_tune.component import declared_spec
 from platform_pipelines.components.model_rollout import component as rollout
 from platform_pipelines.errors import ConfigurationError
@@ -42,6 +42,24 @@ def test_each_asset_follows_the_one_before_and_has_what_people_need() -> None:
     assert build_job(spec).name == "assistant_fine_tune"
 
 
+def test_a_grid_is_an_asset_of_partitions_between_data_and_adapter() -> None:
+    """One partition a combination; the jobs stay apart."""
+    declared = {**attributes("assistant"), "grid": {"learning_rate": [1e-4, 5e-4], "rank": [8, 16]}}
+    spec = declared_spec(declared, DEFS / "assistant")
+    by_name = {asset.key.path[1]: asset for asset in build_assets(spec)}
+    assert list(by_name) == ["training_set", "trials", "adapter", *STAGES[2:]]
+    partitions = by_name["trials"].partitions_def
+    assert partitions is not None
+    assert list(partitions.get_partition_keys())[::3] == [
+        "learning_rate=0.0001 rank=8", "learning_rate=0.0005 rank=16"
+    ]  # fmt: skip
+    assert [d.asset_key.path for d in next(iter(by_name["adapter"].specs)).deps] == [
+        ["assistant", "trials"]
+    ]
+    assert [job.name for job in build_jobs(spec)] == ["assistant_fine_tune", "assistant_trials"]
+    assert spec.trials["learning_rate=0.0005 rank=8"].rank == 8
+
+
 def test_paths_of_a_declaration_become_addresses() -> None:
     """Relative to the YAML, whoever runs it from where."""
     spec = declared_spec(attributes("assistant"), DEFS / "assistant")
@@ -56,6 +74,10 @@ def test_paths_of_a_declaration_become_addresses() -> None:
         ({"recipe": {"max_steps": 2, "warmup_steps": 2}}, "warmup_steps 2 is not below max_steps"),
         ({"recipe": {"batch": 6, "micro_batch": 4}}, "no multiple of micro_batch x processes"),
         ({"recipe": {"method": "qlora"}}, "`qlora` quantises on a GPU, and the profile is `cpu`"),
+        ({"grid": {"learning_rate": [1e-4]}}, "a grid has 2 to 24 trials, not 1"),
+        ({"grid": {"seed": list(range(9)), "rank": [8, 16, 32]}}, "2 to 24 trials, not 27"),
+        ({"grid": {"seed": [1, 1]}}, "seed names a value twice"),
+        ({"grid": {"max_steps": [4, 10]}}, "the trial max_steps=4 ends before its first valid"),
         ({"recipe": {"learning_rat": 1}}, "recipe.learning_rat = 1: no such field"),
         ({"data": {"sources": []}}, "data.sources"),
         ({"gate": {"golden_set": "x", "floors": {"truth": 1}}}, "unknown metrics"),
