@@ -227,3 +227,31 @@ def test_absent_evidence_is_undecided_whatever_is_expected() -> None:
     """There is nothing to be foreign or worse."""
     verdict = decide(None, POLICY, Expected("toy", "new", None, None), rules=(fails,))
     assert (verdict.status, [r.code for r in verdict.reasons]) == (MAYBE, [Code.MISSING])
+
+
+def _pairs() -> list[tuple[str, str]]:
+    """Two faults at a time: of what the evidence is about, and of what it says."""
+    about = [n for n, c in TABLE.items() if c.status is not OK and c.expected and not c.rows]
+    says = [n for n, c in TABLE.items() if c.status is not OK and not c.expected and c.rows]
+    return [(one, other) for one in about for other in says]
+
+
+@pytest.mark.parametrize(("one", "other"), _pairs())
+def test_two_faults_are_never_a_pass(one: str, other: str) -> None:
+    """One fault does not hide another: a foreign report of bad numbers is no good report."""
+    first, second = TABLE[one], TABLE[other]
+    both = replace(
+        second,
+        evidence={**first.evidence, **second.evidence},
+        policy={**first.policy, **second.policy},
+        rules=(*first.rules, *second.rules),
+    )
+    verdict = judge(both.made(), replace(POLICY, **both.policy), rules=both.rules, **first.expected)
+    assert verdict.status is not OK
+    assert not verdict.proven
+
+
+def test_the_table_has_two_hundred_cases_that_are_no_pass() -> None:
+    """As many as are promised: 0 of them may be released."""
+    single = [case for case in TABLE.values() if case.status is not OK]
+    assert len(single) + len(_pairs()) >= 200
