@@ -9,3 +9,4 @@ from platform_pipelines.components.knowledge_base.component import KnowledgeBase
 from platform_pipelines.components.model_catalogue.component import ModelCatalogue as ModelCatalogue
 from platform_pipelines.components.model_rollout.component import ModelRollout as ModelRollout
 from platform_pipelines.components.tenant.component import Tenant as Tenant
+from platform_pipelines.components.watch.component import Watch as Watch
