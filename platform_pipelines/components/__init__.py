@@ -2,6 +2,7 @@
 
 from platform_pipelines.components.agent.component import Agent as Agent
 from platform_pipelines.components.batch_inference.component import BatchInference as BatchInference
+from platform_pipelines.components.compute_fleet.component import ComputeFleet as ComputeFleet
 from platform_pipelines.components.cost.component import Cost as Cost
 from platform_pipelines.components.experiment.component import Experiment as Experiment
 from platform_pipelines.components.fine_tune.component import FineTune as FineTune
@@ -9,4 +10,7 @@ from platform_pipelines.components.knowledge_base.component import KnowledgeBase
 from platform_pipelines.components.model_catalogue.component import ModelCatalogue as ModelCatalogue
 from platform_pipelines.components.model_rollout.component import ModelRollout as ModelRollout
 from platform_pipelines.components.tenant.component import Tenant as Tenant
+from platform_pipelines.components.vector_database.component import (
+    VectorDatabase as VectorDatabase,
+)
 from platform_pipelines.components.watch.component import Watch as Watch
