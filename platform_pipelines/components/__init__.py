@@ -14,3 +14,4 @@ from platform_pipelines.components.tenant.component import Tenant as Tenant
 from platform_pipelines.components.vector_database.component import (
     VectorDatabase as VectorDatabase,
 )
+from platform_pipelines.components.watch.component import Watch as Watch

@@ -1,7 +1,7 @@
 """What is alerted on, rendered from the names that the code and its servers use.
 
 Series: `vllm:*` of vLLM (V1), `agent_*` of our agents, `litellm_*` of LiteLLM's proxy, `DCGM_FI_*`
-of NVIDIA's exporter. Each rule says what it looks at, so that a dashboard and a test read the same
+of NVIDIA's exporter. Each rule says what it looks at: a dashboard and a test read the same
 expression. Thresholds are the seed values of the declaration.
 """
 
@@ -102,9 +102,17 @@ RULES: tuple[Rule, ...] = (
 )  # fmt: skip
 
 
-def render_rules(name: str, namespace: str, *, thresholds: Mapping[str, float]) -> Manifest:
-    """A PrometheusRule of all alerts; `thresholds` are those that differ from the seed."""
-    labels = rendering.labels("watch", "alerts", name)
+def render_rules(
+    name: str,
+    namespace: str,
+    *,
+    thresholds: Mapping[str, float],
+    selector: Mapping[str, str] | None = None,
+) -> Manifest:
+    """A PrometheusRule of all alerts; `thresholds` are those that differ from the seed, `selector`
+    the labels by which the operator picks rules.
+    """
+    labels = {**rendering.labels("watch", "alerts", name), **(selector or {})}
     spec = rule_file(thresholds)
     return rendering.kube(
         "monitoring.coreos.com/v1", "PrometheusRule", name,
@@ -115,42 +123,6 @@ def render_rules(name: str, namespace: str, *, thresholds: Mapping[str, float]) 
 def rule_file(thresholds: Mapping[str, float]) -> dict[str, Any]:
     """The same as Prometheus' own file of rules, which promtool reads."""
     return {"groups": [{"name": "platform", "rules": list(_rules(thresholds))}]}
-
-
-def dashboard(name: str) -> dict[str, Any]:
-    """A Grafana dashboard with a panel for what each alert looks at, and its threshold."""
-    panels = [
-        {
-            "id": number,
-            "title": rule.name,
-            "type": "timeseries",
-            "datasource": {"type": "prometheus", "uid": "${datasource}"},
-            "gridPos": {"h": 8, "w": 12, "x": 12 * (number % 2), "y": 8 * (number // 2)},
-            "targets": [{"refId": "A", "expr": rule.expression}],
-            "fieldConfig": {
-                "defaults": {
-                    "thresholds": {
-                        "mode": "absolute",
-                        "steps": [
-                            {"color": "green", "value": None},
-                            {"color": "red", "value": rule.threshold},
-                        ],
-                    }
-                },
-                "overrides": list[Any](),
-            },
-        }
-        for number, rule in enumerate(RULES)
-    ]
-    variable = {"name": "datasource", "type": "datasource", "query": "prometheus"}
-    return {
-        "title": name,
-        "uid": name,
-        "schemaVersion": 41,
-        "time": {"from": "now-6h", "to": "now"},
-        "templating": {"list": [variable]},
-        "panels": panels,
-    }
 
 
 def _rules(thresholds: Mapping[str, float]) -> Iterator[dict[str, Any]]:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import yaml
 
-from platform_pipelines.core.watch.rules import RULES, dashboard, render_rules, rule_file
+from platform_pipelines.core.watch.dashboards import DASHBOARDS, dashboard
+from platform_pipelines.core.watch.rules import RULES, render_rules, rule_file
 
 PROMTOOL = shutil.which("promtool")
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="promtool is not installed")
@@ -132,6 +133,10 @@ def test_thresholds_may_be_declared_and_the_object_holds_the_same_rules() -> Non
     (group,) = rendered["spec"]["groups"]
     hot = next(rule for rule in group["rules"] if rule["alert"] == "GpuHot")
     assert hot["expr"].endswith(">= 80")
-    panels = dashboard("platform")["panels"]
-    assert [p["targets"][0]["expr"] for p in panels] == [rule.expression for rule in RULES]
-    json.dumps(dashboard("platform"), allow_nan=False)
+    shown = {
+        panel["targets"][0]["expr"]
+        for name in DASHBOARDS
+        for panel in dashboard(name, f"watch-{name}")["panels"]
+    }
+    assert {rule.expression for rule in RULES} <= shown
+    json.dumps([dashboard(name, name) for name in DASHBOARDS], allow_nan=False)
