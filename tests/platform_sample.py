@@ -11,15 +11,26 @@ import yaml
 
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.render import render_agent
+from platform_pipelines.core.compute_fleet.declaration import FleetSpec
+from platform_pipelines.core.compute_fleet.render import render_fleet
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.render import render_catalogue
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.core.road.manifests import Manifest
 from platform_pipelines.core.tenant.declaration import TenantSpec
 from platform_pipelines.core.tenant.render import render_tenant
+from platform_pipelines.core.vector_database.declaration import VectorDatabaseSpec
+from platform_pipelines.core.vector_database.render import render_vector_database
 from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
 from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
 
+# Whole card, else two parts of one: as a claim, in the order of preference.
+CLAIMED: dict[str, Any] = {
+    "devices": [
+        {"selectors": ["device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L4'"]},
+        {"device_class": "mig.nvidia.com", "count": 2},
+    ]
+}
 SAMPLES = Path(__file__).resolve().parents[1] / "platform_pipelines" / "samples" / "platform"
 
 
@@ -48,6 +59,19 @@ def agent(**changes: Any) -> AgentSpec:
     )
 
 
+def fleet(**changes: Any) -> FleetSpec:
+    """The sample's fleet, with other attributes."""
+    return parse_spec(FleetSpec, {**attributes("fleet"), **changes}, where="fleet", noun="a fleet")
+
+
+def vectors(**changes: Any) -> VectorDatabaseSpec:
+    """The sample's vector database, with other attributes."""
+    return parse_spec(
+        VectorDatabaseSpec, {**attributes("vectors"), **changes},
+        where="vectors", noun="a vector database",
+    )  # fmt: skip
+
+
 def everything() -> dict[str, tuple[Manifest, ...]]:
     """All objects of the sample platform, and of the other shapes that can be declared."""
     hosted: dict[str, Any] = {"image": "vllm/vllm-openai:v0.33.0", "weights": "/m", "nodes": 2}
@@ -59,6 +83,10 @@ def everything() -> dict[str, tuple[Manifest, ...]]:
         "catalogue": render_catalogue(catalogue()),
         "catalogue on envoy": render_catalogue(catalogue(gateway={"controller": "envoy"})),
         "catalogue over nodes": render_catalogue(catalogue(models=many)),
+        "fleet": render_fleet(fleet()),
+        "fleet with claims": render_fleet(fleet(profiles={"gpu-claimed": CLAIMED})),
+        "vectors": render_vector_database(vectors()),
+        "vectors searched on GPUs": render_vector_database(vectors(gpu={"search": True})),
         "tenant": render_tenant(tenant()),
         "tenant with nodes": render_tenant(tenant(**pool)),
         "agent": render_agent(agent()),

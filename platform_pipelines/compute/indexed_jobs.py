@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from platform_pipelines.compute import plans
 from platform_pipelines.compute.pod_specs import PodSettings, indexed_job, job_name
-from platform_pipelines.compute.profiles import ComputeProfile
 from platform_pipelines.compute.tasks import (
     TaskFailed,
     TaskOutcome,
     TaskSpec,
     plan_digest,
 )
+from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.errors import (
     ConfigurationError,
     SourceNotFoundError,

@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from platform_pipelines.compute.profiles import ComputeProfile
+from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.core.road.identity import digest_json
 
 Manifest = dict[str, Any]
 
 CONTAINER = "worker"
-CAPACITY_LABEL = "karpenter.sh/capacity-type"
+DEVICES = "devices"
 QUEUE_LABEL = "kueue.x-k8s.io/queue-name"
 PREFIX = "platform-pipelines"
 SPEC_DIGEST = f"{PREFIX}/spec-digest"
@@ -103,13 +103,15 @@ def pod_spec(profile: ComputeProfile, pods: PodSettings, *, arguments: Sequence[
             "fsGroup": USER,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
-        "nodeSelector": _nodes(profile),
-        "tolerations": [_toleration(one) for one in profile.tolerations],
+        "nodeSelector": profile.node_labels(),
+        "tolerations": [one.manifest() for one in profile.tolerations],
         "containers": [_container(profile, pods, arguments)],
         "volumes": _volumes(profile),
     }
     if pods.service_account:
         spec["serviceAccountName"] = pods.service_account
+    if profile.devices:
+        spec["resourceClaims"] = [{"name": DEVICES, "resourceClaimTemplateName": profile.name}]
     if profile.priority_class:
         spec["priorityClassName"] = profile.priority_class
     if profile.spread:
@@ -146,20 +148,6 @@ def _labels(pods: PodSettings, owner: str, stage: str) -> dict[str, str]:
     }
 
 
-def _nodes(profile: ComputeProfile) -> dict[str, str]:
-    nodes = dict(profile.node_selector)
-    if profile.capacity_type:
-        nodes[CAPACITY_LABEL] = profile.capacity_type
-    return nodes
-
-
-def _toleration(one: Any) -> Manifest:
-    told: Manifest = {"key": one.key, "effect": one.effect}
-    if one.value is None:
-        return {**told, "operator": "Exists"}
-    return {**told, "operator": "Equal", "value": one.value}
-
-
 def _container(profile: ComputeProfile, pods: PodSettings, arguments: Sequence[str]) -> Manifest:
     sources: list[Manifest] = [{"configMapRef": {"name": name}} for name in pods.config_maps]
     sources += [{"secretRef": {"name": name}} for name in pods.secrets]
@@ -192,6 +180,8 @@ def _resources(profile: ComputeProfile) -> Manifest:
     limits: dict[str, str] = {"memory": profile.memory}
     if profile.cpu_limit:
         limits["cpu"] = profile.cpu_limit
+    if profile.devices:
+        return {"requests": requests, "limits": limits, "claims": [{"name": DEVICES}]}
     if profile.gpu:
         limits[profile.gpu_resource] = str(profile.gpu)
     return {"requests": requests, "limits": limits}

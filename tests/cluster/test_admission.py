@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from platform_pipelines.core.compute_fleet.gpu_sharing import operator_values
 from platform_pipelines.core.road.manifests import Manifest, key_of, revision_of
+from platform_pipelines.core.road.rendering import kube
 from platform_pipelines.errors import CapabilityError, ManifestRefusedError
 from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
-from tests.platform_sample import connected, everything
+from tests.platform_sample import connected, everything, fleet
 
 pytestmark = pytest.mark.cluster
 RENDERED = everything()
@@ -39,6 +41,20 @@ def test_the_server_admits_every_object_strictly(cluster: KubernetesCluster, nam
         except (ManifestRefusedError, CapabilityError) as error:
             refused[str(key_of(manifest))] = error.what
     assert refused == {}
+
+
+def test_the_gpu_operator_knows_every_value(cluster: KubernetesCluster) -> None:
+    """Its chart makes a ClusterPolicy of the values, under the same names."""
+    spec = fleet()
+    values = operator_values(spec, list(spec.compute_profiles().values()))
+    needed = ("operator", "dcgm", "gfd", "nodeStatusExporter")
+    policy = kube(
+        "nvidia.com/v1", "ClusterPolicy", "values", spec={**{n: {} for n in needed}, **values}
+    )
+    cluster.apply(policy, dry_run=True)
+    values["mig"] = {"strategie": "mixed"}
+    with pytest.raises(ManifestRefusedError, match="strategie"):
+        cluster.apply({**policy, "spec": {**policy["spec"], **values}}, dry_run=True)
 
 
 def test_an_unknown_field_is_refused_by_name(cluster: KubernetesCluster) -> None:

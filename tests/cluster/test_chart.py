@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from platform_pipelines.compute.pod_specs import PodSettings, pod_spec
-from platform_pipelines.compute.profiles import seed_profiles
+from platform_pipelines.core.road.compute_profiles import seed_profiles
 from platform_pipelines.settings import Settings
 from tests.platform_sample import connected, kubeconfig
 from tests.servers.for_pods import (

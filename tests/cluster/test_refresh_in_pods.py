@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from platform_pipelines.compute.pod_specs import PodSettings, pod_spec
-from platform_pipelines.compute.profiles import read_profiles
+from platform_pipelines.core.road.compute_profiles import read_profiles
 from platform_pipelines.settings import Settings
 from tests.declared import declaration, definitions, use_settings
 from tests.platform_sample import connected, kubeconfig

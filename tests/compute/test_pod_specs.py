@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from platform_pipelines.compute.pod_specs import SPEC_DIGEST, PodSettings, indexed_job, job_name
-from platform_pipelines.compute.profiles import (
+from platform_pipelines.core.road.compute_profiles import (
     ComputeProfile,
+    DeviceChoice,
     Toleration,
     read_profiles,
     seed_profiles,
@@ -35,6 +36,8 @@ SENTINELS: dict[str, Any] = {
     "parallelism": 1710,
     "spread": True,
 }
+# Looked for where nodes and claims are rendered: tests/core/compute_fleet.
+OF_THE_FLEET = {"nodes", "devices"}
 FOUND = {"spread": "topologySpreadConstraints", "gpu": '"17"', "capacity_type": "spot"}
 
 
@@ -46,7 +49,7 @@ def job(profile: ComputeProfile, *, tasks: int = 9999, pods: PodSettings = PODS)
 
 def test_every_field_of_a_profile_has_a_sentinel() -> None:
     """A field that is added without one would not be looked for."""
-    assert set(SENTINELS) == set(ComputeProfile.model_fields)
+    assert set(SENTINELS) | OF_THE_FLEET == set(ComputeProfile.model_fields)
 
 
 @pytest.mark.parametrize("field", SENTINELS)
@@ -59,6 +62,16 @@ def test_every_declared_field_reaches_the_manifest(field: str) -> None:
         words = {"node_selector": "1704", "tolerations": "1705"}
         wanted = words.get(field, str(value))
     assert wanted in json.dumps(job(profile)), field
+
+
+def test_a_claim_of_devices_stands_for_the_gpu() -> None:
+    """The pod asks by the claim alone: a limit beside it would take a second card."""
+    profile = ComputeProfile(name="claimed", gpu=1, devices=(DeviceChoice(),))
+    pod = job(profile)["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert pod["resourceClaims"] == [{"name": "devices", "resourceClaimTemplateName": "claimed"}]
+    assert container["resources"]["claims"] == [{"name": "devices"}]
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
 
 
 def test_pods_are_restricted() -> None:

@@ -9,7 +9,7 @@ from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.stages.road import connect
 
 if TYPE_CHECKING:
-    from platform_pipelines.compute.profiles import ComputeProfile
+    from platform_pipelines.core.road.compute_profiles import ComputeProfile
     from platform_pipelines.settings import Settings
 
 KUBERNETES = "kubernetes"
@@ -60,7 +60,7 @@ def profiles(file: Path | None) -> "dict[str, ComputeProfile]":
     Raises:
         ConfigurationError: the file is not there, or a field of it is wrong.
     """
-    from platform_pipelines.compute.profiles import read_profiles, seed_profiles
+    from platform_pipelines.core.road.compute_profiles import read_profiles, seed_profiles
 
     if file is None:
         return seed_profiles()

@@ -6,13 +6,14 @@ are shipped; a deployment changes fields of them, or adds profiles, in a file (`
 """
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from platform_pipelines.errors import ConfigurationError
 
 GPU = "nvidia.com/gpu"
+CAPACITY_LABEL = "karpenter.sh/capacity-type"
 
 
 class Toleration(BaseModel):
@@ -23,6 +24,46 @@ class Toleration(BaseModel):
     key: str
     value: str | None = None  # None: whatever the value
     effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] = "NoSchedule"
+
+    def manifest(self) -> dict[str, str]:
+        """As a pod and a queue's flavor have it."""
+        if self.value is None:
+            return {"key": self.key, "effect": self.effect, "operator": "Exists"}
+        return {"key": self.key, "effect": self.effect, "operator": "Equal", "value": self.value}
+
+
+class NodePoolProfile(BaseModel):
+    """The nodes that Karpenter makes for a profile, and when it takes them away again."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    families: tuple[str, ...] = ()  # instance families; with `types`, either
+    types: tuple[str, ...] = ()  # instance types by name
+    gpu_limit: int | None = Field(default=None, ge=1)  # whole GPUs of all its nodes together
+    consolidate: Literal["WhenEmpty", "WhenEmptyOrUnderutilized"] = "WhenEmptyOrUnderutilized"
+    consolidate_after: str = Field(default="5m", pattern=r"^(\d+(s|m|h))+$")
+    disruption_budget: str = Field(default="20%", pattern=r"^\d+%?$")  # nodes going at a time
+    disk_gib: int = Field(default=200, ge=20)
+    mig: str | None = None  # a layout of the fleet: every GPU of the node is cut so
+    time_sliced: bool = False  # each GPU is several `nvidia.com/gpu.shared`
+
+    @model_validator(mode="after")
+    def _whole(self) -> "NodePoolProfile":
+        if not self.families and not self.types:
+            raise ValueError("`families` or `types` says which instances may be made")
+        if self.mig and self.time_sliced:
+            raise ValueError("a GPU is cut by `mig` or shared by `time_sliced`, not both")
+        return self
+
+
+class DeviceChoice(BaseModel):
+    """One way to serve a pod's claim of devices (dynamic resource allocation)."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    device_class: str = "gpu.nvidia.com"
+    count: int = Field(default=1, ge=1)
+    selectors: tuple[str, ...] = ()  # CEL over `device`
 
 
 class ComputeProfile(BaseModel):
@@ -47,12 +88,27 @@ class ComputeProfile(BaseModel):
     retries: int = Field(default=2, ge=0)  # of one task; losing a node counts none
     parallelism: int = Field(default=8, ge=1)  # pods of a stage at a time
     spread: bool = False  # over nodes, where that is possible
+    nodes: NodePoolProfile | None = None  # None: nodes that are there
+    devices: tuple[DeviceChoice, ...] = ()  # in order of preference; instead of `gpu`
+
+    def node_labels(self) -> dict[str, str]:
+        """What its pods' nodes are marked with."""
+        capacity = {CAPACITY_LABEL: self.capacity_type} if self.capacity_type else {}
+        return {**self.node_selector, **capacity}
+
+    def taints(self) -> list[dict[str, str]]:
+        """What keeps everybody else from its nodes."""
+        return [
+            {"key": one.key, "value": one.value or "true", "effect": one.effect}
+            for one in self.tolerations
+        ]
 
 
 def _spot() -> tuple[Toleration, ...]:
     return (Toleration(key=GPU), Toleration(key="spot-instance", value="true"))
 
 
+LARGE = ("p4d.24xlarge", "p5.48xlarge", "g5.48xlarge")
 SEED = (
     ComputeProfile(name="cpu"),
     ComputeProfile(
@@ -63,6 +119,20 @@ SEED = (
         tolerations=(Toleration(key=GPU),),
         capacity_type="on-demand",
         shared_memory="8Gi",
+        nodes=NodePoolProfile(families=("g5", "g6"), gpu_limit=100),
+    ),
+    ComputeProfile(
+        name="gpu-inference-large",
+        gpu=8,
+        cpu_request="32",
+        memory="200Gi",
+        node_selector={"workload-type": "gpu-inference-large"},
+        tolerations=(Toleration(key=GPU),),
+        capacity_type="on-demand",
+        shared_memory="64Gi",
+        scratch="100Gi",
+        parallelism=1,
+        nodes=NodePoolProfile(types=LARGE, gpu_limit=64, disk_gib=500),
     ),
     ComputeProfile(
         name="gpu-training",
@@ -76,6 +146,7 @@ SEED = (
         scratch="200Gi",
         deadline_seconds=24 * 3600,
         parallelism=1,
+        nodes=NodePoolProfile(types=LARGE, gpu_limit=64, disk_gib=500, consolidate="WhenEmpty"),
     ),
     ComputeProfile(
         name="gpu-spot",
@@ -86,15 +157,32 @@ SEED = (
         capacity_type="spot",
         shared_memory="8Gi",
         spread=True,
+        nodes=NodePoolProfile(
+            types=("g5.xlarge", "g5.2xlarge", "g6.xlarge"),
+            gpu_limit=50,
+            consolidate="WhenEmpty",
+            consolidate_after="1m",
+        ),
     ),
     ComputeProfile(
         name="gpu-mig",
         gpu=1,
         gpu_resource="nvidia.com/mig-1g.10gb",
         memory="8Gi",
-        node_selector={"workload-type": "gpu-inference"},
+        node_selector={"workload-type": "gpu-mig"},
         tolerations=(Toleration(key=GPU),),
         capacity_type="on-demand",
+        nodes=NodePoolProfile(types=("p5.48xlarge",), gpu_limit=16, disk_gib=500, mig="dev"),
+    ),
+    ComputeProfile(
+        name="gpu-shared",
+        gpu=1,
+        gpu_resource="nvidia.com/gpu.shared",
+        memory="4Gi",
+        node_selector={"workload-type": "gpu-shared"},
+        tolerations=(Toleration(key=GPU),),
+        capacity_type="on-demand",
+        nodes=NodePoolProfile(families=("g5", "g6"), gpu_limit=8, time_sliced=True),
     ),
 )
 
@@ -112,9 +200,8 @@ def read_profiles(text: str, *, where: str) -> dict[str, ComputeProfile]:
     """
     import yaml
 
-    profiles = seed_profiles()
     try:
-        declared = yaml.safe_load(text) or {}
+        declared: Any = yaml.safe_load(text) or {}
     except yaml.YAMLError as error:
         raise ConfigurationError(f"not YAML: {error}", where=where) from error
     if not isinstance(declared, dict):
@@ -122,7 +209,19 @@ def read_profiles(text: str, *, where: str) -> dict[str, ComputeProfile]:
             "profiles are a mapping", where=where, stored=type(declared).__name__,
             expected="profile name: {field: value}",
         )  # fmt: skip
-    for name, fields in declared.items():
+    return changed_profiles(cast("dict[Any, dict[str, Any] | None]", declared), where=where)
+
+
+def changed_profiles(
+    changes: Mapping[Any, Mapping[str, Any] | None], *, where: str
+) -> dict[str, ComputeProfile]:
+    """The shipped profiles with changes: profile name -> fields that differ, or a new one's.
+
+    Raises:
+        ConfigurationError: names the profile, the field, its value and what is allowed.
+    """
+    profiles = seed_profiles()
+    for name, fields in changes.items():
         base = profiles.get(str(name))
         before = base.model_dump() if base else {"name": str(name)}
         try:
