@@ -44,6 +44,11 @@ _MARKDOWN_SIGNS: Final = tuple(
     )
 )
 _ODD_LINE_ENDS: Final = re.compile("[\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_BASE64: Final = re.compile(
+    r"^(?=.{0,200}[0-9+/])(?=.{0,200}[a-z])(?=.{0,200}[A-Z])[A-Za-z0-9+/=]{60,}$",
+    re.MULTILINE,
+)
+_ENCODED_LEAST: Final = 240
 _SAMPLE_CHARACTERS: Final = 20_000
 
 
@@ -91,7 +96,21 @@ def detect_and_decode(data: bytes, key: str) -> tuple[Detection, str]:
         inner_kind, inner_language = classify_text(inner, key)
         if inner_kind in (DocumentType.CSV, DocumentType.CHAT) or inner_language == "json":
             return Detection(inner_kind, encoding, inner_language), inner
+    if kind is DocumentType.TEXT and _is_encoded(text):
+        raise DocumentError(
+            "this is base64, not text",
+            reason=Reason.UNSUPPORTED,
+            where=key,
+            remedy="decode it, and put the file itself there",
+        )
     return Detection(kind, encoding, language), text
+
+
+def _is_encoded(text: str) -> bool:
+    """Whether nearly all of a text are long runs that only a program reads."""
+    sample = text[:_SAMPLE_CHARACTERS]
+    encoded = sum(len(run) for run in _BASE64.findall(sample))
+    return encoded >= _ENCODED_LEAST and encoded >= 0.9 * len(sample)
 
 
 def classify_text(text: str, key: str) -> tuple[DocumentType, str | None]:
