@@ -1,6 +1,6 @@
-"""Writes docs/declaration.md and docs/declaration.ko.md from the schema: neither can go stale.
+"""Writes docs/declaration*.md, English and Korean, from the schemas: none can go stale.
 
-    python docs/make_declaration.py             write both
+    python docs/make_declaration.py             write all
     python docs/make_declaration.py --check     change nothing; exit code 1 when one is stale
 
 What is said stands in the schema's descriptions and in this file. The Korean page takes every
@@ -19,12 +19,26 @@ from typing import Any
 FOLDER = Path(__file__).resolve().parent
 sys.path.insert(0, str(FOLDER.parent))  # run as a program, from anywhere
 
+from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec  # noqa: E402
+from platform_pipelines.core.cost.declaration import CostSpec  # noqa: E402
+from platform_pipelines.core.experiment.declaration import ExperimentSpec  # noqa: E402
 from platform_pipelines.core.knowledge_base.chunking import policy  # noqa: E402
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec  # noqa: E402
 from platform_pipelines.core.knowledge_base.documents import DocumentType  # noqa: E402
+from platform_pipelines.core.watch.declaration import WatchSpec  # noqa: E402
 
 KOREAN = FOLDER / "declaration_korean.json"
 PAGES = {"en": FOLDER / "declaration.md", "ko": FOLDER / "declaration.ko.md"}
+OPERATIONS = {
+    "en": FOLDER / "declaration_operations.md", "ko": FOLDER / "declaration_operations.ko.md",
+}  # fmt: skip
+OTHER_OPERATIONS = {
+    "en": "[한국어](declaration_operations.ko.md)", "ko": "[English](declaration_operations.md)",
+}  # fmt: skip
+COMPONENTS = {
+    "BatchInference": BatchInferenceSpec, "Experiment": ExperimentSpec, "Cost": CostSpec,
+    "Watch": WatchSpec,
+}  # fmt: skip
 OTHER = {"en": "[한국어](declaration.ko.md)", "ko": "[English](declaration.md)"}
 POLICIES = (
     policy.FixedPolicy, policy.TokensPolicy, policy.MarkdownPolicy, policy.CodePolicy,
@@ -55,21 +69,45 @@ Tell = Callable[[str], str]  # an English sentence -> the same in the page's lan
 
 def main(arguments: list[str]) -> int:
     """Write the pages, or tell which is stale."""
-    stale = [path for language, path in PAGES.items() if _read(path) != render(language)]
+    pages = {PAGES[name]: render(name) for name in PAGES} | {
+        OPERATIONS[name]: render(name, operations, OTHER_OPERATIONS) for name in OPERATIONS
+    }
     if "--check" in arguments:
+        stale = [path for path, text in pages.items() if _read(path) != text]
         for path in stale:
             print(f"{path.name} is stale: run python docs/make_declaration.py")
         return 1 if stale else 0
-    for language, path in PAGES.items():
-        path.write_text(render(language), encoding="utf-8")
+    for path, text in pages.items():
+        path.write_text(text, encoding="utf-8")
     return 0
 
 
-def render(language: str) -> str:
+def render(
+    language: str,
+    make: "Callable[[Tell, str], str] | None" = None,
+    other: Mapping[str, str] | None = None,
+) -> str:
     """One page. Raises KeyError with the sentence that has no translation."""
     translations = json.loads(KOREAN.read_text("utf-8"))
     tell: Tell = translations.__getitem__ if language == "ko" else str
-    return page(tell, OTHER[language])
+    return (make or page)(tell, (other or OTHER)[language])
+
+
+def operations(tell: Tell, other: str) -> str:
+    """All attributes of what is run beside models and knowledge bases."""
+    lines = [
+        f"# {tell('Declaring batches, experiments, costs and what is watched: every attribute')}",
+        "",
+        f"{other} · {tell('Made by docs/make_declaration.py from the schema; do not edit.')}",
+        "",
+    ]
+    for name, model in COMPONENTS.items():
+        schema = model.model_json_schema()
+        lines += _section(tell, name, schema)
+        for attribute, value in schema["properties"].items():
+            inner = _nested(schema, value) or _nested(schema, value.get("additionalProperties"))
+            lines += _section(tell, f"{name}.{attribute}", inner) if inner else []
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def page(tell: Tell, other: str) -> str:
@@ -123,8 +161,8 @@ def _written(chosen: policy.ChunkPolicy) -> str:
     return "`{" + ", ".join(f"{k}: {v}" for k, v in {"kind": chosen.kind, **given}.items()) + "}`"
 
 
-def _nested(schema: Mapping[str, Any], attribute: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    reference = attribute.get("$ref", "")
+def _nested(schema: Mapping[str, Any], attribute: Any) -> Mapping[str, Any] | None:
+    reference = attribute.get("$ref", "") if isinstance(attribute, dict) else ""
     return schema["$defs"][reference.rpartition("/")[2]] if reference else None
 
 
@@ -160,8 +198,14 @@ def _allowed(tell: Tell, attribute: Mapping[str, Any]) -> str:
 
 def _bounds(attribute: Mapping[str, Any]) -> str:
     low, high = attribute.get("minimum"), attribute.get("maximum")
+    below = attribute.get("exclusiveMaximum")
+    end = f", ≤ {high:g}" if high else f", < {below:g}" if below else ""
     if "exclusiveMinimum" in attribute:
-        return f"> {attribute['exclusiveMinimum']:g}" + (f", ≤ {high:g}" if high else "")
+        return f"> {attribute['exclusiveMinimum']:g}{end}"
+    if below is not None:
+        return f"≥ {low:g}{end}"
+    if low is None:
+        return f"≤ {high:g}" if high is not None else ""
     if high is None:
         return f"≥ {low:g}"
     return f"{low:g} – {high:g}"

@@ -5,7 +5,18 @@ import re
 
 import pytest
 
-from docs.make_declaration import KOREAN, OTHER, PAGES, main, page, render
+from docs.make_declaration import (
+    COMPONENTS,
+    KOREAN,
+    OPERATIONS,
+    OTHER,
+    OTHER_OPERATIONS,
+    PAGES,
+    main,
+    operations,
+    page,
+    render,
+)
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 
 
@@ -13,6 +24,8 @@ from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 def test_the_page_is_what_the_schema_says(language: str) -> None:
     """An attribute or a default that changed: run `python docs/make_declaration.py`."""
     assert PAGES[language].read_text("utf-8") == render(language)
+    more = render(language, operations, OTHER_OPERATIONS)
+    assert OPERATIONS[language].read_text("utf-8") == more
 
 
 def test_every_sentence_has_a_translation_and_every_translation_a_sentence() -> None:
@@ -24,6 +37,7 @@ def test_every_sentence_has_a_translation_and_every_translation_a_sentence() -> 
         return sentence
 
     page(tell, OTHER["en"])
+    operations(tell, OTHER_OPERATIONS["en"])
     translations = json.loads(KOREAN.read_text("utf-8"))
     assert set(told) == set(translations)
     assert all(re.search("[가-힣]", korean) or korean == english
@@ -46,3 +60,12 @@ def test_checking_tells_and_changes_nothing(capsys: pytest.CaptureFixture[str]) 
     assert main(["--check"]) == 0
     assert capsys.readouterr().out == ""
     assert PAGES["en"].stat().st_mtime_ns == before
+
+
+def test_every_attribute_of_a_component_is_in_its_section() -> None:
+    """Batches, experiments, costs, what is watched; nested ones under the attribute's name."""
+    text = render("en", operations, OTHER_OPERATIONS)
+    for name, spec in COMPONENTS.items():
+        section = text.split(f"\n## `{name}`\n")[1].split("\n## ")[0]
+        assert all(f"| `{field}` |" in section for field in spec.model_fields)
+    assert "| `margin` |" in text.split("\n## `Experiment.metrics`\n")[1].split("\n## ")[0]

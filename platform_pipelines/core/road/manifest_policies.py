@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, cast
 
 from platform_pipelines.core.road.manifests import Manifest, ManifestRevision, ObjectKey, key_of
+from platform_pipelines.core.road.promql import queries_of
 
 _NAME = re.compile(r"[a-z0-9]([-a-z0-9.]*[a-z0-9])?")
 _NAME_CHARACTERS = 253
@@ -39,6 +40,7 @@ class Replacement:
     value: str  # the value that has gone, as a regular expression; empty: the field itself has
     instead: str
     since: str
+    metric: str = ""  # a series that has gone, in whatever query; the fields above do not count
 
     def applies_to(self, manifest: Manifest) -> bool:
         """Whether it is about this kind of object."""
@@ -156,8 +158,9 @@ _RULES: Mapping[str, Callable[[Manifest], Found]] = {
 def _outdated(
     manifest: Manifest, replacements: Sequence[Replacement]
 ) -> Iterator[tuple[str, str, str]]:
+    yield from _outdated_series(manifest, replacements)
     for one in replacements:
-        if not one.applies_to(manifest):
+        if one.metric or not one.applies_to(manifest):
             continue
         told = f"has gone ({one.since}): use {one.instead}"
         if not one.path:
@@ -166,6 +169,21 @@ def _outdated(
         for path, value in _at(manifest, one.path):
             if not one.value or re.fullmatch(one.value, str(value)):
                 yield path, "outdated", f"{value!r} {told}" if one.value else told
+
+
+def _outdated_series(
+    manifest: Manifest, replacements: Sequence[Replacement]
+) -> Iterator[tuple[str, str, str]]:
+    """Series that nobody exports any more, in alerts, scalers and dashboards."""
+    queries = queries_of([manifest])
+    for one in replacements if queries else ():
+        gone = re.compile(
+            rf"(?<![\w:]){re.escape(one.metric)}(?:_bucket|_sum|_count|_total)?(?![\w:])"
+        )
+        for query in queries:
+            if one.metric and gone.search(query.expression):
+                told = f"{one.metric} has gone ({one.since}): use {one.instead}"
+                yield query.where, "outdated", told
 
 
 def _at(value: Any, steps: Sequence[str], path: str = "") -> Iterator[tuple[str, Any]]:

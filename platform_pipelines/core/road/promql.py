@@ -42,13 +42,13 @@ def looked_at(expression: str) -> str:
 
 
 def _of_rule(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    for group in manifest["spec"]["groups"]:
-        for rule in group["rules"]:
+    for group in manifest.get("spec", {}).get("groups", ()):
+        for rule in group.get("rules", ()):
             yield rule.get("alert") or rule["record"], looked_at(rule["expr"])
 
 
 def _of_scaler(manifest: Manifest) -> Iterator[tuple[str, str]]:
-    for trigger in manifest["spec"]["triggers"]:
+    for trigger in manifest.get("spec", {}).get("triggers", ()):
         if trigger.get("type") == "prometheus":
             yield trigger.get("name", "trigger"), trigger["metadata"]["query"]
 

@@ -36,4 +36,5 @@ def _row(row: dict[str, Any]) -> Replacement:
         value=row.get("value", ""),
         instead=row["instead"],
         since=row["since"],
+        metric=row.get("metric", ""),
     )
