@@ -1,12 +1,11 @@
 """Ed25519 signatures (RFC 8032): who made a report, for whoever only has its bytes."""
 
 from platform_pipelines.errors import ConfigurationError
-from platform_pipelines.settings import Secret
 
 KEY_BYTES = 32
 
 
-def public_key(key: Secret) -> str:
+def public_key(key: str) -> str:
     """The public half of a private key, in hex.
 
     Raises:
@@ -14,11 +13,11 @@ def public_key(key: Secret) -> str:
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    seed = key_bytes(key.value, "PLATFORM_SIGNING_KEY")
+    seed = key_bytes(key, "PLATFORM_SIGNING_KEY")
     return Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw().hex()
 
 
-def sign(key: Secret, message: bytes) -> str:
+def sign(key: str, message: bytes) -> str:
     """A signature in hex.
 
     Raises:
@@ -26,7 +25,7 @@ def sign(key: Secret, message: bytes) -> str:
     """
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-    seed = key_bytes(key.value, "PLATFORM_SIGNING_KEY")
+    seed = key_bytes(key, "PLATFORM_SIGNING_KEY")
     return Ed25519PrivateKey.from_private_bytes(seed).sign(message).hex()
 
 

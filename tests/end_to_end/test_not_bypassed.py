@@ -99,7 +99,7 @@ def forges_a_whole_report(knowledge: Knowledge) -> Knowledge:
     """Whole and self-consistent, named by the head, and signed with a stranger's key."""
     evidence = read_evidence(knowledge.store, head_evidence(knowledge))
     assert evidence is not None
-    forged = replace(evidence, facts={**evidence.facts, "note": "better"}, stored={})
+    forged = replace(evidence, facts={**evidence.facts, "note": "better"})
     digest = forged.digest
     knowledge.store.put(evidence_key(digest), forged.to_json().encode())
     stranger = replace(knowledge.settings, signing_key=STRANGERS_KEY)

@@ -20,7 +20,7 @@ def sign_evidence(settings: Settings, store: ObjectStore, digest: str) -> None:
         return
     from platform_pipelines.gateways.signing import sign
 
-    signature = sign(settings.signing_key, _message(digest))
+    signature = sign(settings.signing_key.value, _message(digest))
     store.put(signature_key(digest), signature.encode())
 
 
@@ -60,7 +60,7 @@ def _signers(settings: Settings) -> tuple[str, ...]:
         return settings.signer_keys
     from platform_pipelines.gateways.signing import public_key
 
-    return (public_key(settings.signing_key),)
+    return (public_key(settings.signing_key.value),)
 
 
 def _message(digest: str) -> bytes:
