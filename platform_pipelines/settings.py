@@ -113,6 +113,8 @@ class Settings:
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
     judge_api_key: Secret | None = None
+    signing_key: Secret | None = None  # Ed25519, hex: signs the evidence that is made here
+    signer_keys: tuple[str, ...] = ()  # public, hex: evidence needs a signature of one of them
     serving: ServingSettings = ServingSettings()
     actor: str = "unknown"
     workers: int = 2
@@ -185,6 +187,8 @@ def load_settings(
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        signing_key=_secret(env, "PLATFORM_SIGNING_KEY"),
+        signer_keys=_words(env, "PLATFORM_SIGNER_KEYS"),
         serving=_serving(env),
         actor=env.get("PLATFORM_ACTOR") or _user(),
         workers=_number(

@@ -35,6 +35,7 @@ SECRETS = {
     "s3_session_token": "PLATFORM_S3_SESSION_TOKEN",
     "embedder_api_key": "PLATFORM_EMBEDDER_API_KEY",
     "language_model_api_key": "PLATFORM_LANGUAGE_MODEL_API_KEY",
+    "signing_key": "PLATFORM_SIGNING_KEY",
 }
 
 
@@ -55,6 +56,7 @@ class PlatformResource(dg.ConfigurableResource):
     language_model_url: str | None = None
     language_model: str | None = None
     language_model_api_key: str | None = None
+    signing_key: str | None = None
     actor: str | None = None
     workers: str | None = None
     lease_wait_seconds: str | None = None

@@ -51,7 +51,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
                 facts={"model": candidate.record(), "champion": baseline.record()},
             )
         )
-        write_evidence(writing.store, evidence)
+        write_evidence(workspace.settings, writing.store, evidence)
         verdict = judge(writing, evidence, about)
         snapshot = _snapshot(writing, settings, evidence, verdict)
         writing.move_head(snapshot, version)

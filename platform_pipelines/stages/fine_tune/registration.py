@@ -19,6 +19,7 @@ from platform_pipelines.stages.road.asking import load_questions
 from platform_pipelines.stages.road.evidence import read_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.release import Judged, require_pass
+from platform_pipelines.stages.road.signatures import require_signature
 
 STAGE = "registration"
 
@@ -77,7 +78,9 @@ def _passed(workspace: Workspace) -> str:
     evidence = read_evidence(workspace.store, head.details["evidence"])
     verdict = judging.judge(workspace, evidence, about)
     candidate = Candidate(workspace.name, model.digest, model.digest, "")
-    return require_pass(Judged(verdict, evidence.digest if evidence else None), candidate)[0]
+    digest, _ = require_pass(Judged(verdict, evidence.digest if evidence else None), candidate)
+    require_signature(workspace.settings, workspace.store, digest)
+    return digest
 
 
 def _run(workspace: Workspace, registry: ModelRegistry) -> str:

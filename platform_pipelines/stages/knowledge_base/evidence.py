@@ -67,6 +67,7 @@ from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
+from platform_pipelines.stages.road.signatures import is_signed
 from platform_pipelines.stages.road.workspace import head_key
 
 STAGE = "evidence"
@@ -97,6 +98,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     if (
         previous
         and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
+        and is_signed(workspace.settings, workspace.store, previous.details["evidence"])
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
@@ -123,7 +125,10 @@ def _known(workspace: Workspace, previous: Snapshot | None, asked: str) -> Evide
     """The last evidence, when only the gate's rules are others now."""
     if previous is None or previous.details.get("asked") != asked:
         return None
-    return read_evidence(workspace.store, previous.details["evidence"])
+    digest = previous.details["evidence"]
+    if not is_signed(workspace.settings, workspace.store, digest):
+        return None  # it is never signed unread: it may be a person's
+    return read_evidence(workspace.store, digest)
 
 
 def _record(
@@ -134,7 +139,7 @@ def _record(
     cost: dict[str, Any] | None,
 ) -> Snapshot:
     """Keep the evidence under its own digest; the snapshot that points to it."""
-    road_evidence.write_evidence(workspace.store, evidence)
+    road_evidence.write_evidence(workspace.settings, workspace.store, evidence)
     return Snapshot(
         stage=STAGE,
         settings=_judged(workspace, asked),

@@ -21,6 +21,7 @@ from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.revisions import INDEX
 from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.connect import release_log
+from platform_pipelines.stages.road.signatures import require_signature
 from platform_pipelines.stages.road.workspace import head_key
 
 
@@ -37,7 +38,7 @@ def gate_now(settings: Settings, name: str) -> Gated:
 
     Raises:
         EvidenceError: nothing was evaluated, or the evidence is gone.
-        IntegrityError: it is not what its digest says.
+        IntegrityError: it is not what its digest says, or a configured key did not sign it.
     """
     store = connect.open_knowledge_store(settings, name)
     head = _head(store, stage.STAGE, name)
@@ -47,6 +48,7 @@ def gate_now(settings: Settings, name: str) -> Gated:
         raise EvidenceError(
             "the evidence is gone", where=name, remedy=f"run the job {name}_refresh again"
         )
+    require_signature(settings, store, evidence.digest)
     return Gated(evidence, _verdict(store, name, evidence, head, built.details["revision"]))
 
 

@@ -54,7 +54,7 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
     salt = workspace.run_id or workspace.clock.now().isoformat()
     made, cost = stage.evaluate(workspace, live, None, golden, salt=salt)
     evidence = _against_its_release(workspace, made)
-    write_evidence(workspace.store, evidence)
+    write_evidence(workspace.settings, workspace.store, evidence)
     verdict = _judged(workspace, evidence)
     back = _rolled_back(workspace, verdict)
     return LiveEvaluation(evidence, verdict, markdown_report(evidence, verdict), cost, back)

@@ -162,7 +162,7 @@ class Controller:
             return replace(seen, verdict=verdict, reasons=failed, facts=facts)
         evidence = self._evidence(rollout)
         verdict = judge(self.workspace, evidence, self._expected(rollout))
-        digest = write_evidence(self.workspace.store, evidence)
+        digest = write_evidence(self.workspace.settings, self.workspace.store, evidence)
         return replace(
             seen,
             now=self._now(),

@@ -115,7 +115,7 @@ def refresh_applied(
     revision = read_revision(workspace, workspace.require_head(MANIFESTS).details["revision"])
     cluster = workspace.open_cluster()
     evidence = admit(workspace, workspace.component, cluster, revision)
-    digest = write_evidence(workspace.store, evidence)
+    digest = write_evidence(workspace.settings, workspace.store, evidence)
     verdict = judge(workspace, revision, evidence, None)
     if workspace.mode == "dry_run":
         return _outcome(workspace, revision, "dry run: nothing was written", digest, verdict)

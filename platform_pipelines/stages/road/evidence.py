@@ -6,6 +6,8 @@ from typing import Any
 from platform_pipelines.core.road.evidence import Evidence, evidence_from_json
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.settings import Settings
+from platform_pipelines.stages.road.signatures import sign_evidence
 
 
 def evidence_key(digest: str) -> str:
@@ -13,14 +15,15 @@ def evidence_key(digest: str) -> str:
     return f"evidence/{digest}.json"
 
 
-def write_evidence(store: ObjectStore, evidence: Evidence) -> str:
-    """Keep evidence; its digest.
+def write_evidence(settings: Settings, store: ObjectStore, evidence: Evidence) -> str:
+    """Keep evidence, signed where there is a key; its digest.
 
     Raises:
         EvidenceError: a number in it is not finite.
     """
     digest = evidence.digest
     store.put(evidence_key(digest), evidence.to_json().encode())
+    sign_evidence(settings, store, digest)
     return digest
 
 

@@ -21,6 +21,7 @@ from platform_pipelines.core.road.releases import (
 )
 from platform_pipelines.errors import GateFailedError
 from platform_pipelines.stages.road.connect import release_log
+from platform_pipelines.stages.road.signatures import require_signature
 from platform_pipelines.stages.road.workspace import POINTER, Workspace, stamp
 
 
@@ -103,6 +104,7 @@ def append_release(
     if status:
         return Released(entries, status)
     evidence, approval = require_pass(judge(current(entries)), candidate)
+    require_signature(workspace.settings, workspace.store, evidence)
     reasons = ["allowed again"] if allow_rolled_back else []
     plan = plan_release(
         entries,

@@ -89,7 +89,7 @@ class Greeting:
         rows = tuple(SampleRow(q, {}, asked[q], before.get(q)) for q in QUESTIONS)
         baseline = live.digest if live else None
         made = Evidence("greeting", new.digest, baseline, "golden-1", {}, METRICS, len(rows), rows)
-        return write_evidence(self.workspace.store, make_evidence(made))
+        return write_evidence(self.workspace.settings, self.workspace.store, make_evidence(made))
 
     def release(self, new: Revision, evidence: str, **options: bool) -> Released:
         def judge(live: ReleaseEntry | None) -> Judged:
