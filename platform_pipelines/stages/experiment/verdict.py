@@ -89,7 +89,7 @@ def refresh_verdict(workspace: Workspace) -> Judgement:
     assert live is not None
     baseline = None if live.target == spec.candidate else live.revision
     evidence = _evidence(spec, head.digest, spec.candidate, baseline, conclusion, days)
-    digest = write_evidence(workspace.store, evidence)
+    digest = write_evidence(workspace.settings, workspace.store, evidence)
     verdict = judge(workspace, digest, spec.candidate, baseline, head.digest)
     status = _promote(workspace, target, verdict, digest, live)
     now = current(_log(workspace)) or live
@@ -155,7 +155,7 @@ def _first(workspace: Workspace, target: ArmTarget) -> ReleaseEntry | None:
     spec = workspace.spec
     before = Conclusion(State.BASELINE, f"{spec.baseline} served before the experiment", ())
     evidence = _evidence(spec, spec.digest, spec.baseline, None, before, ())
-    digest = write_evidence(workspace.store, evidence)
+    digest = write_evidence(workspace.settings, workspace.store, evidence)
 
     def judged(found: ReleaseEntry | None) -> road.Judged:
         baseline = found.revision if found else None
