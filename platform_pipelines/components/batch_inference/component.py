@@ -15,7 +15,8 @@ from platform_pipelines.components.shared.declaring import (
     described,
     nested,
 )
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
+from platform_pipelines.components.shared.policy import policy_of, tags_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec, BatchModelSpec
 from platform_pipelines.errors import ConfigurationError
@@ -25,7 +26,6 @@ from platform_pipelines.stages.road.outcome import StageOutcome
 
 CODE_VERSION = "1"
 ANSWERED = "prompts_are_answered"
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 class BatchInference(Declaring):
@@ -68,20 +68,17 @@ class BatchInference(Declaring):
         """
         spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
         asset = _build_asset(spec)
-        job = dg.define_asset_job(
-            name=f"{spec.name}_batch",
-            selection=dg.AssetSelection.assets(asset.key),
+        job = asset_job(
+            f"{spec.name}_batch",
+            dg.AssetSelection.assets(asset.key),
             description=f"Answer the prompts of {spec.name} that have no answer yet.",
-            executor_def=dg.in_process_executor,
-            tags=run_tags(FOLDER, spec.name, timeout_seconds=spec.timeout_minutes * 60),
-            config=QUIET,
+            tags=tags_of(FOLDER, spec),
         )
-        schedule = dg.ScheduleDefinition(
-            name=f"{spec.name}_nightly",
-            job=job,
-            cron_schedule=spec.cron,
-            execution_timezone=spec.timezone,
-            default_status=dg.DefaultScheduleStatus.STOPPED,
+        schedule = stopped_schedule(
+            f"{spec.name}_nightly",
+            job,
+            cron=spec.cron,
+            timezone=spec.timezone,
             description=f"Answer the new prompts of {spec.name}.",
         )
         return dg.Definitions(assets=[asset], jobs=[job], schedules=[schedule])
@@ -109,13 +106,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> BatchInferenceSpec:
 
 def _build_asset(spec: BatchInferenceSpec) -> dg.AssetsDefinition:
     key, model = dg.AssetKey([spec.name, ANSWERS]), spec.language_model
-    policy = AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=f"{FOLDER}_{spec.name}",
-        code_version=CODE_VERSION,
-        timeout_seconds=spec.timeout_minutes * 60,
-    )
+    policy = policy_of(FOLDER, spec, code_version=CODE_VERSION)
     check = dg.AssetCheckSpec(
         ANSWERED, asset=key, description="Has all but the allowed share of the prompts an answer?"
     )

@@ -15,7 +15,8 @@ from platform_pipelines.components.shared.declaring import (
     declared,
     described,
 )
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
+from platform_pipelines.components.shared.policy import policy_of, tags_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.cost.days import DaySums, differences
 from platform_pipelines.core.cost.declaration import CostSpec, ModelPriceSpec
@@ -24,7 +25,6 @@ from platform_pipelines.stages.cost.workspace import FOLDER, open_workspace
 
 CODE_VERSION = "1"
 ADDS_UP, BUDGETS = "it_adds_up", "budgets_hold"
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 class Cost(Declaring):
@@ -67,20 +67,17 @@ class Cost(Declaring):
         """
         spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
         asset = _ledger(spec)
-        job = dg.define_asset_job(
-            name=f"{spec.name}_sum",
-            selection=dg.AssetSelection.assets(asset.key),
+        job = asset_job(
+            f"{spec.name}_sum",
+            dg.AssetSelection.assets(asset.key),
             description=f"Sum the costs of {spec.name} up to yesterday.",
-            executor_def=dg.in_process_executor,
-            tags=run_tags(FOLDER, spec.name, timeout_seconds=spec.timeout_minutes * 60),
-            config=QUIET,
+            tags=tags_of(FOLDER, spec),
         )
-        schedule = dg.ScheduleDefinition(
-            name=f"{spec.name}_daily",
-            job=job,
-            cron_schedule=spec.cron,
-            execution_timezone=spec.timezone,
-            default_status=dg.DefaultScheduleStatus.STOPPED,
+        schedule = stopped_schedule(
+            f"{spec.name}_daily",
+            job,
+            cron=spec.cron,
+            timezone=spec.timezone,
             description=f"Sum the costs of {spec.name} every day.",
         )
         return dg.Definitions(assets=[asset], jobs=[job], schedules=[schedule])
@@ -109,13 +106,7 @@ def _texts(value: Any) -> Any:
 
 def _ledger(spec: CostSpec) -> dg.AssetsDefinition:
     key = dg.AssetKey([spec.name, LEDGER])
-    policy = AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=f"{FOLDER}_{spec.name}",
-        code_version=CODE_VERSION,
-        timeout_seconds=spec.timeout_minutes * 60,
-    )
+    policy = policy_of(FOLDER, spec, code_version=CODE_VERSION)
     checks = [
         dg.AssetCheckSpec(
             ADDS_UP, asset=key, description="Has every table the same total, exactly?"

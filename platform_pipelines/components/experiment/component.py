@@ -14,8 +14,12 @@ from platform_pipelines.components.shared.declaring import (
     declared,
     described,
 )
-from platform_pipelines.components.shared.jobs import build_rollback_job
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.jobs import (
+    asset_job,
+    build_rollback_job,
+    stopped_schedule,
+)
+from platform_pipelines.components.shared.policy import AssetPolicy, policy_of, tags_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.experiment.declaration import ArmSpec, ExperimentSpec, MeasureSpec
 from platform_pipelines.core.experiment.verdict import Conclusion, State
@@ -27,7 +31,6 @@ CODE_VERSION = "1"
 VERDICT = "verdict"
 ASSIGNED = "assignment_is_right"
 UNHARMED = "nobody_is_harmed"
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 class Experiment(Declaring):
@@ -73,20 +76,17 @@ class Experiment(Declaring):
         """
         spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
         assets = [_looks(spec), _verdict(spec)]
-        job = dg.define_asset_job(
-            name=f"{spec.name}_analyse",
-            selection=dg.AssetSelection.assets(*(asset.key for asset in assets)),
+        job = asset_job(
+            f"{spec.name}_analyse",
+            dg.AssetSelection.assets(*(asset.key for asset in assets)),
             description=f"Look at {spec.name}, and act on what its rules say.",
-            executor_def=dg.in_process_executor,
             tags=_tags(spec),
-            config=QUIET,
         )
-        schedule = dg.ScheduleDefinition(
-            name=f"{spec.name}_daily",
-            job=job,
-            cron_schedule=spec.cron,
-            execution_timezone=spec.timezone,
-            default_status=dg.DefaultScheduleStatus.STOPPED,
+        schedule = stopped_schedule(
+            f"{spec.name}_daily",
+            job,
+            cron=spec.cron,
+            timezone=spec.timezone,
             description=f"Look at {spec.name} every day.",
         )
         return dg.Definitions(assets=assets, jobs=[job, _rollback_job(spec)], schedules=[schedule])
@@ -105,17 +105,11 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> ExperimentSpec:
 
 
 def _policy(spec: ExperimentSpec) -> AssetPolicy:
-    return AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=f"{FOLDER}_{spec.name}",
-        code_version=CODE_VERSION,
-        timeout_seconds=spec.timeout_minutes * 60,
-    )
+    return policy_of(FOLDER, spec, code_version=CODE_VERSION)
 
 
 def _tags(spec: ExperimentSpec) -> dict[str, str]:
-    return run_tags(FOLDER, spec.name, timeout_seconds=spec.timeout_minutes * 60)
+    return tags_of(FOLDER, spec)
 
 
 def _looks(spec: ExperimentSpec) -> dg.AssetsDefinition:

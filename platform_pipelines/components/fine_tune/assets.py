@@ -9,6 +9,7 @@ import dagster as dg
 
 from platform_pipelines.components.fine_tune import pages
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
+from platform_pipelines.components.shared.jobs import asset_job
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
 from platform_pipelines.stages.fine_tune.evidence import refresh_evidence
@@ -19,8 +20,6 @@ from platform_pipelines.stages.fine_tune.trials import STAGE as TRIALS
 from platform_pipelines.stages.fine_tune.trials import choose_adapter, refresh_trial
 from platform_pipelines.stages.fine_tune.workspace import STAGES, open_workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
-
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,26 +90,22 @@ def build_jobs(spec: FineTuneSpec) -> list[Any]:
     """`<name>_fine_tune`, and with a grid `<name>_trials`, one run a combination."""
     if spec.grid is None:
         return [build_job(spec)]
-    trials = dg.define_asset_job(
-        name=f"{spec.name}_trials",
-        selection=dg.AssetSelection.assets([spec.name, TRIALS]),
+    trials = asset_job(
+        f"{spec.name}_trials",
+        dg.AssetSelection.assets([spec.name, TRIALS]),
         description=f"Train one recipe of the grid of {spec.name}; launch all as a backfill.",
-        executor_def=dg.in_process_executor,
         tags=job_tags(spec),
-        config=QUIET,
     )
     return [build_job(spec), trials]
 
 
 def build_job(spec: FineTuneSpec) -> Any:
     """`<name>_fine_tune`: all assets, in this order, in one process."""
-    return dg.define_asset_job(
-        name=f"{spec.name}_fine_tune",
-        selection=dg.AssetSelection.assets(*([spec.name, stage] for stage in STAGES)),
+    return asset_job(
+        f"{spec.name}_fine_tune",
+        dg.AssetSelection.assets(*([spec.name, stage] for stage in STAGES)),
         description=f"Train {spec.name}, evaluate it, and register it if the gate passes.",
-        executor_def=dg.in_process_executor,
         tags=job_tags(spec),
-        config=QUIET,
     )
 
 

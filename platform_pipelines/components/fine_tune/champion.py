@@ -6,6 +6,7 @@ import dagster as dg
 
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
 from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
+from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
 from platform_pipelines.components.shared.policy import RETRIES
 from platform_pipelines.components.shared.resource import PLATFORM
 from platform_pipelines.components.shared.running import run_stage
@@ -40,18 +41,16 @@ def build_check(spec: FineTuneSpec) -> dg.AssetChecksDefinition:
 
 def build_schedule(spec: FineTuneSpec) -> dg.ScheduleDefinition:
     """`<name>_champion` every hour; off until switched on."""
-    job = dg.define_asset_job(
-        name=f"{spec.name}_champion",
-        selection=dg.AssetSelection.checks(
-            dg.AssetCheckKey(dg.AssetKey([spec.name, STAGE]), FOLLOWS)
-        ),
+    job = asset_job(
+        f"{spec.name}_champion",
+        dg.AssetSelection.checks(dg.AssetCheckKey(dg.AssetKey([spec.name, STAGE]), FOLLOWS)),
         description=f"Find a `champion` of {spec.name} that was set by hand, and put it right.",
-        executor_def=dg.in_process_executor,
         tags=job_tags(spec),
     )
-    return dg.ScheduleDefinition(
-        name=f"{spec.name}_champion_hourly",
-        job=job,
-        cron_schedule=HOURLY,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+    return stopped_schedule(
+        f"{spec.name}_champion_hourly",
+        job,
+        cron=HOURLY,
+        timezone="UTC",
+        description=f"Does `champion` of {spec.name} follow the release log?",
     )

@@ -1,6 +1,6 @@
 """What every asset of a fine-tuned model is given."""
 
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.policy import AssetPolicy, policy_of, tags_of
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
 
 # Raise a stage's version when equal input would give other output.
@@ -16,15 +16,9 @@ CODE_VERSIONS = {
 
 def stage_policy(spec: FineTuneSpec, stage: str) -> AssetPolicy:
     """The policy of a stage. The pool holds one slot a model: its stages never overlap."""
-    return AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=f"fine_tune_{spec.name}",
-        code_version=CODE_VERSIONS[stage],
-        timeout_seconds=spec.timeout_minutes * 60,
-    )
+    return policy_of("fine_tune", spec, code_version=CODE_VERSIONS[stage])
 
 
 def job_tags(spec: FineTuneSpec) -> dict[str, str]:
     """Tags of every job of a fine-tuned model."""
-    return run_tags("fine_tune", spec.name, timeout_seconds=spec.timeout_minutes * 60)
+    return tags_of("fine_tune", spec)

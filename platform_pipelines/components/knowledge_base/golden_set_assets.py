@@ -5,9 +5,9 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.knowledge_base.automation import QUIET
+from platform_pipelines.components.shared.jobs import asset_job
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.policy import AssetPolicy, tags_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.knowledge_base.golden_declaration import GoldenSetSpec
 from platform_pipelines.stages.knowledge_base.golden_set import open_workspace, refresh_golden_set
@@ -64,13 +64,11 @@ def golden_set_asset(spec: GoldenSetSpec) -> dg.AssetsDefinition:
 
 def golden_set_job(spec: GoldenSetSpec) -> Any:
     """`<name>_golden_set`."""
-    return dg.define_asset_job(
-        name=f"{spec.name}_golden_set",
-        selection=dg.AssetSelection.assets(questions_key(spec.name)),
+    return asset_job(
+        f"{spec.name}_golden_set",
+        dg.AssetSelection.assets(questions_key(spec.name)),
         description=f"Read the golden questions of {spec.name} again.",
-        executor_def=dg.in_process_executor,
-        tags=run_tags("golden_set", spec.name, timeout_seconds=spec.timeout_minutes * 60),
-        config=QUIET,
+        tags=tags_of("golden_set", spec),
     )
 
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.knowledge_base.automation import QUIET
 from platform_pipelines.components.knowledge_base.policy import job_tags, stage_policy
 from platform_pipelines.components.knowledge_base.running import run_stage
+from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.road.gate import Status
 from platform_pipelines.stages.knowledge_base.live_evaluation import LiveEvaluation, evaluate_live
@@ -78,13 +78,11 @@ def _check(key: dg.AssetKey, found: LiveEvaluation) -> dg.AssetCheckResult:
 
 def build_evaluation_job(spec: KnowledgeBaseSpec) -> Any:
     """`<name>_evaluation`."""
-    return dg.define_asset_job(
-        name=f"{spec.name}_evaluation",
-        selection=dg.AssetSelection.assets([spec.name, NAME]),
+    return asset_job(
+        f"{spec.name}_evaluation",
+        dg.AssetSelection.assets([spec.name, NAME]),
         description=f"Ask what is live of {spec.name} the golden questions again.",
-        executor_def=dg.in_process_executor,
         tags=job_tags(spec),
-        config=QUIET,
     )
 
 
@@ -92,12 +90,11 @@ def build_evaluation_schedule(spec: KnowledgeBaseSpec, job: Any) -> dg.ScheduleD
     """`<name>_evaluation_schedule`: the declared times; off until switched on."""
     declared = spec.evaluation
     assert declared is not None
-    return dg.ScheduleDefinition(
-        name=f"{spec.name}_evaluation_schedule",
-        job=job,
-        cron_schedule=list(declared.cron),
-        execution_timezone=declared.timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+    return stopped_schedule(
+        f"{spec.name}_evaluation_schedule",
+        job,
+        cron=declared.cron,
+        timezone=declared.timezone,
         description=f"Evaluate {spec.name}: `{'`, `'.join(declared.cron)}` {declared.timezone}.",
         tags=job_tags(spec),
     )

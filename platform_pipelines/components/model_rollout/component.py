@@ -16,8 +16,8 @@ from platform_pipelines.components.shared.declaring import (
     golden_set_url,
     nested,
 )
-from platform_pipelines.components.shared.jobs import job_of
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.jobs import asset_job, job_of
+from platform_pipelines.components.shared.policy import AssetPolicy, tags_of
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
 from platform_pipelines.core.road.served_model import ServingSpec
@@ -26,7 +26,6 @@ from platform_pipelines.stages.model_rollout.workspace import open_workspace
 
 CODE_VERSION = "1"
 STOP_SECONDS = 600
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 class ModelRollout(Declaring):
@@ -60,13 +59,11 @@ class ModelRollout(Declaring):
         """
         spec = declared_spec(self.model_dump(exclude_unset=True, exclude_none=True), context.path)
         asset = _build_asset(spec)
-        job = dg.define_asset_job(
-            name=f"{spec.name}_rollout",
-            selection=dg.AssetSelection.assets(asset.key),
+        job = asset_job(
+            f"{spec.name}_rollout",
+            dg.AssetSelection.assets(asset.key),
             description=f"Serve {spec.registered_model}, and bring its candidate to its users.",
-            executor_def=dg.in_process_executor,
             tags=_tags(spec),
-            config=QUIET,
         )
         return dg.Definitions(
             assets=[asset],
@@ -89,7 +86,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
 
 
 def _tags(spec: ModelRolloutSpec) -> dict[str, str]:
-    return run_tags("model_rollout", spec.name, timeout_seconds=spec.timeout_minutes * 60)
+    return tags_of("model_rollout", spec)
 
 
 def _pool(spec: ModelRolloutSpec) -> str:

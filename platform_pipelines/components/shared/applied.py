@@ -10,7 +10,11 @@ from functools import partial
 import dagster as dg
 
 from platform_pipelines.components.shared import applied_pages as pages
-from platform_pipelines.components.shared.jobs import build_rollback_job
+from platform_pipelines.components.shared.jobs import (
+    asset_job,
+    build_rollback_job,
+    stopped_schedule,
+)
 from platform_pipelines.components.shared.policy import RETRIES, AssetPolicy, as_failure, run_tags
 from platform_pipelines.components.shared.resource import PLATFORM, settings_of
 from platform_pipelines.components.shared.running import run_stage
@@ -28,7 +32,6 @@ from platform_pipelines.stages.road.clusters import Applied, open_applied
 TIMEOUT_SECONDS = 900
 CODE_VERSION = "1"
 DRIFT = "no_drift"
-QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
 
 class ApplyConfig(dg.Config):
@@ -60,29 +63,24 @@ def build_applied(
     name = applied.spec.name
     assets = [_manifests(applied), *between, _applied(applied, between)]
     check = _drift_check(applied)
-    apply_job = dg.define_asset_job(
-        name=f"{name}_apply",
-        selection=dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys))
+    apply_job = asset_job(
+        f"{name}_apply",
+        dg.AssetSelection.assets(*(key for asset in assets for key in asset.keys))
         - dg.AssetSelection.checks(check),
         description=f"Render {name}, check it, and bring the cluster to it.",
-        executor_def=dg.in_process_executor,
         tags=tags_of(applied),
-        config=QUIET,
     )
-    drift_job = dg.define_asset_job(
-        name=f"{name}_drift",
-        selection=dg.AssetSelection.checks(check),
+    drift_job = asset_job(
+        f"{name}_drift",
+        dg.AssetSelection.checks(check),
         description=f"Compare what is live with what was applied of {name}; changes nothing.",
-        executor_def=dg.in_process_executor,
         tags=tags_of(applied),
-        config=QUIET,
     )
-    schedule = dg.ScheduleDefinition(
-        name=f"{name}_drift_schedule",
-        job=drift_job,
-        cron_schedule=applied.spec.apply.drift_cron,
-        execution_timezone=applied.spec.apply.timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
+    schedule = stopped_schedule(
+        f"{name}_drift_schedule",
+        drift_job,
+        cron=applied.spec.apply.drift_cron,
+        timezone=applied.spec.apply.timezone,
         description=f"Look for drift of {name}.",
     )
     return dg.Definitions(

@@ -1,7 +1,7 @@
 """What every asset is given: owner, group, pool, retries, time-out, code version."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import dagster as dg
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -41,6 +41,41 @@ class AssetPolicy:
             "op_tags": {TIMEOUT_TAG: str(self.timeout_seconds)},
             "required_resource_keys": {PLATFORM},
         }
+
+
+class Timed(Protocol):
+    """What a policy needs of a declaration."""
+
+    @property
+    def name(self) -> str:
+        """The component's."""
+        ...
+
+    @property
+    def owner(self) -> str:
+        """Whose its assets are."""
+        ...
+
+    @property
+    def timeout_minutes(self) -> int:
+        """Of one run."""
+        ...
+
+
+def policy_of(component: str, spec: Timed, *, code_version: str) -> AssetPolicy:
+    """One slot a component: its runs never overlap."""
+    return AssetPolicy(
+        owner=spec.owner,
+        group=spec.name,
+        pool=f"{component}_{spec.name}",
+        code_version=code_version,
+        timeout_seconds=spec.timeout_minutes * 60,
+    )
+
+
+def tags_of(component: str, spec: Timed) -> dict[str, str]:
+    """Of every job of the component."""
+    return run_tags(component, spec.name, timeout_seconds=spec.timeout_minutes * 60)
 
 
 class RunInterruptedError(DagsterError, DagsterExecutionInterruptedError):
