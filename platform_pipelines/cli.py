@@ -134,6 +134,26 @@ def serve(
     run_server(load_settings(), host=host, port=port, progress=_say)
 
 
+@app.command()
+def feedback(
+    name: Name,
+    output: Annotated[Path | None, typer.Option(help="a file, instead of standard output")] = None,
+) -> None:
+    """Golden candidates of what people said of answers: JSON Lines, for a person to accept."""
+    from platform_pipelines.core.knowledge_base.feedback import golden_candidates
+    from platform_pipelines.stages.knowledge_base.feedback import read_feedback
+    from platform_pipelines.stages.knowledge_base.live import live_entry
+
+    store, _ = live_entry(load_settings(), name)
+    rows = golden_candidates(read_feedback(store))
+    text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
+    if output is None:
+        typer.echo(text, nl=False)
+    else:
+        output.write_text(text, encoding="utf-8")
+    raise typer.Exit(0 if rows else EXIT_NOTHING)
+
+
 class ReportFormat(StrEnum):
     """How a verdict is written."""
 

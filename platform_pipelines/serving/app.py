@@ -62,6 +62,7 @@ def build_app(http: Http, *, url: str, hosts: list[str], on_end: Callable[[], No
         Route("/metrics", metrics),
         Route("/v1/search", http.search, methods=["POST"]),
         Route("/v1/answer", http.answer, methods=["POST"]),
+        Route("/v1/feedback", http.feedback, methods=["POST"]),
         Route("/v1/models", partial(openai.models, http)),
         Route("/v1/chat/completions", partial(openai.chat, http), methods=["POST"]),
         Mount("/", inner),

@@ -4,7 +4,10 @@ import json
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from platform_pipelines.core.knowledge_base.feedback import FeedbackSpec
+from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.errors import (
+    ConfigurationError,
     MissingTenantError,
     PlatformError,
     RateLimitedError,
@@ -101,6 +104,18 @@ class Http:
             return StreamingResponse(events, media_type="text/event-stream")
         return JSONResponse(answer_record(asked.knowledge_base, answered))
 
+    async def feedback(self, request: "HttpRequest") -> "Response":
+        """`POST /v1/feedback`: what a person says of an answer. Said twice it is kept once."""
+        from starlette.responses import JSONResponse
+
+        body = await read_body(request)
+        named = text_of(body, "tenant", request.headers.get(TENANT_HEADER, ""))
+        tenant = self.tenant(request, named)
+        name = text_of(body, "knowledge_base")
+        said = _said({k: v for k, v in body.items() if k not in ("tenant", "knowledge_base")})
+        is_new = await self.in_thread(lambda: self.service.feedback(name, tenant, said))
+        return JSONResponse({"kept": True, "new": is_new}, status_code=201 if is_new else 200)
+
     def _asked(self, request: "HttpRequest", body: dict[str, Any]) -> Request:
         unknown = sorted(set(body) - {"knowledge_base", "tenant", "query", "k", "stream"})
         if unknown:
@@ -114,6 +129,13 @@ class Http:
         if not isinstance(k, int) or isinstance(k, bool) or ("k" in body and k < 1):
             raise RequestError("`k` is no whole number over 0", stored=k)
         return Request(text_of(body, "knowledge_base"), tenant, text_of(body, "query"), k)
+
+
+def _said(fields: dict[str, Any]) -> FeedbackSpec:
+    try:
+        return parse_spec(FeedbackSpec, fields, where="/v1/feedback", noun="feedback")
+    except ConfigurationError as error:
+        raise RequestError(error.what) from error
 
 
 async def read_body(request: "HttpRequest") -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from platform_pipelines.core.road.records import VERSION
 from platform_pipelines.errors import ConfigurationError
@@ -11,11 +12,13 @@ from platform_pipelines.gateways.traces import NoTraces, OtlpTraces, Traces, par
 from platform_pipelines.serving.app import build_app
 from platform_pipelines.serving.bases import Bases
 from platform_pipelines.serving.http import Http
+from platform_pipelines.serving.ledger import Ledger
 from platform_pipelines.serving.limits import Limits
 from platform_pipelines.serving.metrics import Metrics
 from platform_pipelines.serving.service import Service
 from platform_pipelines.serving.tenants import load_tenants
 from platform_pipelines.settings import ServingSettings, Settings
+from platform_pipelines.stages.road.connect import open_platform_store
 
 if TYPE_CHECKING:
     from starlette.applications import Starlette
@@ -68,10 +71,12 @@ def make_app(
     limits = Limits(
         requests=serving.requests_per_minute, tokens=serving.tokens_per_minute, clock=clock
     )
-    service = Service(bases, traces, limits, Metrics(), clock)
+    ledger = Ledger(lambda: open_platform_store(settings), clock, uuid4().hex[:12])
+    service = Service(bases, traces, limits, Metrics(), clock, ledger)
     http = Http(service, tenants, concurrency=serving.concurrency, seconds=serving.seconds)
 
     def end() -> None:
+        ledger.close()
         bases.close()
         traces.close()
 

@@ -7,15 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
+from uuid import uuid4
 
 from platform_pipelines.core.knowledge_base.chain import unknown_text
+from platform_pipelines.core.knowledge_base.feedback import Feedback, FeedbackSpec
+from platform_pipelines.core.road.usage import Usage
 from platform_pipelines.errors import ConfigurationError, PlatformError, UnknownNameError
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.gateways.traces import Traces
 from platform_pipelines.serving.bases import Bases, Opened
+from platform_pipelines.serving.ledger import Ledger
 from platform_pipelines.serving.limits import QUERY_CHARACTERS, Limits
 from platform_pipelines.serving.metrics import Metrics
 from platform_pipelines.stages.knowledge_base.answering import Answer, answer_question
+from platform_pipelines.stages.knowledge_base.connect import open_knowledge_store
+from platform_pipelines.stages.knowledge_base.feedback import keep_feedback
 from platform_pipelines.stages.knowledge_base.retrieve import Found
 
 SEARCH_K, ANSWER_K, MAX_K = 5, 10, 100
@@ -48,8 +54,15 @@ class Service:
     """One server's work."""
 
     def __init__(
-        self, bases: Bases, traces: Traces, limits: Limits, metrics: Metrics, clock: Clock
+        self,
+        bases: Bases,
+        traces: Traces,
+        limits: Limits,
+        metrics: Metrics,
+        clock: Clock,
+        ledger: Ledger,
     ) -> None:
+        self.ledger = ledger
         self.bases = bases
         self.traces = traces
         self.limits = limits
@@ -99,7 +112,7 @@ class Service:
 
             answer = self._on_live(request.knowledge_base, work)
             usage = answer.usage
-            self._took(request, answer)
+            self._took(request, answer, span.trace_id)
             span.set(
                 revision=answer.revision, known=answer.known, model=answer.model,
                 input_tokens=usage.input_tokens, output_tokens=usage.output_tokens,
@@ -107,8 +120,33 @@ class Service:
             )  # fmt: skip
             return Answered(answer, answer.text or unknown_text(request.query), span.trace_id)
 
-    def _took(self, request: Request, answer: Answer) -> None:
+    def feedback(self, name: str, tenant: str, said: FeedbackSpec) -> bool:
+        """Keep what a person said of an answer; False where it was kept before.
+
+        Raises:
+            UnknownNameError, RateLimitedError, UnavailableError.
+        """
+        self.limits.take_request(tenant)
+        with self.bases.use(name) as opened:
+            revision = opened.live.revision.digest
+        store = open_knowledge_store(self.bases.settings, name)
+        day = self._clock.now().date().isoformat()
+        kept = Feedback(tenant=tenant, revision=revision, day=day, **said.model_dump())
+        return keep_feedback(store, kept)
+
+    def _took(self, request: Request, answer: Answer, trace_id: str) -> None:
         usage = answer.usage
+        if answer.model:
+            self.ledger.took(
+                Usage(
+                    answer_id=trace_id or uuid4().hex,
+                    tenant=request.tenant,
+                    model=answer.model,
+                    run="",
+                    input_tokens=usage.input_tokens,
+                    output_tokens=usage.output_tokens,
+                )
+            )
         self.limits.took_tokens(request.tenant, usage.input_tokens + usage.output_tokens)
         self.metrics.answered(
             request.knowledge_base,

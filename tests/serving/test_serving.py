@@ -15,9 +15,14 @@ from mcp.client import Client
 from mcp.client.streamable_http import streamable_http_client
 
 from platform_pipelines.core.knowledge_base.chain import UNKNOWN
+from platform_pipelines.core.knowledge_base.feedback import golden_candidates
 from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.serving.server import make_app
 from platform_pipelines.settings import ServingSettings
+from platform_pipelines.stages.knowledge_base.feedback import read_feedback
+from platform_pipelines.stages.road.connect import open_platform_store
+from platform_pipelines.stages.road.usage import read_usage
 from tests.knowledge import Knowledge, new_knowledge, settings_under
 from tests.servers.chat_server import ChatServer
 from tests.servers.otlp_receiver import OtlpReceiver
@@ -225,6 +230,62 @@ def test_every_answer_is_one_trace_with_its_tokens(
     shown = json.dumps([a for _, _, a in receiver.spans])
     assert "38 devices" not in shown
     assert "quota of pool" not in shown
+
+
+def test_what_answers_took_is_written_down_when_the_server_ends(
+    guides: Knowledge, tokens: Path, receiver: OtlpReceiver
+) -> None:
+    """The page of costs reads it: one line an answer that a model worded, under its trace."""
+    serving = ServingSettings(tokens_file=tokens, otlp_endpoint=receiver.url)
+    settings = replace(guides.settings, serving=serving)
+    with running(settings) as once:
+        worded = once.post("/v1/answer", TOKEN, knowledge_base="served", query=ASKED).json()
+        once.post("/v1/search", TOKEN, knowledge_base="served", query=ASKED)
+    store = open_platform_store(settings)
+    today = SystemClock().now().date()
+    (took,) = [u for u in read_usage(store, today) if u.answer_id == worded["trace_id"]]
+    assert (took.tenant, took.model, took.run) == ("default", "scripted", "")
+    assert (took.input_tokens, took.output_tokens) == (100, worded["usage"]["output_tokens"])
+
+
+def test_feedback_is_kept_once_and_becomes_a_candidate(server: Running, guides: Knowledge) -> None:
+    """Under the revision that is live and the tenant of the token; a person accepts it later."""
+    said = {
+        "knowledge_base": "served", "trace_id": "0af7651916cd43dd8448eb211c80319c", "score": -1,
+        "question": ASKED, "answer": "38 devices.", "comment": "it said 39",
+    }  # fmt: skip
+    assert server.post("/v1/feedback", TOKEN, **said).status_code == 201
+    again = server.post("/v1/feedback", TOKEN, **said)
+    assert (again.status_code, again.json()["new"]) == (200, False)
+    (kept,) = read_feedback(guides.store)
+    assert (kept.tenant, kept.revision) == ("default", guides.log()[-1].revision)
+    (row,) = golden_candidates([kept])
+    assert (row["state"], row["question"], row["answer"]) == ("candidate", ASKED, "38 devices.")
+
+
+@pytest.mark.parametrize(
+    ("token", "change", "status"),
+    [
+        ("", {}, 401),
+        (OTHER, {"tenant": "default"}, 403),
+        (TOKEN, {"knowledge_base": "nothing"}, 404),
+        (TOKEN, {"score": 5}, 400),
+        (TOKEN, {"question": " "}, 400),
+        (TOKEN, {"trace_id": "../../live"}, 400),
+        (TOKEN, {"comment": "x" * 30_000}, 400),
+        (TOKEN, {"revision": "f" * 32}, 400),
+    ],
+)
+def test_feedback_that_cannot_be_kept_is_refused(
+    server: Running, guides: Knowledge, token: str, change: dict[str, Any], status: int
+) -> None:
+    """Nothing is written, and the body says what is wrong."""
+    before = len(list(read_feedback(guides.store)))
+    said = {"knowledge_base": "served", "trace_id": "a" * 32, "score": 1, "question": ASKED}
+    reply = server.post("/v1/feedback", token, **{**said, **change})
+    assert reply.status_code == status, reply.text
+    assert reply.json()["error"]["message"]
+    assert len(list(read_feedback(guides.store))) == before
 
 
 def test_health_readiness_and_metrics(server: Running) -> None:
