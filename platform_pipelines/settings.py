@@ -12,6 +12,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
+from platform_pipelines.machine import check_names, usable_processors
 
 PROJECT_FILES = ("dg.toml", "pyproject.toml", ".platform")
 MAX_WORKERS = 256
@@ -171,6 +172,7 @@ def load_settings(
     Raises:
         ConfigurationError: names the variable, its value and what is allowed.
     """
+    check_names()
     env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
     home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
     return Settings(
@@ -194,7 +196,7 @@ def load_settings(
         workers=_number(
             env,
             "PLATFORM_WORKERS",
-            default=min(os.cpu_count() or 2, MAX_WORKERS),
+            default=min(usable_processors(), MAX_WORKERS),
             low=1,
             high=MAX_WORKERS,
         ),

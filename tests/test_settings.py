@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_pipelines import settings as settings_module
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.settings import (
     MAX_WORKERS,
@@ -303,12 +304,12 @@ def test_no_number_escapes_as_another_error(text: str) -> None:
     assert told in range(1, MAX_WORKERS + 1) or str(told).startswith("PLATFORM_WORKERS ")
 
 
-@pytest.mark.parametrize(("cores", "workers"), [(None, 2), (1, 1), (512, MAX_WORKERS)])
+@pytest.mark.parametrize(("cores", "workers"), [(1, 1), (2, 2), (512, MAX_WORKERS)])
 def test_the_default_number_of_workers_is_allowed(
-    cores: int | None, workers: int, monkeypatch: pytest.MonkeyPatch
+    cores: int, workers: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A machine with 384 cores must not be told that a variable which nobody set is wrong."""
-    monkeypatch.setattr(os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(settings_module, "usable_processors", lambda: cores)
     assert load_settings({}).workers == workers
 
 
