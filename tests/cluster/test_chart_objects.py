@@ -1,0 +1,137 @@
+"""The chart's objects in three sets of values: linted, admitted strictly, and refused by name."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from platform_pipelines.core.road.manifest_policies import violations
+from platform_pipelines.core.road.manifests import key_of, revision_of
+from platform_pipelines.errors import CapabilityError, ManifestRefusedError
+from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
+from tests.platform_sample import connected, kubeconfig
+from tests.servers.for_pods import restricted_namespace
+from tests.servers.installed_chart import CHART
+
+pytestmark = pytest.mark.cluster
+SPACE = "pp-cluster-objects"
+IMAGE = "registry.example.com/platform:1.2.3"
+SMALL: dict[str, Any] = {"image": IMAGE, "postgres": {"host": "postgres.internal"}}
+VALUES: dict[str, dict[str, Any]] = {
+    "small": SMALL,
+    "with its own login": {
+        **SMALL,
+        "proxy": {
+            "image": "quay.io/oauth2-proxy/oauth2-proxy:v7.12.0",
+            "issuer": "https://login.example.com",
+            "emailDomain": "example.com",
+            "secret": "login",
+            "from": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
+        },
+        "network": {"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
+    },
+    "on EKS": {
+        **SMALL,
+        "image": f"registry.example.com/platform@sha256:{'a' * 64}",
+        "serviceAccounts": {
+            "annotations": {"eks.amazonaws.com/role-arn": "arn:aws:iam::1:role/platform"}
+        },
+        "platform": {
+            "environment": {"PLATFORM_STORE_URL": "s3://bucket/platform"},
+            "queue": "platform",
+            "profiles": {"gpu-inference": {"memory": "16Gi"}},
+        },
+        "network": {"webFrom": [{"podSelector": {"matchLabels": {"app": "login"}}}]},
+        "web": {"replicas": 2},
+    },
+}
+
+
+def helm(*words: str, values: dict[str, Any], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Helm with these values."""
+    program = shutil.which("helm")
+    if program is None:
+        pytest.skip("helm is not installed")
+    file = folder / "values.yaml"
+    file.write_text(yaml.safe_dump(values), encoding="utf-8")
+    return subprocess.run(
+        [program, *words, str(CHART), "-f", str(file)],
+        check=False, capture_output=True, text=True, timeout=60,
+        env={**os.environ, "KUBECONFIG": str(kubeconfig())},
+    )  # fmt: skip
+
+
+def rendered(values: dict[str, Any], folder: Path) -> list[dict[str, Any]]:
+    done = helm("template", "pp", "-n", SPACE, values=values, folder=folder)
+    assert done.returncode == 0, done.stderr
+    return [one for one in yaml.safe_load_all(done.stdout) if one]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[KubernetesCluster]:
+    with connected() as (connection, cluster), restricted_namespace(connection, SPACE):
+        yield cluster
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_every_object_is_admitted_strictly(
+    cluster: KubernetesCluster, name: str, tmp_path: Path
+) -> None:
+    """In a namespace that enforces `restricted`; the platform's own rules hold as well."""
+    values = VALUES[name]
+    linted = helm("lint", "--strict", values=values, folder=tmp_path)
+    assert linted.returncode == 0, linted.stdout
+    objects = rendered(values, tmp_path)
+    refused: dict[str, str] = {}
+    for one in objects:
+        one["metadata"].setdefault("namespace", SPACE)
+        try:
+            cluster.apply(one, dry_run=True)
+        except (ManifestRefusedError, CapabilityError) as error:
+            refused[str(key_of(one))] = error.what
+    assert refused == {}
+    assert violations(revision_of("chart", "i", tuple(objects))) == ()
+
+
+def test_with_a_login_nobody_else_reaches_the_web_server(tmp_path: Path) -> None:
+    """Only the proxy may; without one, and without `webFrom`, nobody."""
+    for name, peers in (("small", []), ("with its own login", ["proxy"])):
+        found = [
+            rule
+            for one in rendered(VALUES[name], tmp_path)
+            if one["kind"] == "NetworkPolicy"
+            and one["spec"]["podSelector"].get("matchLabels", {}).get(COMPONENT) == "web"
+            for rule in one["spec"].get("ingress", [])
+        ]
+        told = [peer["podSelector"]["matchLabels"][COMPONENT] for r in found for peer in r["from"]]
+        assert told == peers, name
+
+
+COMPONENT = "app.kubernetes.io/component"
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image": "registry.example.com/platform:latest"}, "image"),
+        ({"image": "registry.example.com/platform"}, "image"),
+        ({"postgres": {}}, "host"),
+        ({"platform": {"environment": {"PLATFORM_S3_SECRET_KEY": "x"}}}, "PLATFORM_S3_SECRET_KEY"),
+        ({"proxy": {"image": "p/p:latest"}}, "image"),
+        ({"proxy": {"image": "p/p:1"}}, "proxy.issuer"),
+        ({"proxy": {"image": "p/p:1", "issuer": "http://login"}}, "issuer"),
+        ({"surprise": 1}, "surprise"),
+    ],
+)
+def test_values_that_cannot_be_meant_are_refused(
+    change: dict[str, Any], words: str, tmp_path: Path
+) -> None:
+    """By name, before anything reaches a cluster."""
+    done = helm("template", "pp", values={**SMALL, **change}, folder=tmp_path)
+    assert done.returncode != 0
+    assert words in done.stderr
