@@ -28,10 +28,8 @@ pytestmark = pytest.mark.end_to_end
 KEY, STRANGERS_KEY = Secret("11" * 32), Secret("22" * 32)
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
+def proven(folder: Path, lite_uri: str) -> Knowledge:
     """Twelve guides released on signed evidence, and a candidate whose signed evidence passes."""
-    folder = tmp_path_factory.mktemp("signed")
     (folder / "golden.jsonl").write_text(golden_lines(GUIDES), encoding="utf-8")
     settings = settings_under(folder / "home", lite_uri, lease_wait_seconds=30)
     signed = replace(settings, signing_key=KEY)
@@ -41,6 +39,12 @@ def made(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
     outcomes = knowledge.refresh(end="evidence")
     assert outcomes["evidence"].snapshot.details["verdict"] == "pass"
     return knowledge
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory, lite_uri: str) -> Knowledge:
+    """One for all attacks that leave its collections alone."""
+    return proven(tmp_path_factory.mktemp("signed"), lite_uri)
 
 
 @pytest.fixture
@@ -133,8 +137,14 @@ def test_no_way_leads_around_the_gate(
     refused(attempt(candidate), error, told)
 
 
-def test_signed_evidence_passes_and_an_unsigned_one_is_made_again(candidate: Knowledge) -> None:
-    """A key that is configured later, or a lost signature: evaluate again, never sign unread."""
+def test_signed_evidence_passes_and_an_unsigned_one_is_made_again(
+    tmp_path: Path, lite_uri: str
+) -> None:
+    """A key that is configured later, or a lost signature: evaluate again, never sign unread.
+
+    It searches its candidate: no attack of another test may have taken that for a spare.
+    """
+    candidate = proven(tmp_path, lite_uri)
     assert str(gate_now(candidate.settings, candidate.name).verdict.status) == "pass"
     digest = head_evidence(candidate)
     candidate.store.delete([signature_key(digest)])
