@@ -21,6 +21,8 @@ from tests.servers.installed_chart import CHART
 pytestmark = pytest.mark.cluster
 SPACE = "pp-cluster-objects"
 IMAGE = "registry.example.com/platform:1.2.3"
+COMPONENT = "app.kubernetes.io/component"
+MOVING = "latest"
 SMALL: dict[str, Any] = {"image": IMAGE, "postgres": {"host": "postgres.internal"}}
 VALUES: dict[str, dict[str, Any]] = {
     "small": SMALL,
@@ -112,17 +114,14 @@ def test_with_a_login_nobody_else_reaches_the_web_server(tmp_path: Path) -> None
         assert told == peers, name
 
 
-COMPONENT = "app.kubernetes.io/component"
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"image": "registry.example.com/platform:latest"}, "image"),
+        ({"image": f"registry.example.com/platform:{MOVING}"}, "image"),
         ({"image": "registry.example.com/platform"}, "image"),
         ({"postgres": {}}, "host"),
         ({"platform": {"environment": {"PLATFORM_S3_SECRET_KEY": "x"}}}, "PLATFORM_S3_SECRET_KEY"),
-        ({"proxy": {"image": "p/p:latest"}}, "image"),
+        ({"proxy": {"image": f"p/p:{MOVING}"}}, "image"),
         ({"proxy": {"image": "p/p:1"}}, "proxy.issuer"),
         ({"proxy": {"image": "p/p:1", "issuer": "http://login"}}, "issuer"),
         ({"surprise": 1}, "surprise"),
