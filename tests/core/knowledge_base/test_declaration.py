@@ -39,6 +39,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("source.include", "docs/*", "globs of keys"),
     ("source.exclude", 3, "glob patterns"),
     ("source.shards", 0, "greater than or equal to 1"),
+    ("source.events", "queue", "`s3://` only"),
     ("description", 7, "one sentence"),
     ("owner", None, "team:name"),
     ("tenant", "", "at least 1 character"),
@@ -77,6 +78,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("gate.minimum_effect", 1.1, "less than or equal to 1"),
     ("gate.minimum_questions", 0, "greater than or equal to 1"),
     ("gate.max_removed", 1.1, "less than or equal to 1"),
+    ("gate.max_unread", -0.1, "greater than or equal to 0"),
     ("gate.own_document_floor", -1, "greater than or equal to 0"),
     ("release.keep", 1, "greater than or equal to 2"),
     ("refresh.cron", 5, "five fields"),
@@ -244,7 +246,7 @@ def test_an_unknown_field_is_answered_with_those_there_are(path: str, siblings: 
     ("values", "path", "allowed"),
     [
         ({"source": {"url": "docs"}}, "name", "lower-case letters"),
-        ({"name": "handbook"}, "source", "a mapping of exclude, include, shards, url"),
+        ({"name": "handbook"}, "source", "a mapping of events, exclude, include, shards, url"),
         ({"name": "handbook", "source": {"shards": 4}}, "source.url", "`s3://bucket/prefix`"),
     ],
 )
