@@ -20,7 +20,7 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import evidence as evidence_stage
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.road.evidence import evidence_key
 from platform_pipelines.stages.road.workspace import head_key
 from tests.knowledge import (

@@ -10,8 +10,8 @@ import pytest
 
 from platform_pipelines.errors import GateFailedError, IntegrityError, PlatformError
 from platform_pipelines.settings import Secret
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.gating import gate_now
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.road.evidence import evidence_key
 from platform_pipelines.stages.road.signatures import sign_evidence, signature_key
 from tests.end_to_end.test_gate_holds import GATE, GUIDES, edit_head, head_evidence, refused

@@ -11,7 +11,7 @@ from platform_pipelines.components.shared.pages import bars_table, table, what_h
 from platform_pipelines.core.knowledge_base.evidence import calibration_of, sample_of
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.statistics import wilson_interval
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.outcome import StageOutcome

@@ -6,13 +6,13 @@ from typing import Any
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
 from platform_pipelines.core.road.snapshot import Snapshot
-from platform_pipelines.stages.knowledge_base.evidence import (
+from platform_pipelines.stages.knowledge_base.gate_rules import (
     approved,
     declared_rules,
     gate_policy,
     gate_rules,
-    load_golden_set,
 )
+from platform_pipelines.stages.knowledge_base.golden_questions import load_golden_set
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 

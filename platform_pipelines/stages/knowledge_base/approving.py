@@ -7,7 +7,7 @@ from platform_pipelines.errors import ConfigurationError, EvidenceError, Unknown
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.evidence import STAGE
+from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE
 from platform_pipelines.stages.road.approvals import write_approval
 from platform_pipelines.stages.road.ownership import own_identity
 from platform_pipelines.stages.road.workspace import read_head

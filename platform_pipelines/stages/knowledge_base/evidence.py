@@ -4,75 +4,57 @@ Evidence that stands for the same candidate, live revision and golden set is not
 a golden set it needs no labels: counts reconcile, and sampled sentences find their own document.
 """
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from platform_pipelines.core.knowledge_base import evidence as known
-from platform_pipelines.core.knowledge_base.calibration import Calibration, CalibrationOutcome
-from platform_pipelines.core.knowledge_base.declaration import GateSpec
 from platform_pipelines.core.knowledge_base.evidence import (
     COMPONENT,
     Lost,
     RowCounts,
-    Unread,
-    lost_documents,
-    upgrade_evidence,
 )
-from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
+from platform_pipelines.core.knowledge_base.golden import GoldenSet
 from platform_pipelines.core.knowledge_base.metrics import (
     DECLARED,
-    JUDGED,
-    JUDGED_COMPARED,
-    JUDGED_EFFECT,
-    JUDGED_FLOORS,
 )
 from platform_pipelines.core.knowledge_base.revision import Revision
-from platform_pipelines.core.road.declared_values import named_golden_set
-from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Status, Verdict, decide
+from platform_pipelines.core.road.evidence import Evidence, make_evidence
+from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
-from platform_pipelines.core.road.releases import ReleaseEntry
-from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
-from platform_pipelines.errors import ConfigurationError
-from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
-from platform_pipelines.stages.knowledge_base.documents import NOTE, NOTED
-from platform_pipelines.stages.knowledge_base.documents import STAGE as DOCUMENTS
 from platform_pipelines.stages.knowledge_base.evaluation import (
-    ask_questions,
-    calibrate_answers,
     sample_sentences,
-    with_ragas,
 )
-from platform_pipelines.stages.knowledge_base.golden_set import read_named
+from platform_pipelines.stages.knowledge_base.gate_rules import (
+    approved,
+    declared_rules,
+    gate_policy,
+    gate_rules,
+)
+from platform_pipelines.stages.knowledge_base.golden_questions import (
+    ask_golden,
+    live_revision,
+    load_golden_set,
+)
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
-    judge_rows,
     judged_metrics,
     was_stopped,
 )
-from platform_pipelines.stages.knowledge_base.judging import Evaluated
+from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
-from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
-from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.revisions import candidate
+from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
-from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
-from platform_pipelines.stages.road.workspace import head_key
 
-STAGE = "evidence"
-COMPARED = ("ndcg",)  # with the live revision
-_NOT_RULES = {"golden_set", "k"}  # they are what was asked, not how it is judged
 EVALUATION_VERSION = "5"  # raise it when equal input would give other numbers
 
 
@@ -154,57 +136,6 @@ def _record(
     )
 
 
-def declared_rules(workspace: Workspace) -> dict[str, Any]:
-    """The gate's rules, by their names in the declaration.
-
-    Kept with each verdict: what is live is not judged again when they change.
-    """
-    return workspace.spec.gate.model_dump(mode="json", exclude=_NOT_RULES)
-
-
-def read_evidence(store: ObjectStore, digest: str) -> Evidence | None:
-    """Evidence by its digest, also of the first schema, certified; None when there is none.
-
-    Raises:
-        IntegrityError: it is not what its digest says.
-    """
-    return road_evidence.read_evidence(store, digest, upgrade=upgrade_evidence)
-
-
-def load_golden_set(workspace: Workspace) -> GoldenSet | None:
-    """The declared golden set, or None.
-
-    Raises:
-        ConfigurationError: a line is wrong. SourceNotFoundError: it is not there.
-        UnknownNameError: it has a name, and was not made yet.
-    """
-    url = workspace.spec.gate.golden_set
-    if url is None:
-        return None
-    if name := named_golden_set(url):
-        return of_tenant(read_named(workspace.settings, name), workspace.spec.tenant, where=url)
-    folder, _, name = url.rpartition("/")
-    if url.startswith("file://"):
-        name = unquote(name)  # of a bucket, the name is the key to the letter
-    data, _ = connect.open_source(workspace.settings, folder).get(name)
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            f"the golden set is not UTF-8: {error.reason}",
-            where=url,
-            expected="JSON Lines in UTF-8",
-            remedy="save the file as UTF-8",
-        ) from error
-    return of_tenant(parse_golden_set(text, where=url), workspace.spec.tenant, where=url)
-
-
-def live_revision(workspace: Workspace) -> Revision | None:
-    """The revision that the release log says is live."""
-    entry = road.release_log(workspace.store, workspace.name).head()
-    return None if entry is None else read_revision(workspace.store, entry.revision)
-
-
 def judge(
     workspace: Workspace,
     evidence: Evidence | None,
@@ -223,50 +154,6 @@ def judge(
     rules = gate_rules(workspace, approved=approved(workspace, evidence))
     policy = gate_policy(workspace, stopped=evidence is not None and was_stopped(evidence))
     return decide(evidence, policy, expected, rules=rules)
-
-
-def approved(workspace: Workspace, evidence: Evidence | None) -> str:
-    """Who approved this evidence, and why; empty when nobody did.
-
-    Raises:
-        IntegrityError: the approval is damaged.
-    """
-    found = read_approval(workspace.store, evidence.digest) if evidence else None
-    return found.told if found else ""
-
-
-def gate_policy(workspace: Workspace, *, stopped: bool = False) -> GatePolicy:
-    """The declaration's gate."""
-    names = [m.name for m in judged_metrics(workspace)]
-    return policy_of(workspace.spec.gate, names, stopped=stopped)
-
-
-def policy_of(gate: GateSpec, judged: Sequence[str], *, stopped: bool = False) -> GatePolicy:
-    """A gate's policy. A judging that a budget stopped is asked for no judged score."""
-    names = [] if stopped else judged
-    floors = {m: f for m, f in JUDGED_FLOORS.items() if m in names}
-    declared = {m: f for m, f in gate.floors.items() if m not in JUDGED or m in names}
-    compared = [m for m in names if m == JUDGED_COMPARED]
-    return GatePolicy(
-        floors={**floors, **declared},
-        compared=(*COMPARED, *compared),
-        minimum_effect=gate.minimum_effect,
-        minimum_effects={m: max(gate.minimum_effect, JUDGED_EFFECT) for m in compared},
-        minimum_samples=gate.minimum_questions,
-        sample_noun="questions",
-    )
-
-
-def gate_rules(workspace: Workspace, *, approved: str = "") -> list[Rule]:
-    """What the gate asks of a knowledge base beside its metrics."""
-    gate = workspace.spec.gate
-    return known.rules(
-        own_document_floor=gate.own_document_floor,
-        coverage_floor=gate_policy(workspace).coverage_floor,
-        max_removed=gate.max_removed,
-        max_unread=gate.max_unread,
-        approved=approved,
-    )
 
 
 def _conditions(workspace: Workspace, revision: Revision) -> dict[str, Any]:
@@ -316,7 +203,7 @@ def evaluate(
             retriever = Retriever(store, embedder, revision, collection)
             if golden is None:
                 return _without_labels(workspace, retriever, counts, baseline, lost), None
-            asked = _ask_golden(workspace, retriever, baseline, golden, salt)
+            asked = ask_golden(workspace, retriever, baseline, golden, salt)
         finally:
             embedder.close()
     made = make_evidence(
@@ -340,38 +227,6 @@ def evaluate(
         )
     )
     return made, asked.cost
-
-
-def lost_against(
-    workspace: Workspace, revision: Revision, baseline: Revision | None
-) -> Lost | None:
-    """Documents of the live revision that the candidate lacks; only shards that differ are read."""
-    if baseline is None:
-        return None
-    same = {shard.path for shard in revision.chunks} & {shard.path for shard in baseline.chunks}
-    live, new = (
-        {
-            key
-            for shard in one.chunks
-            if shard.path not in same
-            for key in read_table(workspace.store, shard.path, ["document_key"])
-            .column("document_key")
-            .unique()
-            .to_pylist()
-        }
-        for one in (baseline, revision)
-    )
-    return lost_documents(live, new, of=baseline.documents)
-
-
-def unread_documents(workspace: Workspace) -> Unread | None:
-    """What the stage `documents` noted; None where it stands no more, or noted nothing yet."""
-    snapshot, _ = workspace.head(DOCUMENTS)
-    if snapshot is None or NOTED not in snapshot.counts:
-        return None
-    prefix = f"{NOTE}:"
-    kinds = {k.removeprefix(prefix): n for k, n in snapshot.counts.items() if k.startswith(prefix)}
-    return Unread(snapshot.counts.get("parsed", 0), snapshot.counts[NOTED], kinds)
 
 
 def _without_labels(
@@ -401,106 +256,6 @@ def _without_labels(
             ),
         )
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the golden questions gave. `judge` are facts of the evidence, `cost` is not."""
-
-    rows: list[SampleRow]
-    calibration: CalibrationOutcome
-    judge: dict[str, Any] | None = None
-    cost: dict[str, Any] | None = None
-
-
-def _ask_golden(
-    workspace: Workspace,
-    retriever: Retriever,
-    baseline: Revision | None,
-    golden: GoldenSet,
-    salt: str,
-) -> _Asked:
-    k = workspace.spec.gate.k
-    workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
-    questions = [*golden.answerable, *golden.unanswerable]
-    known = len(golden.answerable)
-    vectors = retriever.embed([q.question for q in questions])
-    asked = ask_questions(
-        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
-    )
-    outcomes = with_ragas(workspace.settings, asked.outcomes, workspace.progress)
-    unanswerable = retriever.search(
-        [q.question for q in golden.unanswerable],
-        k=k,
-        tenant=workspace.spec.tenant,
-        vectors=vectors[known:],
-        strong=True,
-    )
-    calibration = calibrate_answers(
-        retriever.embedder,
-        questions,
-        [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
-        {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
-        vectors=vectors,
-    )
-    with _opened_live(workspace, retriever, baseline) as live:
-        before = _measured(workspace, live.retriever, golden) if live else {}
-        rows = [
-            SampleRow(
-                sample_id=q.id,
-                slices={"language": q.language, "document_type": asked.document_types[q.id]},
-                candidate=outcomes[q.id],
-                baseline=before.get(q.id),
-            )
-            for q in golden.answerable
-        ]
-        if workspace.spec.judge is None:
-            return _Asked(rows, calibration)
-        made = Evaluated(retriever.revision, retriever, calibration.calibration)
-        rows, facts, cost = judge_rows(workspace, made, live, golden, rows, salt=salt)
-    return _Asked(rows, calibration, facts, cost)
-
-
-@contextmanager
-def _opened_live(
-    workspace: Workspace, retriever: Retriever, baseline: Revision | None
-) -> Iterator[Evaluated | None]:
-    """The live revision with its own embedder, policies, index and threshold."""
-    if baseline is None:
-        yield None
-        return
-    entry = road.release_log(workspace.store, workspace.name).head()
-    calibration = calibration_in_use(workspace.store, entry) if entry else None
-    held = ensure_collection(workspace, retriever.store, baseline).collection
-    if baseline.embedder_digest == retriever.revision.embedder_digest:
-        live = Retriever(retriever.store, retriever.embedder, baseline, held)
-        yield Evaluated(baseline, live, calibration)
-        return
-    embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
-    try:
-        live = Retriever(retriever.store, embedder, baseline, held)
-        yield Evaluated(baseline, live, calibration)
-    finally:
-        embedder.close()
-
-
-def calibration_in_use(store: ObjectStore, entry: ReleaseEntry) -> Calibration | None:
-    """From the newest evidence about what is live, else from the evidence of its release."""
-    if store.exists(head_key(STAGE)):
-        data, _ = store.get(head_key(STAGE))
-        head = snapshot_from_json(data, where=f"{store.url}/{head_key(STAGE)}")
-        if head.details["revision"] == entry.revision:
-            found = read_evidence(store, head.details["evidence"])
-            return known.calibration_of(found) if found else None
-    found = read_evidence(store, entry.evidence_digest or "")
-    return known.calibration_of(found) if found else None
-
-
-def _measured(workspace: Workspace, live: Retriever, golden: GoldenSet) -> dict[str, Outcome]:
-    """By the code that measures the candidate."""
-    k = workspace.spec.gate.k
-    asked = ask_questions(workspace.store, live, golden.answerable, k=k)
-    return with_ragas(workspace.settings, asked.outcomes, workspace.progress)
 
 
 def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:

@@ -16,9 +16,10 @@ from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base import evidence as stage
+from platform_pipelines.stages.knowledge_base.gate_rules import policy_of
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.revisions import INDEX
+from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.signatures import require_signature
@@ -41,9 +42,9 @@ def gate_now(settings: Settings, name: str) -> Gated:
         IntegrityError: it is not what its digest says, or a configured key did not sign it.
     """
     store = connect.open_knowledge_store(settings, name)
-    head = _head(store, stage.STAGE, name)
+    head = _head(store, STAGE, name)
     built = _head(store, INDEX, name)
-    evidence = stage.read_evidence(store, head.details["evidence"])
+    evidence = read_evidence(store, head.details["evidence"])
     if evidence is None:
         raise EvidenceError(
             "the evidence is gone", where=name, remedy=f"run the job {name}_refresh again"
@@ -63,7 +64,7 @@ def _verdict(
     )
     gate = GateSpec.model_validate(head.details["rules"])
     judged = [m.name for m in evidence.metrics if m.name in JUDGED]
-    policy = stage.policy_of(gate, judged, stopped=was_stopped(evidence))
+    policy = policy_of(gate, judged, stopped=was_stopped(evidence))
     approval = read_approval(store, evidence.digest)
     asked = rules(
         own_document_floor=gate.own_document_floor,

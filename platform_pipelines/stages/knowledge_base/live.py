@@ -13,9 +13,9 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.evidence import calibration_in_use
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.knowledge_base.stored_evidence import calibration_in_use
 from platform_pipelines.stages.road import connect as road
 
 

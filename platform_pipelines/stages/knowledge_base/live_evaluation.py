@@ -13,8 +13,11 @@ from platform_pipelines.core.road.evidence import Evidence, make_evidence
 from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
 from platform_pipelines.stages.knowledge_base import evidence as stage
+from platform_pipelines.stages.knowledge_base.gate_rules import gate_policy, gate_rules
+from platform_pipelines.stages.knowledge_base.golden_questions import live_revision, load_golden_set
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.release import roll_back
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import write_evidence
@@ -41,8 +44,8 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
         UnknownNameError: nothing is released yet.
         ConfigurationError: no golden set is declared.
     """
-    live = stage.live_revision(workspace)
-    golden = stage.load_golden_set(workspace)
+    live = live_revision(workspace)
+    golden = load_golden_set(workspace)
     if live is None:
         raise UnknownNameError("nothing is released yet", where=workspace.name)
     if golden is None:
@@ -64,7 +67,7 @@ def _against_its_release(workspace: Workspace, made: Evidence) -> Evidence:
     """The rows beside those of the evidence that released it, where the questions are the same."""
     entry = release_log(workspace.store, workspace.name).head()
     digest = (entry.evidence_digest if entry else None) or ""
-    then = stage.read_evidence(workspace.store, digest) if digest else None
+    then = read_evidence(workspace.store, digest) if digest else None
     if then is None or then.golden_digest != made.golden_digest or then.revision != made.revision:
         return made
     if [m.name for m in then.metrics] != [m.name for m in made.metrics]:
@@ -79,8 +82,8 @@ def _judged(workspace: Workspace, evidence: Evidence) -> Verdict:
     expected = Expected(
         COMPONENT, evidence.revision, evidence.baseline, evidence.golden_digest, evidence.conditions
     )
-    policy = stage.gate_policy(workspace, stopped=was_stopped(evidence))
-    return decide(evidence, policy, expected, rules=stage.gate_rules(workspace))
+    policy = gate_policy(workspace, stopped=was_stopped(evidence))
+    return decide(evidence, policy, expected, rules=gate_rules(workspace))
 
 
 def _rolled_back(workspace: Workspace, verdict: Verdict) -> str:

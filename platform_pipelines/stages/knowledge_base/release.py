@@ -15,16 +15,14 @@ from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import ensure_collection
 from platform_pipelines.stages.knowledge_base.collect import collect
-from platform_pipelines.stages.knowledge_base.evidence import STAGE as EVIDENCE
-from platform_pipelines.stages.knowledge_base.evidence import (
-    approved,
-    judge,
-    load_golden_set,
-    read_evidence,
-)
+from platform_pipelines.stages.knowledge_base.evidence import judge
+from platform_pipelines.stages.knowledge_base.gate_rules import approved
+from platform_pipelines.stages.knowledge_base.golden_questions import load_golden_set
 from platform_pipelines.stages.knowledge_base.pointer import Alias
 from platform_pipelines.stages.knowledge_base.revisions import candidate, read_revision
 from platform_pipelines.stages.knowledge_base.slots import read_slots
+from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE as EVIDENCE
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road import release

@@ -10,7 +10,7 @@ import pytest
 from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.verdicts import is_by_declared_rules
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.knowledge_base.evidence import declared_rules
+from platform_pipelines.stages.knowledge_base.gate_rules import declared_rules
 from platform_pipelines.stages.road.outcome import StageOutcome
 from tests.knowledge import Knowledge, golden_lines, guide, new_knowledge, settings_under
 

@@ -10,9 +10,9 @@ import pytest
 from platform_pipelines import cli
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.errors import GateFailedError, UnavailableError
-from platform_pipelines.stages.knowledge_base.evidence import read_evidence
 from platform_pipelines.stages.knowledge_base.gating import gate_now
 from platform_pipelines.stages.knowledge_base.live_evaluation import evaluate_live
+from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
 from platform_pipelines.stages.road.workspace import head_key
 from tests.declared import use_settings
 from tests.knowledge import ENVIRONMENTS, Knowledge, golden_lines, new_knowledge
