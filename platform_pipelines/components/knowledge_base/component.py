@@ -38,19 +38,19 @@ from platform_pipelines.core.knowledge_base.declaration import (
     GateSpec,
     IndexSpec,
     KnowledgeBaseSpec,
-    ParseSpec,
     RefreshSpec,
     ReleaseSpec,
     SourceSpec,
     parse_declaration,
 )
 from platform_pipelines.core.knowledge_base.documents import DocumentType
+from platform_pipelines.core.knowledge_base.parse_declaration import ParseSpec
 from platform_pipelines.errors import ConfigurationError
 
 CHUNK_TEXT = (
     "How documents are cut: document type (markdown, text, html, pdf, docx, pptx, xlsx, csv, code, "
-    "chat) or `default` -> {kind: fixed | tokens | markdown | code | chat | semantic, ...}. "
-    "Types that are not named keep the shipped policy, unless `default` is declared."
+    "chat, mail, hwpx, image) or `default` -> {kind: fixed | tokens | markdown | code | chat | "
+    "semantic, ...}. Types that are not named keep the shipped policy, unless `default` is declared."
 )
 
 

@@ -21,6 +21,7 @@ from platform_pipelines.core.knowledge_base.answer_declaration import (
 )
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
 from platform_pipelines.core.knowledge_base.metrics import JUDGED, METRICS
+from platform_pipelines.core.knowledge_base.parse_declaration import PROFILE_PATTERN, ParseSpec
 from platform_pipelines.core.road.declarations import (
     NAME_MAX_CHARACTERS,
     NAME_PATTERN,
@@ -32,7 +33,6 @@ from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
-PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 DEFAULT_PREFIX = "kb"
 PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
 
@@ -96,19 +96,6 @@ class SourceSpec(Spec):
     @classmethod
     def _says_where(cls, url: str) -> str:
         return _refuse(url, text_problem(url))
-
-
-class ParseSpec(Spec):
-    """What one document may cost to parse."""
-
-    seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
-    memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
-    max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
-    profile: str = Field(
-        default="cpu",
-        pattern=PROFILE_PATTERN,
-        description="the compute profile of its tasks; on one machine all are a process",
-    )
 
 
 class EmbedSpec(Spec):

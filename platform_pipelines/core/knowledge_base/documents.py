@@ -22,6 +22,7 @@ class DocumentType(StrEnum):
     CHAT = "chat"
     MAIL = "mail"
     HWPX = "hwpx"
+    IMAGE = "image"
 
 
 class Reason(StrEnum):

@@ -31,6 +31,7 @@ from platform_pipelines.stages.knowledge_base.documents_worker import (
     documents_digest,
     parse_shards,
 )
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -59,10 +60,10 @@ class _Digests:
 
     @staticmethod
     def of(workspace: Workspace) -> "_Digests":
-        parser = parser_digest()
-        return _Digests(
-            parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
-        )
+        spec = workspace.spec.parse
+        declared = spec.model_dump(mode="json")
+        parser = parser_digest(OcrOptions.of(declared["ocr"]))
+        return _Digests(parser, digest_parts(parser, spec.model_dump_json(exclude={"profile"})))
 
 
 def refresh_documents(workspace: Workspace) -> StageOutcome:

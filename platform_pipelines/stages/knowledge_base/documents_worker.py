@@ -30,6 +30,7 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
 )
 from platform_pipelines.gateways.object_store import Fetched, ObjectStore
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import (
     ParseLimits,
     parse_document,
@@ -76,7 +77,7 @@ def parse_shards(
     hide_from_peers()  # this process holds what a parser must not see
     for spec in items:
         arguments = spec["arguments"]
-        _check_parsers(arguments["digests"]["parsed"])
+        _check_parsers(arguments["digests"]["parsed"], OcrOptions.of(arguments["parse"]["ocr"]))
         store = open_named(access, spec["store"], create=True)
         source = open_named(access, arguments["source"])
         works = [_plan(store, one, arguments["digests"]) for one in arguments["shards"]]
@@ -95,11 +96,11 @@ def parse_shards(
         yield {"shards": shards, "counts": dict(counts)}
 
 
-def _check_parsers(expected: str) -> None:
-    if parser_digest() != expected:
+def _check_parsers(expected: str, ocr: OcrOptions | None) -> None:
+    if parser_digest(ocr) != expected:
         raise ConfigurationError(
             "this process has other parsers than the stage that planned the task",
-            stored=parser_digest(),
+            stored=parser_digest(ocr),
             expected=expected,
             remedy="run tasks with the image of the step that planned them",
         )
@@ -174,7 +175,7 @@ class Reading:
         yield from self._taken()
         if not total:
             return
-        shared = {"max_bytes": self._limits.max_bytes}
+        shared = {"max_bytes": self._limits.max_bytes, "ocr": self._parse["ocr"]}
         with _parsers(access, self._parse, total) as pool:
             for outcome in pool.run("documents.parse", self._tasks(), shared=shared):
                 if isinstance(outcome, ItemDone | ItemFailed):

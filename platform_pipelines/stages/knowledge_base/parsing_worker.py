@@ -11,6 +11,7 @@ from platform_pipelines.core.knowledge_base.documents import (
     notes_to_json,
 )
 from platform_pipelines.errors import DocumentError
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import ParseLimits, parse_document
 
 DETAIL_CHARACTERS = 500
@@ -25,7 +26,7 @@ def parse_bytes(
     `{state: quarantined, reason, detail}`.
     """
     _confined()
-    limits = ParseLimits(max_bytes=int(shared["max_bytes"]))
+    limits = ParseLimits(max_bytes=int(shared["max_bytes"]), ocr=OcrOptions.of(shared.get("ocr")))
     for item in items:
         yield _parse(item["data"], item["key"], limits)
 
@@ -37,7 +38,8 @@ def _parse(data: bytes, key: str, limits: ParseLimits) -> Mapping[str, Any]:
     try:
         document = parse_document(data, key=key, limits=limits)
     except DocumentError as error:
-        return quarantined(Reason(error.reason), error.what)
+        detail = "; ".join(filter(None, (error.what, error.remedy)))
+        return quarantined(Reason(error.reason), detail)
     return {
         "state": "parsed",
         "type": str(document.type),

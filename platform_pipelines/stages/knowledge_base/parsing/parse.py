@@ -27,10 +27,11 @@ from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.detect import Detection, detect_and_decode
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.markdown import read_markdown
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions, needs_ocr
 from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "3"
+PARSER_VERSION: Final = "4"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
@@ -39,7 +40,7 @@ _LIBRARIES: Final = (
     "selectolax",
 )
 _OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX, DocumentType.HWPX)
-_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, *_OFFICE)
+_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, DocumentType.IMAGE, *_OFFICE)
 _DEEPEST_ATTACHMENT: Final = 3
 _TITLE_CHARACTERS: Final = 200
 
@@ -55,14 +56,17 @@ class ParseLimits:
     max_members: int = 10_000  # parts of an office file
     max_cells: int = 2_000_000  # of a workbook or a delimited file
     max_pages: int = 5_000
+    ocr: OcrOptions | None = None  # pictures of text are read
 
 
 @cache
-def parser_digest() -> str:
-    """Digest of all code that decides what a document's blocks are: ours and the libraries'."""
+def parser_digest(ocr: OcrOptions | None = None) -> str:
+    """Digest of all that decides what a document's blocks are: our code, libraries, Tesseract."""
     from importlib.metadata import version  # 60 ms, and a worker does not need it
 
-    return digest_parts(PARSER_VERSION, *(f"{name}=={version(name)}" for name in _LIBRARIES))
+    recognises = [ocr.identity] if ocr else []
+    libraries = (f"{name}=={version(name)}" for name in _LIBRARIES)
+    return digest_parts(PARSER_VERSION, *libraries, *recognises)
 
 
 def parse_document(
@@ -120,7 +124,7 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
         draft = _read_text(detection, text, key, limits)
     blocks = _finished(draft.blocks, key, limits)
     if not blocks:
-        raise _no_text(draft, detection.type, key)
+        raise _no_text(draft, key, limits.ocr)
     return ParsedDocument(
         type=draft.type or detection.type,
         title=_title(draft.title, key),
@@ -131,19 +135,19 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
     )
 
 
-def _no_text(draft: Draft, kind: DocumentType, key: str) -> DocumentError:
+def _no_text(draft: Draft, key: str, ocr: OcrOptions | None) -> DocumentError:
     pictures = {NoteKind.PICTURE, NoteKind.NO_UNICODE} & {note.kind for note in draft.notes}
-    if not pictures and kind is not DocumentType.PDF:
-        return DocumentError("the document holds no text", reason=Reason.EMPTY, where=key)
+    if not pictures:
+        remedy = "put its text there; text in pictures needs OCR (parse.ocr)"
+        return DocumentError(
+            "the document holds no text", reason=Reason.EMPTY, where=key, remedy=remedy
+        )
+    if ocr is not None:
+        told = "; ".join(note.what for note in draft.notes)
+        return needs_ocr(f"no text was recognised in the document's pictures ({told})", where=key)
     scanned = NoteKind.NO_UNICODE not in pictures
-    return DocumentError(
-        "the document holds pictures, and no text"
-        if scanned
-        else "the document's font does not say which characters it shows",
-        reason=Reason.NEEDS_OCR if pictures else Reason.EMPTY,
-        where=key,
-        remedy="a scanned document needs a text layer (OCR) first",
-    )
+    what = "holds pictures, and no text" if scanned else "has a font that names no characters"
+    return needs_ocr(f"the document {what}", where=key, declared=False)
 
 
 def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -> Draft:
@@ -193,7 +197,11 @@ def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits)
         case DocumentType.PDF:
             from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
 
-            return read_pdf(data, key=key, max_pages=limits.max_pages)
+            return read_pdf(data, key=key, max_pages=limits.max_pages, ocr=limits.ocr)
+        case DocumentType.IMAGE:
+            from platform_pipelines.stages.knowledge_base.parsing.picture import read_picture
+
+            return read_picture(data, key=key, ocr=limits.ocr)
         case DocumentType.DOCX:
             from platform_pipelines.stages.knowledge_base.parsing.docx import read_docx
 
