@@ -32,14 +32,14 @@ def skip_without_ocr() -> None:
 
 
 def scan(kind: str, *texts: str) -> bytes:
-    """Pages of A4 at 200 dpi as a `PNG`, `JPEG`, `TIFF` or `PDF`, one text a page."""
+    """Pages of A5 at 200 dpi as a `PNG`, `JPEG`, `TIFF` or `PDF`, one text a page."""
     from PIL import Image, ImageDraw, ImageFont
 
     pages: list[Image.Image] = []
     for text in texts:
-        page = Image.new("L", (1654, 2339), 255)
-        font = ImageFont.truetype(FONT, 34)
-        ImageDraw.Draw(page).multiline_text((150, 150), text, font=font, fill=0, spacing=20)
+        page = Image.new("L", (1240, 1000), 255)
+        font = ImageFont.truetype(FONT, 32)
+        ImageDraw.Draw(page).multiline_text((60, 100), text, font=font, fill=0, spacing=20)
         pages.append(page)
     out = io.BytesIO()
     more = {"save_all": True, "append_images": pages[1:]} if kind in ("PDF", "TIFF") else {}

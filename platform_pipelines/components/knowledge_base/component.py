@@ -50,7 +50,8 @@ from platform_pipelines.errors import ConfigurationError
 CHUNK_TEXT = (
     "How documents are cut: document type (markdown, text, html, pdf, docx, pptx, xlsx, csv, code, "
     "chat, mail, hwpx, image) or `default` -> {kind: fixed | tokens | markdown | code | chat | "
-    "semantic, ...}. Types that are not named keep the shipped policy, unless `default` is declared."
+    "semantic, ...}. Types that are not named keep the shipped policy, unless `default` is "
+    "declared."
 )
 
 

@@ -9,6 +9,7 @@ from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, P
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.chat_exports import (
+    People,
     are_messages,
     flattened,
     messages_of,
@@ -36,15 +37,17 @@ _MILLISECONDS_FROM: Final = 1e11  # an epoch this large is the year 5138 in seco
 Record = Mapping[str, Any]
 
 
-def read_chat(text: str, *, key: str) -> Draft:
+def read_chat(text: str, *, key: str, people: People | None = None) -> Draft:
     """One MESSAGE block per message; replies follow the message that opened their thread.
+
+    `people` are names by id, of a list that stands beside the export.
 
     Raises:
         DocumentError: CORRUPT, a line is not a JSON object.
     """
     draft = Draft()
     records, channel = _records(text, key)
-    names = names_of(records)
+    names = {**(people or {}), **names_of(records)}
     for record in _in_threads(flattened(records)):
         body = text_of(record, names)
         if body.strip():

@@ -5,11 +5,15 @@ what was deleted, say nothing and are left out.
 """
 
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from platform_pipelines.core.knowledge_base.text import one_line
 
 Record = Mapping[str, Any]
+People: TypeAlias = Mapping[str, str]
 
 _TEXT: Final = ("text", "message", "content", "body", "msg")
 _SPEAKER: Final = (
@@ -102,6 +106,33 @@ def names_of(records: Iterable[Record]) -> dict[str, str]:
                 if isinstance(key, str) and name and name != key:
                     names.setdefault(key, name)
     return names
+
+
+def people_of(data: bytes) -> People:
+    """Names by id of a list of people (Slack's `users.json`); empty when it is something else.
+
+    Bots by their own id, too: a message names that.
+    """
+    try:
+        given: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(given, dict):
+        given = given.get("users") or given.get("members") or given.get("value")
+    people: dict[str, str] = {}
+    for one in _dicts(given):
+        profile: Any = one.get("profile")
+        profile = profile if isinstance(profile, dict) else {}
+        name = _name(profile) or _name(one)
+        for own in (one.get("id"), profile.get("bot_id")):
+            if isinstance(own, str) and own and name:
+                people[own] = name
+    return people
+
+
+def _name(record: Record) -> str:
+    names = (record.get(n) for n in ("real_name", "displayName", "display_name", "name"))
+    return next((one_line(n) for n in names if isinstance(n, str) and n.strip()), "")
 
 
 def speaker_of(record: Record, names: Mapping[str, str]) -> str:

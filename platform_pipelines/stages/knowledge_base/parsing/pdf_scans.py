@@ -1,7 +1,7 @@
 """Pages of a PDF whose text is a picture, or in a font that names no characters, recognised."""
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.knowledge_base.documents import NoteKind
 from platform_pipelines.errors import DocumentError
@@ -39,9 +39,8 @@ class Scans:
             return False
         self._tried += 1
         width, height = page.get_size()
-        bitmap = page.render(
-            scale=most_scale(width, height, self.ocr.dpi), grayscale=True, may_draw_forms=True
-        )
+        scale: Any = most_scale(width, height, self.ocr.dpi)  # declared as whole, read as it is
+        bitmap = page.render(scale=scale, grayscale=True, may_draw_forms=True)
         try:
             text = recognised(draft, bitmap.to_pil(), f"page {number}", self.ocr)
         finally:
