@@ -1,4 +1,4 @@
-"""Documents inside documents, and lists that name who speaks: rows of their own, kept and renewed."""
+"""Documents inside documents, and lists of who speaks: rows of their own, kept and renewed."""
 
 import json
 from email.message import EmailMessage

@@ -12,6 +12,7 @@ from platform_pipelines.stages.knowledge_base.parsing.chat_exports import (
     People,
     are_messages,
     flattened,
+    is_bulk,
     messages_of,
     names_of,
     plain,
@@ -68,7 +69,11 @@ def is_chat(text: str) -> bool:
     # The last line may be cut short.
     values = [_json_or_none(line) for line in lines[:_SAMPLE_LINES]]
     objects = [value for value in values if isinstance(value, dict)]
-    return bool(objects) and len(objects) >= len(values) - 1 and are_messages(objects)
+    return (
+        bool(objects)
+        and len(objects) >= len(values) - 1
+        and (are_messages(objects) or is_bulk(objects))
+    )
 
 
 def _json_or_none(text: str) -> object:
