@@ -32,6 +32,7 @@ from platform_pipelines.stages.road.clusters import Applied, open_applied
 TIMEOUT_SECONDS = 900
 CODE_VERSION = "1"
 DRIFT = "no_drift"
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 class ApplyConfig(dg.Config):
@@ -142,14 +143,17 @@ def _applied(applied: Applied, between: Sequence[dg.AssetsDefinition]) -> dg.Ass
             name=name, timeout_seconds=TIMEOUT_SECONDS,
         )  # fmt: skip
         details = outcome.snapshot.details
+        is_asked = details["mode"] != "render"
         context.log.info("%s: revision %s: %s", name, details["revision"][:8], details["status"])
         return dg.MaterializeResult(
             metadata=pages.applied_page(workspace, outcome),
             data_version=dg.DataVersion(details["revision"]),
             check_results=[
                 dg.AssetCheckResult(
-                    check_name=admitted.name, passed=details["verdict"] == "pass",
-                    description="\n".join(details["reasons"]) or "every object is admitted",
+                    check_name=admitted.name, passed=details["verdict"] == "pass" and is_asked,
+                    severity=ERROR if is_asked else WARN,
+                    description="\n".join(details["reasons"])
+                    or ("every object is admitted" if is_asked else details["status"]),
                 )
             ],
         )  # fmt: skip
@@ -180,7 +184,7 @@ def _drift_check(applied: Applied) -> dg.AssetChecksDefinition:
             raise as_failure(error) from error
         return dg.AssetCheckResult(
             passed=not found,
-            severity=dg.AssetCheckSeverity.WARN,
+            severity=WARN,
             description=pages.drift_sentence(found),
             metadata=pages.drift_page(found),
         )
