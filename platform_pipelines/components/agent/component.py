@@ -21,6 +21,7 @@ from platform_pipelines.core.agent.declaration import (
 )
 from platform_pipelines.core.agent.render import render_agent
 from platform_pipelines.core.road.declarations import ApplySpec
+from platform_pipelines.stages.road.applied import APPLIED
 from platform_pipelines.stages.road.clusters import Applied
 
 
@@ -67,4 +68,15 @@ class Agent(Declaring):
         """
         attributes = self.model_dump(exclude_unset=True)
         spec = declared(AgentSpec, attributes, context.path, noun="an agent")
-        return build_applied(Applied("agent", spec, lambda: render_agent(spec)))
+        applied = Applied("agent", spec, lambda: render_agent(spec))
+        return build_applied(applied, above=_used_by(spec))
+
+
+def _used_by(spec: AgentSpec) -> list[dg.AssetKey]:
+    """Knowledge bases and agents among its tools, as the lineage calls them."""
+    last = {"knowledge_base": "release", "agent": APPLIED}
+    return [
+        dg.AssetKey([tool.name.replace("-", "_"), last[tool.kind]])
+        for tool in spec.tools
+        if tool.kind in last
+    ]

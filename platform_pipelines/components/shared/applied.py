@@ -58,11 +58,18 @@ def tags_of(applied: Applied) -> dict[str, str]:
 
 
 def build_applied(
-    applied: Applied, *, between: Sequence[dg.AssetsDefinition] = ()
+    applied: Applied,
+    *,
+    between: Sequence[dg.AssetsDefinition] = (),
+    above: Sequence[dg.AssetKey] = (),
 ) -> dg.Definitions:
-    """All definitions of the component; `between` are assets that applying waits for."""
+    """All definitions of the component.
+
+    `between` are assets that applying waits for; `above` those of other components that this one
+    names, so that the lineage shows them.
+    """
     name = applied.spec.name
-    assets = [_manifests(applied), *between, _applied(applied, between)]
+    assets = [_manifests(applied, above), *between, _applied(applied, between)]
     check = _drift_check(applied)
     apply_job = asset_job(
         f"{name}_apply",
@@ -92,7 +99,7 @@ def build_applied(
     )
 
 
-def _manifests(applied: Applied) -> dg.AssetsDefinition:
+def _manifests(applied: Applied, above: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     key = dg.AssetKey([applied.spec.name, MANIFESTS])
     rules = dg.AssetCheckSpec(
         "rules_hold", asset=key, blocking=True,
@@ -119,7 +126,7 @@ def _manifests(applied: Applied) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return dg.asset(
-        key=key, check_specs=[rules], kinds={"yaml", "kubernetes"},
+        key=key, deps=above, check_specs=[rules], kinds={"yaml", "kubernetes"},
         description=_described(applied, "What was rendered of the declaration, as one revision, "
                                "and what it changes against what is live."),
         metadata={"component": applied.component},

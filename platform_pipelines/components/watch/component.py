@@ -113,13 +113,18 @@ def _queries(applied: Applied, spec: WatchSpec) -> dg.AssetsDefinition:
         )  # fmt: skip
 
     return dg.asset(
-        key=key, deps=[dg.AssetKey([spec.name, MANIFESTS])], check_specs=[check],
-        kinds={"prometheus"},
+        key=key, deps=[dg.AssetKey([name, MANIFESTS]) for name in (spec.name, *_named(spec))],
+        check_specs=[check], kinds={"prometheus"},
         description="Every query of alerts, scalers and dashboards, asked of a real Prometheus "
         "before anything is applied: an empty result is a misspelt series.",
         metadata={"component": applied.component, "prometheus": spec.prometheus or ""},
         **policy_of(applied).asset_arguments(),
     )(queries)  # fmt: skip
+
+
+def _named(spec: WatchSpec) -> list[str]:
+    """The components whose queries are asked too, without their kinds."""
+    return [one.partition("/")[2] for one in spec.components]
 
 
 def _page(outcome: StageOutcome) -> Page:
