@@ -179,6 +179,8 @@ def test_paths_are_absolute_and_know_the_home_folder(
     assert settings.home == tmp_path / "state"
     assert settings.model_dir == tmp_path / "me" / "models"
     assert settings.store_url == (tmp_path / "state" / "store").as_uri()
+    above = load_settings({"PLATFORM_HOME": "project/../state"})
+    assert above.store_url == settings.store_url
 
 
 @pytest.mark.parametrize("name", [*SECRETS, "PLATFORM_STORE_URL", "PLATFORM_S3_REGION"])
