@@ -30,6 +30,8 @@ def open_cluster(settings: Settings, context: str | None = None) -> Cluster:
     Raises:
         ConfigurationError: there is no such kubeconfig or context, or this is no pod.
     """
+    if settings.gateways.cluster is not None:
+        return settings.gateways.cluster
     address = ClusterAddress(settings.kubeconfig, context or settings.kube_context)
     return KubernetesCluster(Connection(address))
 
