@@ -7,9 +7,10 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 from platform_pipelines.machine import check_names, usable_processors
@@ -98,6 +99,38 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways that were given ready made, instead of those that the settings would open.
+
+    They serve this process. A task in a worker opens its own by the settings: no object travels
+    there, and a store of documents is read by workers, so that it has none here.
+    """
+
+    vector_store: Any = None  # a `VectorStore`; whoever gave it closes it
+    language_model: Any = None  # a `LanguageModel`, whatever is declared
+    cluster: Any = None  # a `Cluster`
+    jobs: Any = None  # the `Jobs` that tasks run as
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Gateways":
+        """From what was given by name.
+
+        Raises:
+            ConfigurationError: there is no such gateway, or workers would not get it.
+        """
+        names = [field.name for field in fields(cls)]
+        wrong = sorted(set(given) - set(names))
+        if wrong:
+            raise ConfigurationError(
+                f"the gateway {wrong[0]} cannot be given ready made: workers open their own",
+                stored=type(given[wrong[0]]).__name__,
+                expected=f"a resource of `components.shared.resource`, or one of {names}",
+                remedy="give the resource that says where it is",
+            )
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between machines and nothing that a declaration says."""
 
@@ -132,6 +165,7 @@ class Settings:
     task_service_account: str | None = None
     queue: str | None = None  # a Kueue LocalQueue
     profiles_file: Path | None = None  # changes of the compute profiles
+    gateways: Gateways = Gateways()
 
     @property
     def environments_home(self) -> Path:
@@ -165,7 +199,10 @@ def are_set(names: Iterable[str]) -> set[str]:
 
 
 def load_settings(
-    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None,
+    *,
+    given: Mapping[str, str] | None = None,
+    gateways: Gateways | None = None,
 ) -> Settings:
     """The settings of this process; `given` variables come before those of the environment.
 
@@ -215,6 +252,7 @@ def load_settings(
         task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
         queue=env.get("PLATFORM_QUEUE"),
         profiles_file=_path(env, "PLATFORM_PROFILES"),
+        gateways=gateways or Gateways(),
     )
 
 

@@ -31,6 +31,8 @@ def open_cluster(settings: Settings, context: str | None = None) -> Cluster:
     Raises:
         ConfigurationError: there is no such kubeconfig or context, or this is no pod.
     """
+    if settings.gateways.cluster is not None:
+        return settings.gateways.cluster
     address = ClusterAddress(settings.kubeconfig, context or settings.kube_context)
     return KubernetesCluster(Connection(address))
 
@@ -61,5 +63,7 @@ def open_applied(
         apply=applied.spec.apply,
         render=applied.render,
         open_cluster=lambda: open_cluster(settings, applied.context),
-        names_a_cluster=settings.kubeconfig is not None or is_pod(),
+        names_a_cluster=settings.gateways.cluster is not None
+        or settings.kubeconfig is not None
+        or is_pod(),
     )
