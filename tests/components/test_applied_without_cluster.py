@@ -26,10 +26,9 @@ def test_the_job_of_a_newcomer_ends_well_and_the_check_warns(
 ) -> None:
     """Nothing to reach is no failure of the declaration; `admitted` never passes unasked."""
     monkeypatch.setenv("PLATFORM_HOME", str(tmp_path))
-    with definitions((SAMPLES / "acme" / "defs.yaml").read_text("utf-8")) as made:
-        ran = made.resolve_job_def("acme_apply").execute_in_process(
-            instance=dg.DagsterInstance.ephemeral()
-        )
+    text = (SAMPLES / "acme" / "defs.yaml").read_text("utf-8")
+    with definitions(text) as made, dg.DagsterInstance.ephemeral() as instance:
+        ran = made.resolve_job_def("acme_apply").execute_in_process(instance=instance)
     assert ran.success
     said = {one.check_name: one for one in ran.get_asset_check_evaluations()}
     assert said["rules_hold"].passed
