@@ -190,7 +190,8 @@ class Settings:
         passed = _passed_on(PASSED_ON)
         hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
         shown = {name: value for name, value in passed.items() if name not in hidden}
-        return {**shown, **WORKER_ENVIRONMENT}
+        # Tesseract's threads wait for each other longer than they work.
+        return {**shown, **WORKER_ENVIRONMENT, "OMP_THREAD_LIMIT": "1"}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
