@@ -215,11 +215,13 @@ def answer_record(name: str, answered: Answered) -> dict[str, Any]:
         "knowledge_base": name,
         "revision": answer.revision,
         "trace_id": answered.trace_id,
+        "question": answer.question,
         "known": answer.known,
         "text": answered.text,
         "citations": [asdict(c) for c in answer.citations],
         "model": answer.model,
         "usage": asdict(answer.usage),
+        "decision": asdict(answer.decision),
         "nearest": list(answer.nearest),
         "note": answer.note,
     }

@@ -49,6 +49,7 @@ from platform_pipelines.stages.knowledge_base.losses import lost_against, unread
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
+from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
@@ -126,7 +127,7 @@ def _record(
         stage=STAGE,
         settings=_judged(workspace, asked),
         shards=(),
-        counts={"questions": evidence.samples, "judged": evidence.judged},
+        counts={"questions": evidence.samples, "judged": evidence.judged, **_flagged(evidence)},
         details={
             **_details(evidence, verdict),
             "asked": asked,
@@ -134,6 +135,11 @@ def _record(
             **({"judging": cost} if cost else {}),
         },
     )
+
+
+def _flagged(evidence: Evidence) -> dict[str, int]:
+    found = known.suspicious_of(evidence)
+    return {"suspicious": found.chunks} if found and found.chunks else {}
 
 
 def judge(
@@ -223,6 +229,7 @@ def evaluate(
                 lost=lost,
                 judge=asked.judge,
                 unread=unread_documents(workspace),
+                suspicious=suspicious_passages(workspace.store, revision),
             ),
         )
     )
@@ -253,6 +260,7 @@ def _without_labels(
                 calibration_reason="no golden set is declared",
                 lost=lost,
                 unread=unread_documents(workspace),
+                suspicious=suspicious_passages(workspace.store, retriever.revision),
             ),
         )
     )
