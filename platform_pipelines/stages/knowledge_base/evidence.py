@@ -56,7 +56,7 @@ from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
 
-EVALUATION_VERSION = "5"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "6"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:

@@ -5,7 +5,8 @@ server that changed since then shows as a paired difference. By declared policy 
 back. Nothing here moves a candidate forward.
 """
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.evidence import COMPONENT
@@ -18,6 +19,7 @@ from platform_pipelines.stages.knowledge_base.golden_questions import live_revis
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.release import roll_back
 from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.telling import tell_people
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import write_evidence
@@ -33,6 +35,7 @@ class LiveEvaluation:
     markdown: str
     cost: dict[str, Any] | None
     rolled_back_to: str = ""
+    told: Mapping[str, str] = field(default_factory=dict[str, str])  # whom, and what came of it
 
 
 def evaluate_live(workspace: Workspace) -> LiveEvaluation:
@@ -60,7 +63,8 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
     write_evidence(workspace.settings, workspace.store, evidence)
     verdict = _judged(workspace, evidence)
     back = _rolled_back(workspace, verdict)
-    return LiveEvaluation(evidence, verdict, markdown_report(evidence, verdict), cost, back)
+    told = tell_people(workspace, evidence, verdict, rolled_back_to=back)
+    return LiveEvaluation(evidence, verdict, markdown_report(evidence, verdict), cost, back, told)
 
 
 def _against_its_release(workspace: Workspace, made: Evidence) -> Evidence:
