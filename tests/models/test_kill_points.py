@@ -7,7 +7,7 @@ hundred lives take minutes. CI has one of them.
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -100,12 +100,12 @@ def test_a_promotion_is_ended_on_the_registry_that_was_killed(
 
 
 @pytest.fixture
-def undisturbed(tmp_path: Path) -> Iterator[dict[str, object]]:
+def undisturbed(tmp_path: Path) -> dict[str, object]:
     """What a run leaves when nobody is killed."""
     with pytest.MonkeyPatch.context() as patch, registry_under(tmp_path / "whole") as registry:
         mill = build_mill(tmp_path / "whole", patch, registry)
         mill.run()
-        yield left_by(mill)
+        return left_by(mill)
 
 
 @pytest.mark.long
