@@ -4,9 +4,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from platform_pipelines.core.knowledge_base.embed_declaration import PROFILE_PATTERN
 from platform_pipelines.core.road.declarations import Spec
 
-PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 _LANGUAGE = r"^[a-z]{3}(_[a-z]{3,5})?$"  # as Tesseract names its data
 
 
