@@ -169,9 +169,11 @@ def gate(
         raise typer.BadParameter("en or ko", param_hint="--language")
     found = gate_now(load_settings(), name)
     text = {
-        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(*_both(found), language),
-        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language),
-        ReportFormat.JSON: lambda: reporting.json_report(*_both(found)),
+        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(
+            *_both(found), language, cost=found.cost
+        ),
+        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language, cost=found.cost),
+        ReportFormat.JSON: lambda: reporting.json_report(*_both(found), found.cost),
         ReportFormat.JUNIT: lambda: reporting.junit_report(*_both(found)),
     }[form]()
     if output is None:
