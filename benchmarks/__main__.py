@@ -12,8 +12,9 @@ from benchmarks.memory import measure_memory
 from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
+from benchmarks.serving import measure_serving
 
-NAMES = ("refresh", "real", "memory")
+NAMES = ("refresh", "real", "serving", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +35,8 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
             yield from measure_refresh(count, say)
     elif name == "real":
         yield from measure_real(say)
+    elif name == "serving":
+        yield from measure_serving(say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 
