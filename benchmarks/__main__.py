@@ -13,8 +13,9 @@ from benchmarks.parsing import measure_parsing
 from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
+from benchmarks.serving import measure_serving
 
-NAMES = ("refresh", "real", "memory", "parsing")
+NAMES = ("refresh", "real", "serving", "parsing", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -37,6 +38,8 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
         yield from measure_parsing(say)
     elif name == "real":
         yield from measure_real(say)
+    elif name == "serving":
+        yield from measure_serving(say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 
