@@ -89,6 +89,8 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ENVIRONMENT": "production",
             "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
             "PLATFORM_KUBE_CONTEXT": "eks",
+            "PLATFORM_API_KEY_HOSTS": "models.corp.example, *.ai.example",
+            "PLATFORM_SOURCES": "s3://documents,file:///srv",
         }
     )
     assert dataclasses.asdict(settings) == {
@@ -116,6 +118,8 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "language_model_api_key": {"value": "secret-6"},
         "language_model_seconds": 120.0,
         "judge_api_key": None,
+        "key_hosts": ("models.corp.example", "*.ai.example"),
+        "sources": ("s3://documents", "file:///srv"),
         "signing_key": {"value": "secret-7"},
         "signer_keys": (),
         "serving": dataclasses.asdict(ServingSettings()),
