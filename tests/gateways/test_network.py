@@ -187,7 +187,7 @@ def test_libraries_of_workers_trust_the_company(trusting: Company) -> None:
 def test_a_stranger_is_trusted_by_nobody(company: Company) -> None:
     """The counterpart: without the variable no client takes the company's certificate."""
     with web_server(company) as server:
-        with pytest.raises(UnavailableError, match="certificate|CERTIFICATE"):
+        with pytest.raises(UnavailableError, match=r"certificate|CERTIFICATE"):
             ask_a_model(server.url)
         with pytest.raises(UnavailableError):
             Prometheus(server.url).ask("up")
