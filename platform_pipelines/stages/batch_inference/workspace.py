@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
+from platform_pipelines.stages.road.access import open_declared
 from platform_pipelines.stages.road.connect import (
     component_url,
     open_component_store,
@@ -29,8 +28,7 @@ class Workspace(road.Workspace):
     @property
     def prompts(self) -> ObjectStore:
         """Where prompts are; a missing folder is an error and not an empty one."""
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.prompts, options=options, named="prompts")
+        return open_declared(self.settings, self.spec.prompts, named="prompts")
 
     @property
     def answers_url(self) -> str:

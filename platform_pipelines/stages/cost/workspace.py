@@ -8,11 +8,10 @@ from typing import Any, Unpack
 
 from platform_pipelines.core.cost.declaration import CostSpec
 from platform_pipelines.errors import IntegrityError
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
+from platform_pipelines.stages.road.access import open_declared
 from platform_pipelines.stages.road.connect import open_component_store, open_platform_store
 
 FOLDER = "cost"
@@ -44,8 +43,7 @@ class Workspace(road.Workspace):
         """Where node time is; None: no machine is owned."""
         if self.spec.nodes is None:
             return None
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.nodes, options=options, named="nodes")
+        return open_declared(self.settings, self.spec.nodes, named="nodes")
 
     @property
     def hourly(self) -> dict[str, Decimal]:

@@ -4,11 +4,10 @@ from dataclasses import dataclass
 from typing import Unpack
 
 from platform_pipelines.core.experiment.declaration import ExperimentSpec
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
+from platform_pipelines.stages.road.access import open_declared
 from platform_pipelines.stages.road.connect import open_component_store
 
 FOLDER = "experiment"
@@ -23,8 +22,7 @@ class Workspace(road.Workspace):
     @property
     def observations(self) -> ObjectStore:
         """Where observations are; a missing folder is an error and not a quiet day."""
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.observations, options=options, named="observations")
+        return open_declared(self.settings, self.spec.observations, named="observations")
 
 
 def open_workspace(

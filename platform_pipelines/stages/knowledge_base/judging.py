@@ -27,7 +27,7 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.answering import answer_question
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
-from platform_pipelines.stages.road.access import plain
+from platform_pipelines.stages.road.access import key_for
 
 ANSWERS_VERSION = "2"  # raise it when the same chain would give other answers
 RAGAS_VERSION = "0.4.3"  # of environments/evaluation.in; a part of every cached verdict's name
@@ -224,7 +224,7 @@ def _by_worker(
         **judge.model_dump(exclude={"metrics", "repeats"}),
         "version": RAGAS_VERSION,
         "cache": str(settings.home / "judge" / workspace.name),
-        "api_key": plain(settings.judge_api_key),
+        "api_key": key_for(settings, judge.url, settings.judge_api_key),
         "salt": salt,
     }
     budget = Budget(
