@@ -11,7 +11,7 @@ Postings are arrays: 12 bytes each instead of a tuple's 140, and built without a
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +60,7 @@ class Postings:
         self._starts = np.append(starts, len(order))
         self.lengths = np.bincount(rows, weights=pairs["count"], minlength=len(parts))
         everything = np.ones(len(parts), dtype=bool)
+        self.live = everything  # until it is known which rows were deleted
         self.statistics = statistics_of([(self, everything)])
 
     def frequencies(
@@ -137,36 +138,85 @@ class CorpusKeywords:
     def __init__(self, collection: Any) -> None:
         self._collection = collection
         self._search = collection._search_sparse
-        self._fields = [f.output_field_names[0] for f in collection.schema.functions]
+        self._fields = {f.output_field_names[0] for f in collection.schema.functions}
         self._counted: dict[str, tuple[int, Statistics]] = {}  # field -> the last write, and then
         self._preparing = threading.Lock()
 
-    def search(self, *arguments: Any, **named: Any) -> Any:
-        """In the place of `Collection._search_sparse`."""
-        with self._preparing:
-            for field in self._fields:
-                self._prepare(field)
-        return self._search(*arguments, **named)
+    def search(self, **asked: Any) -> list[list[dict[str, Any]]]:
+        """In the place of `Collection._search_sparse`.
 
-    def _prepare(self, field: str) -> None:
-        """Attach postings to files that have none, and the statistics when anything was written."""
+        Rows that no file holds yet, and partitions, are left to Milvus Lite's own.
+        """
+        field, collection = asked["vector_field"], self._collection
+        if field not in self._fields:
+            return self._search(**asked)
+        is_written = not collection._memtable.size()  # before the files are looked at
+        with self._preparing:
+            segments = self._prepare(field)
+        if not is_written or asked["partition_names"]:
+            return self._search(**asked)
+        return self._found(segments, **asked)
+
+    def _prepare(self, field: str) -> list[Any]:
+        """The files; with postings, and the statistics of now, attached to each."""
         collection = self._collection
+        written = int(collection._manifest.current_seq)
         segments, deleted = collection._read_snapshot()
         segments = [s for s in segments if s.num_rows]
         spec = collection._index_specs.get(field)
         parameters: Mapping[str, Any] = spec.build_params if spec else {}
         for segment in segments:
-            if not _is_of(segment.sparse_indexes.get(field)):
+            if not isinstance(segment.sparse_indexes.get(field), Postings):
                 segment.sparse_indexes[field] = _postings(segment, field, parameters)
         files: list[Postings] = [segment.sparse_indexes[field] for segment in segments]
-        written = int(collection._manifest.current_seq)
         known = self._counted.get(field)
         if known and known[0] == written and all(p.statistics is known[1] for p in files):
-            return
-        statistics = statistics_of(list(zip(files, _live(segments, deleted), strict=True)))
-        for postings in files:
-            postings.statistics = statistics
+            return segments
+        lives = _live(segments, deleted)
+        statistics = statistics_of(list(zip(files, lives, strict=True)))
+        for postings, live in zip(files, lives, strict=True):
+            postings.statistics, postings.live = statistics, live
         self._counted[field] = (written, statistics)
+        return segments
+
+    def _found(
+        self, segments: Sequence[Any], *, vector_field: str, top_k: int, **asked: Any
+    ) -> list[list[dict[str, Any]]]:
+        """The best of all files; of a row, only what is shown is made."""
+        collection = self._collection
+        queries = collection._prepare_sparse_queries(asked["query_vectors"], vector_field)
+        expression, zone = asked["expr"], asked.get("timezone")
+        compiled = collection._compile_filter(expression, timezone=zone) if expression else None
+        plan = collection._indexed_filter_plan(compiled)
+        found: list[list[tuple[float, Any, int]]] = [[] for _ in queries]
+        for segment in segments:
+            postings = segment.sparse_indexes[vector_field]
+            valid = postings.live
+            if compiled is not None:
+                evaluate = milvus_lite("search.indexed_filter").evaluate_segment_filter
+                valid = valid & evaluate(segment, compiled, plan)
+            ids, distances = postings.search(queries, top_k, valid)
+            for own, rows, scores in zip(found, ids, distances, strict=True):
+                own += [
+                    (float(s), segment, int(r)) for r, s in zip(rows, scores, strict=True) if r >= 0
+                ]
+        show = self._shower(asked["output_fields"])
+        best = [sorted(own, key=lambda hit: hit[0])[:top_k] for own in found]
+        return [
+            [{"id": s.pks[row], "distance": d, "entity": show(s, row)} for d, s, row in own]
+            for own in best
+        ]
+
+    def _shower(self, fields: Sequence[str] | None) -> Callable[[Any, int], dict[str, Any]]:
+        projection, schema = milvus_lite("engine.projection"), self._collection.schema
+        plan = projection.build_projection_plan(fields, schema, api_kind="search")
+
+        def show(segment: Any, row: int) -> dict[str, Any]:
+            names = [n for n in plan.response_schema_fields if n in segment.table.column_names]
+            record = {name: segment.table.column(name)[row].as_py() for name in names}
+            return projection.project_record(record, schema, plan)
+
+        return show
 
 
 def _postings(segment: Any, field: str, parameters: Mapping[str, Any]) -> Any:
@@ -196,7 +246,3 @@ def _index_class() -> Any:
         base: Any = milvus_lite("index.sparse_inverted").SparseInvertedIndex
         _CLASSES.append(type("CorpusPostings", (Postings, base), {}))
     return _CLASSES[0]
-
-
-def _is_of(index: Any) -> bool:
-    return isinstance(index, Postings)

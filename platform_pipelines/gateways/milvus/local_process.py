@@ -12,7 +12,7 @@ opens collections without a lock (milvus-lite 3.2.2, `adapter/grpc/server.py`, "
   Milvus Lite forgets `load` when it is reopened;
 - what aliases point to is opened, and its keyword index built, before a person asks;
 - keywords are scored by the statistics of the whole collection (`lite_keywords`), and ids are
-  listed without making rows (`lite_listing`).
+  listed without making rows (`lite_rows`).
 """
 
 import argparse
@@ -32,7 +32,7 @@ from typing import IO, TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
 from platform_pipelines.gateways.milvus.lite_keywords import CorpusKeywords
-from platform_pipelines.gateways.milvus.lite_listing import IdListing
+from platform_pipelines.gateways.milvus.lite_rows import IdListing, quick_rows
 from platform_pipelines.gateways.milvus.local_files import (
     LOG_MAX_BYTES,
     LocalFiles,
@@ -208,6 +208,7 @@ def _open_database(path: str) -> Any:
                 self._opened.discard(self.resolve_collection_name(name, database_name))
                 base.drop_collection(self, name, database_name)
 
+    quick_rows()
     return OpenedOnce(path)
 
 
