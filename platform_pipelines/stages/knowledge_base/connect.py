@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.errors import keep_secret
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.access import plain, store_options
+from platform_pipelines.stages.road.access import plain
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
@@ -39,7 +38,7 @@ FOLDER = "knowledge"  # of the platform's store
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_store(url, options=StoreOptions(**store_options(settings)))
+    return road.open_source(settings, url)
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:

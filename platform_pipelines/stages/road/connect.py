@@ -37,6 +37,11 @@ def open_component_store(settings: "Settings", folder: str, name: str) -> Object
     return open_own_store(settings, component_url(settings, folder, name))
 
 
+def open_source(settings: "Settings", url: str, *, named: str = "url") -> ObjectStore:
+    """What others write and we read: a missing folder is an error, not an empty one."""
+    return open_store(url, options=StoreOptions(**store_options(settings)), named=named)
+
+
 def open_own_store(settings: "Settings", url: str) -> ObjectStore:
     """A folder of this platform's own; made when it is not there."""
     options = StoreOptions(**store_options(settings))
