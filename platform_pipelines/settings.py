@@ -211,13 +211,13 @@ def load_settings(
     """
     check_names()
     env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
-    home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
+    home = _path(env, "PLATFORM_HOME") or _project_folder().absolute() / ".platform"
     return Settings(
         home=home,
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
-        model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
-        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
+        model_dir=_path(env, "PLATFORM_MODEL_DIR") or home / "models",
+        environments_dir=_path(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
@@ -302,11 +302,6 @@ def _project_folder() -> Path:
     return here
 
 
-def _folder(env: _Variables, name: str) -> Path | None:
-    value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
-
-
 def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
@@ -348,7 +343,7 @@ def _serving(env: _Variables) -> ServingSettings:
     per_minute = {"default": 600, "low": 1, "high": 1_000_000}
     tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
     return ServingSettings(
-        tokens_file=_folder(env, "PLATFORM_SERVE_TOKENS_FILE"),
+        tokens_file=_path(env, "PLATFORM_SERVE_TOKENS_FILE"),
         requests_per_minute=_number(env, "PLATFORM_SERVE_REQUESTS_PER_MINUTE", **per_minute),
         tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
         concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
@@ -388,7 +383,8 @@ def _words(env: _Variables, name: str) -> tuple[str, ...]:
 
 def _path(env: _Variables, name: str) -> Path | None:
     value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
+    # without `..`, which no URL of a folder may have; links stay what they are
+    return Path(os.path.abspath(Path(value).expanduser())) if value else None
 
 
 def _secret(env: _Variables, name: str) -> Secret | None:

@@ -75,7 +75,7 @@ def reads(read: list[Module]) -> dict[str, set[str]]:
 
 
 def read_name(node: ast.AST) -> str:
-    """The attribute that is read, or the key: a worker has the declaration as a record."""
+    """The attribute, or the key of a record (a worker reads the declaration as JSON)."""
     if isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Load):
         return node.attr
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Constant):

@@ -8,6 +8,7 @@ from platform_pipelines.components.shared.applied import build_applied
 from platform_pipelines.components.shared.declaring import declared, declaring
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.render import render_agent
+from platform_pipelines.stages.road.applied import APPLIED
 from platform_pipelines.stages.road.clusters import Applied
 
 
@@ -26,4 +27,14 @@ class Agent(declaring(AgentSpec)):
         """
         spec = declared(AgentSpec, self.given, context.path, noun="an agent")
         applied = Applied("agent", spec, partial(render_agent, spec))
-        return build_applied(applied)
+        return build_applied(applied, above=_used_by(spec))
+
+
+def _used_by(spec: AgentSpec) -> list[dg.AssetKey]:
+    """Knowledge bases and agents among its tools, as the lineage calls them."""
+    last = {"knowledge_base": "release", "agent": APPLIED}
+    return [
+        dg.AssetKey([tool.name.replace("-", "_"), last[tool.kind]])
+        for tool in spec.tools
+        if tool.kind in last
+    ]

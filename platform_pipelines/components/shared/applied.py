@@ -35,6 +35,7 @@ from platform_pipelines.stages.road.outcome import StageOutcome
 
 TIMEOUT_SECONDS = 900
 RULES, ADMITTED, DRIFT = "rules_hold", "admitted", "no_drift"
+ERROR, WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 
 class ApplyConfig(dg.Config):
@@ -71,12 +72,19 @@ def applied_asset(
 
 
 def build_applied(
-    applied: Applied, *, between: Sequence[dg.AssetsDefinition] = ()
+    applied: Applied,
+    *,
+    between: Sequence[dg.AssetsDefinition] = (),
+    above: Sequence[dg.AssetKey] = (),
 ) -> dg.Definitions:
-    """All definitions of the component; `between` are assets that applying waits for."""
+    """All definitions of the component.
+
+    `between` are assets that applying waits for; `above` those of other components that this one
+    names, so that the lineage shows them.
+    """
     name = applied.spec.name
     tags = run_tags(applied.component, name, timeout_seconds=TIMEOUT_SECONDS)
-    assets = [_manifests(applied), *between, _applied(applied, between)]
+    assets = [_manifests(applied, above), *between, _applied(applied, between)]
     check = _drift_check(applied)
     apply_job = asset_job(
         f"{name}_apply",
@@ -115,7 +123,7 @@ def build_applied(
     )
 
 
-def _manifests(applied: Applied) -> dg.AssetsDefinition:
+def _manifests(applied: Applied, above: Sequence[dg.AssetKey]) -> dg.AssetsDefinition:
     key = dg.AssetKey([applied.spec.name, MANIFESTS])
     rules = dg.AssetCheckSpec(
         RULES, asset=key, blocking=True,
@@ -141,7 +149,7 @@ def _manifests(applied: Applied) -> dg.AssetsDefinition:
         applied, MANIFESTS, refresh_manifests, tell,
         text="What was rendered of the declaration, as one revision, and what it changes against "
         "what is live.",
-        kinds={"yaml", "kubernetes"}, check_specs=[rules],
+        kinds={"yaml", "kubernetes"}, check_specs=[rules], above=above,
     )  # fmt: skip
 
 
@@ -157,11 +165,14 @@ def _applied(applied: Applied, between: Sequence[dg.AssetsDefinition]) -> dg.Ass
         context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
     ) -> dg.MaterializeResult:
         details = outcome.snapshot.details
+        is_asked = details["mode"] != "render"
         context.log.info("%s: revision %s: %s", name, details["revision"][:8], details["status"])
         check = dg.AssetCheckResult(
             check_name=ADMITTED,
-            passed=details["verdict"] == "pass",
-            description="\n".join(details["reasons"]) or "every object is admitted",
+            passed=details["verdict"] == "pass" and is_asked,
+            severity=ERROR if is_asked else WARN,
+            description="\n".join(details["reasons"])
+            or ("every object is admitted" if is_asked else details["status"]),
         )
         return dg.MaterializeResult(
             metadata=pages.applied_page(workspace, outcome),
@@ -188,7 +199,7 @@ def _drift_check(applied: Applied) -> dg.AssetChecksDefinition:
         _, found = run_stage(context, opened, find_drift, name=applied.spec.name)
         return dg.AssetCheckResult(
             passed=not found,
-            severity=dg.AssetCheckSeverity.WARN,
+            severity=WARN,
             description=pages.drift_sentence(found),
             metadata=pages.drift_page(found),
         )

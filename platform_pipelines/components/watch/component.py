@@ -66,9 +66,14 @@ def _queries(applied: Applied, spec: WatchSpec) -> dg.AssetsDefinition:
         text="Every query of alerts, scalers and dashboards, asked of a real Prometheus before "
         "anything is applied: an empty result is a misspelt series.",
         kinds={"prometheus"}, check_specs=[check],
-        above=[dg.AssetKey([spec.name, MANIFESTS])],
+        above=[dg.AssetKey([name, MANIFESTS]) for name in (spec.name, *_named(spec))],
         metadata={"prometheus": spec.prometheus or ""},
     )  # fmt: skip
+
+
+def _named(spec: WatchSpec) -> list[str]:
+    """The components whose queries are asked too, without their kinds."""
+    return [one.partition("/")[2] for one in spec.components]
 
 
 def _page(outcome: StageOutcome) -> Page:

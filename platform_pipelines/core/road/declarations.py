@@ -60,11 +60,12 @@ class ManifestSpec(Spec):
 class ApplySpec(ManifestSpec):
     """How rendered objects reach the cluster."""
 
-    mode: Literal["auto", "dry_run", "apply", "folder"] = Field(
+    mode: Literal["auto", "render", "dry_run", "apply", "folder"] = Field(
         default="auto",
         description="`apply`: server-side apply; `dry_run`: the server checks and writes nothing; "
-        "`folder`: YAML files for Argo CD, which applies them; `auto`: `apply` in production "
-        "(PLATFORM_ENVIRONMENT), else `dry_run`",
+        "`render`: no server is asked; `folder`: YAML files for Argo CD, which applies them; "
+        "`auto`: `apply` in production (PLATFORM_ENVIRONMENT), else `dry_run`, or `render` where "
+        "no cluster is named",
     )
     folder: str | None = Field(default=None, description="`folder` only: where the files go")
     drift_cron: Cron = Field(default="*/15 * * * *", description="when drift is looked for")
