@@ -7,7 +7,8 @@ rules that were declared when it was made, about the candidate and the live revi
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.declaration import GateSpec
-from platform_pipelines.core.knowledge_base.evidence import COMPONENT, rules
+from platform_pipelines.core.knowledge_base.evidence import COMPONENT
+from platform_pipelines.core.knowledge_base.evidence_rules import rules
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
