@@ -147,6 +147,7 @@ class Settings:
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
     judge_api_key: Secret | None = None
+    notify_webhook: Secret | None = None  # its URL lets whoever has it write there
     signing_key: Secret | None = None  # Ed25519, hex: signs the evidence that is made here
     signer_keys: tuple[str, ...] = ()  # public, hex: evidence needs a signature of one of them
     serving: ServingSettings = ServingSettings()
@@ -190,7 +191,8 @@ class Settings:
         passed = _passed_on(PASSED_ON)
         hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
         shown = {name: value for name, value in passed.items() if name not in hidden}
-        return {**shown, **WORKER_ENVIRONMENT}
+        # Tesseract's threads wait for each other longer than they work.
+        return {**shown, **WORKER_ENVIRONMENT, "OMP_THREAD_LIMIT": "1"}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
@@ -226,6 +228,7 @@ def load_settings(
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        notify_webhook=_secret(env, "PLATFORM_NOTIFY_WEBHOOK"),
         signing_key=_secret(env, "PLATFORM_SIGNING_KEY"),
         signer_keys=_words(env, "PLATFORM_SIGNER_KEYS"),
         serving=_serving(env),

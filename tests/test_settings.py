@@ -30,6 +30,7 @@ SECRETS = {
     "PLATFORM_EMBEDDER_API_KEY": "secret-5",
     "PLATFORM_LANGUAGE_MODEL_API_KEY": "secret-6",
     "PLATFORM_SIGNING_KEY": "secret-7",
+    "PLATFORM_NOTIFY_WEBHOOK": "secret-8",
 }
 MODEL = {"PLATFORM_LANGUAGE_MODEL_URL": "http://m:8000/v1", "PLATFORM_LANGUAGE_MODEL": "served"}
 
@@ -118,6 +119,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "language_model_api_key": {"value": "secret-6"},
         "language_model_seconds": 120.0,
         "judge_api_key": None,
+        "notify_webhook": {"value": "secret-8"},
         "signing_key": {"value": "secret-7"},
         "signer_keys": (),
         "serving": dataclasses.asdict(ServingSettings()),

@@ -34,8 +34,9 @@ TOLD = {
     "tenant": "whose chunks these are; every search names it",
     "parse": "what one document may cost",
     "chunk": "How documents are cut: document type (markdown, text, html, pdf, docx, pptx, xlsx, "
-    "csv, code, chat) or `default` -> {kind: fixed | tokens | markdown | code | chat | semantic, "
-    "...}. Types that are not named keep the shipped policy, unless `default` is declared.",
+    "csv, code, chat, mail, hwpx, image) or `default` -> {kind: fixed | tokens | markdown | code | "
+    "chat | semantic, ...}. Types that are not named keep the shipped policy, unless `default` is "
+    "declared.",
     "embed": "what makes the vectors",
     "index": "how it is stored and searched",
     "answer": "how questions are answered; a part of the revision",

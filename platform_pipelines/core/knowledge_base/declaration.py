@@ -15,8 +15,9 @@ from platform_pipelines.core.knowledge_base.answer_declaration import (
     JudgeSpec,
 )
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
-from platform_pipelines.core.knowledge_base.embed_declaration import PROFILE_PATTERN, EmbedSpec
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.metrics import JUDGED, METRICS
+from platform_pipelines.core.knowledge_base.parse_declaration import ParseSpec
 from platform_pipelines.core.road.declarations import (
     Cron,
     NamedSpec,
@@ -73,19 +74,6 @@ class SourceSpec(Spec):
         if self.events is not None and not self.url.startswith("s3://"):
             raise ValueError("`events` goes with an `s3://` source")
         return self
-
-
-class ParseSpec(Spec):
-    """What one document may cost to parse."""
-
-    seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
-    memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
-    max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
-    profile: str = Field(
-        default="cpu",
-        pattern=PROFILE_PATTERN,
-        description="the compute profile of its tasks; on one machine all are a process",
-    )
 
 
 class IndexSpec(Spec):

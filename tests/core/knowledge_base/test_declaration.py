@@ -43,6 +43,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("parse.seconds", 0, "greater than 0"),
     ("parse.memory_mb", 63, "greater than or equal to 64"),
     ("parse.max_document_mb", 0, "greater than or equal to 1"),
+    ("parse.ocr", "kor", "a valid dictionary"),
     ("parse.profile", None, "compute profile"),
     ("chunk", ["markdown"], "document type -> chunk policy"),
     ("embed.provider", "cohere", "'local', 'openai' or 'hash'"),
