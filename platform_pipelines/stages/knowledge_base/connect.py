@@ -14,7 +14,7 @@ from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.network import sendable
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.access import key_for, open_declared, plain
+from platform_pipelines.stages.road.access import key_for, plain
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
@@ -39,7 +39,7 @@ FOLDER = "knowledge"  # of the platform's store
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_declared(settings, url)
+    return road.open_source(settings, url)
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:

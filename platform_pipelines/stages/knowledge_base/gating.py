@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.declaration import GateSpec
-from platform_pipelines.core.knowledge_base.evidence import COMPONENT, rules
+from platform_pipelines.core.knowledge_base.evidence import COMPONENT
+from platform_pipelines.core.knowledge_base.evidence_rules import rules
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
