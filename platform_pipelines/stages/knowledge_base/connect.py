@@ -75,7 +75,12 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
 def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
     key = access["embedder_api_key"] if embed.provider == "openai" else None
-    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+    return {
+        "model_dir": access["model_dir"],
+        "api_key": key,
+        "threads": access["workers"],
+        "url": access.get("embedder_url"),
+    }
 
 
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
@@ -195,7 +200,7 @@ def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     assert embed.dimension is not None
     assert embed.window_tokens is not None
     return HttpEmbedder(
-        url=embed.url,
+        url=record.get("url") or embed.url,
         model=embed.model,
         dimension=embed.dimension,
         window_tokens=embed.window_tokens,

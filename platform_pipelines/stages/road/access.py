@@ -22,6 +22,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "store": store_options(settings),
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
+        "embedder_url": settings.embedder_url,
         "workers": settings.workers,  # processors that one task may keep busy
         "keeps_open": False,  # whether what a task opened stays open for the next one
         "milvus": {
