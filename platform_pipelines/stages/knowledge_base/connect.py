@@ -77,10 +77,15 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
 
 def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
-    key = None
+    url, key = access.get("embedder_url"), None
     if embed.provider == "openai":
-        key = sendable(access["embedder_api_key"], embed.url or "", access["key_hosts"])
-    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+        key = sendable(access["embedder_api_key"], url or embed.url or "", access["key_hosts"])
+    return {
+        "model_dir": access["model_dir"],
+        "api_key": key,
+        "threads": access["workers"],
+        "url": url,
+    }
 
 
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
@@ -203,7 +208,7 @@ def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     assert embed.dimension is not None
     assert embed.window_tokens is not None
     return HttpEmbedder(
-        url=embed.url,
+        url=record.get("url") or embed.url,
         model=embed.model,
         dimension=embed.dimension,
         window_tokens=embed.window_tokens,

@@ -24,6 +24,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
         "key_hosts": settings.key_hosts,
+        "embedder_url": settings.embedder_url,
         "workers": settings.workers,  # processors that one task may keep busy
         "keeps_open": False,  # whether what a task opened stays open for the next one
         "milvus": {

@@ -8,7 +8,6 @@ from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.knowledge_base.connect import open_source
 from platform_pipelines.stages.road.access import key_for
-from platform_pipelines.stages.road.connect import open_source
 
 
 @pytest.mark.parametrize(
