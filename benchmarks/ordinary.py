@@ -7,6 +7,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 SECTIONS = 4
 ROWS = 10
@@ -82,7 +83,7 @@ def _html(given: Content) -> bytes:
 def _docx(given: Content) -> bytes:
     import docx
 
-    document = docx.Document()
+    document: Any = docx.Document()
     document.add_heading(given.title, 1)
     for heading, texts in given.sections:
         document.add_heading(heading, 2)
@@ -100,7 +101,7 @@ def _docx(given: Content) -> bytes:
 def _pptx(given: Content) -> bytes:
     import pptx
 
-    show = pptx.Presentation()
+    show: Any = pptx.Presentation()
     slide = show.slides.add_slide(show.slide_layouts[5])
     slide.shapes.title.text = given.title
     table = slide.shapes.add_table(ROWS + 1, len(HEADER), 0, 2_000_000, 8_000_000, 4_000_000).table
@@ -120,8 +121,7 @@ def _xlsx(given: Content) -> bytes:
     import openpyxl
 
     book = openpyxl.Workbook()
-    sheet = book.active
-    assert sheet is not None
+    sheet: Any = book.active
     for row in (HEADER, *given.rows):
         sheet.append([int(cell) if cell.isdecimal() else cell for cell in row])
     out = io.BytesIO()

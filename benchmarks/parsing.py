@@ -87,7 +87,7 @@ def _found(
     kind: str, expected: Sequence[Content], files: Sequence[Mapping[str, Any]]
 ) -> dict[str, int]:
     """How many sentences, headings, and rows with all of their cells on one line."""
-    found = dict.fromkeys(("sentences", "headings", "rows"), 0)
+    found: dict[str, int] = {"sentences": 0, "headings": 0, "rows": 0}
     for one, file in zip(expected, files, strict=True):
         if kind not in WITHOUT_PROSE:
             text = " ".join(file["text"].split())

@@ -138,6 +138,8 @@ def _add_parts(draft: Draft, message: EmailMessage, body: EmailMessage | None, t
             _attach(draft, part, _name(part, names), to)
         elif holder == "multipart/mixed" and kind in ("text/plain", "text/html"):
             draft.attempt("a part of the body", partial(_add_body, draft, part))
+        elif holder == "multipart/related" and kind == "text/html":
+            draft.note(NoteKind.PART_LEFT_OUT, "frames of the page")
 
 
 def _is_file(part: EmailMessage) -> bool:

@@ -32,7 +32,7 @@ from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions, nee
 from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "4"
+PARSER_VERSION: Final = "5"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",

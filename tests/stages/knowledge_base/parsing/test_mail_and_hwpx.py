@@ -62,11 +62,12 @@ def test_a_saved_page_is_a_page() -> None:
         b'MIME-Version: 1.0\r\nContent-Type: multipart/related; type="text/html"; boundary="b"\r\n'
         b"\r\n--b\r\nContent-Type: text/html\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
         b"<h1>Rules=20now</h1><p>=EB=8B=B9=EC=A7=81</p>\r\n--b\r\nContent-Type: text/css\r\n\r\n"
-        b"p{}\r\n--b--\r\n"
+        b"p{}\r\n--b\r\nContent-Type: text/html\r\n\r\n<p>an advertisement</p>\r\n--b--\r\n"
     )
     document = parse_document(page, key="a.mhtml")
     assert document.type is DocumentType.HTML
     assert [b.text for b in document.blocks] == ["Rules now", "당직"]
+    assert [note.what for note in document.notes] == ["frames of the page"]
 
 
 @pytest.mark.parametrize(
