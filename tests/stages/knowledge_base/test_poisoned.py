@@ -166,7 +166,7 @@ def test_poison_beside_a_chain_without_defences(
     words = connect.open_language_model(poisoned.settings, live.revision.recipe.answer)
     assert words is not None
     bare, ours, differing = (
-        undefended(live, words, QUESTIONS),
+        undefended(live, words),
         defended(live, words, QUESTIONS),
         defended(with_mmr(live), words, QUESTIONS[:FEW]),
     )
