@@ -45,16 +45,9 @@ class PlatformResource(SystemResource):
     environment: str | None = None
     signing_key: str | None = None
     signer_keys: str | None = None
+    notify_webhook: str | None = None
 
-    secrets: ClassVar[tuple[str, ...]] = ("signing_key",)
-
-    def settings(self) -> Settings:
-        """The settings of this process, with what was given here before its environment.
-
-        Raises:
-            ConfigurationError: names the variable, its value and what is allowed.
-        """
-        return load_settings(given=self.given())
+    secrets: ClassVar[tuple[str, ...]] = ("signing_key", "notify_webhook")
 
 
 class ObjectStoreResource(SystemResource):
