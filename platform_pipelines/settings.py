@@ -6,6 +6,7 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
@@ -33,6 +34,12 @@ PASSED_ON = (
 # Of these, what a process that parses documents does not see: its user's files, and proxies, whose
 # addresses may hold a password.
 KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
+
+# One file of certificates, by the names that the libraries of worker environments know.
+TRUST_VARIABLES = (
+    "AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "REQUESTS_CA_BUNDLE",
+)  # fmt: skip
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # no proxy is asked for this machine itself
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -143,10 +150,13 @@ class Settings:
     milvus_gpu: bool = False
     s3: S3Settings = S3Settings()
     embedder_api_key: Secret | None = None
+    embedder_url: str | None = None  # of the engine in this pod, before the declaration's
     language_model: LanguageModelSettings | None = None
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
     judge_api_key: Secret | None = None
+    key_hosts: tuple[str, ...] = ()  # whom API keys may be sent to; none: to whom is declared
+    sources: tuple[str, ...] = ()  # URLs that sources must be below; none: anything
     notify_webhook: Secret | None = None  # its URL lets whoever has it write there
     signing_key: Secret | None = None  # Ed25519, hex: signs the evidence that is made here
     signer_keys: tuple[str, ...] = ()  # public, hex: evidence needs a signature of one of them
@@ -183,7 +193,8 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        shown = {**_passed_on(patterns), **_network()}
+        return {**shown, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
 
     @property
     def parser_environment(self) -> dict[str, str]:
@@ -213,6 +224,7 @@ def load_settings(
     """
     check_names()
     env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
+    _check_trust(env)
     home = _path(env, "PLATFORM_HOME") or _project_folder().absolute() / ".platform"
     return Settings(
         home=home,
@@ -225,9 +237,12 @@ def load_settings(
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
         s3=_s3(env),
         embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
+        embedder_url=_address(env, "PLATFORM_EMBEDDER_URL", instead="PLATFORM_EMBEDDER_API_KEY"),
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        key_hosts=_words(env, "PLATFORM_API_KEY_HOSTS"),
+        sources=_words(env, "PLATFORM_SOURCES"),
         notify_webhook=_secret(env, "PLATFORM_NOTIFY_WEBHOOK"),
         signing_key=_secret(env, "PLATFORM_SIGNING_KEY"),
         signer_keys=_words(env, "PLATFORM_SIGNER_KEYS"),
@@ -296,6 +311,15 @@ def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _network() -> dict[str, str]:
+    """What libraries of other environments need to trust and to reach the same as we do."""
+    bundle = os.environ.get("SSL_CERT_FILE")
+    trust = dict.fromkeys(TRUST_VARIABLES, bundle) if bundle else {}
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = ",".join((*(n for n in direct.split(",") if n), *LOOPBACK))
+    return {**trust, "NO_PROXY": names, "no_proxy": names}
+
+
 def _project_folder() -> Path:
     """The nearest folder above that looks like a project, else the current one."""
     here = Path.cwd()
@@ -303,6 +327,21 @@ def _project_folder() -> Path:
         if any((folder / name).exists() for name in PROJECT_FILES):
             return folder
     return here
+
+
+def _check_trust(env: _Variables) -> None:
+    """A file of certificates that is not there would silently be another one."""
+    named = env.get("SSL_CERT_FILE") or ""
+    try:
+        if named:
+            ssl.create_default_context(cafile=named)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"SSL_CERT_FILE cannot be used: {error}",
+            where=named,
+            expected="a file of certificates as PEM",
+            remedy="name the file of your company's certificates, or unset it",
+        ) from error
 
 
 def _milvus_uri(env: _Variables) -> str | None:

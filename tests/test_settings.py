@@ -90,6 +90,8 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ENVIRONMENT": "production",
             "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
             "PLATFORM_KUBE_CONTEXT": "eks",
+            "PLATFORM_API_KEY_HOSTS": "models.corp.example, *.ai.example",
+            "PLATFORM_SOURCES": "s3://documents,file:///srv",
         }
     )
     read = dataclasses.asdict(settings)
@@ -119,6 +121,8 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "language_model_api_key": {"value": "secret-6"},
         "language_model_seconds": 120.0,
         "judge_api_key": None,
+        "key_hosts": ("models.corp.example", "*.ai.example"),
+        "sources": ("s3://documents", "file:///srv"),
         "notify_webhook": {"value": "secret-8"},
         "signing_key": {"value": "secret-7"},
         "signer_keys": (),

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.errors import keep_secret
+from platform_pipelines.gateways.network import sendable
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.access import plain
+from platform_pipelines.stages.road.access import key_for, plain
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
@@ -22,7 +23,7 @@ if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs 
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
     from platform_pipelines.gateways.vector_store import VectorStore
-    from platform_pipelines.settings import Settings
+    from platform_pipelines.settings import Secret, Settings
 
     Embed = EmbedSpec | EmbedRecipe
 
@@ -76,13 +77,22 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
 
 def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
-    key = access["embedder_api_key"] if embed.provider == "openai" else None
-    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+    url, key = access.get("embedder_url"), None
+    if embed.provider == "openai":
+        key = sendable(access["embedder_api_key"], url or embed.url or "", access["key_hosts"])
+    return {
+        "model_dir": access["model_dir"],
+        "api_key": key,
+        "threads": access["workers"],
+        "url": url,
+    }
 
 
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
-    key = plain(settings.embedder_api_key) if embed.provider == "openai" else None
+    key = None
+    if embed.provider == "openai":
+        key = key_for(settings, embed.url or "", settings.embedder_api_key)
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
@@ -163,25 +173,24 @@ def open_language_model(
     from platform_pipelines.gateways.language_model import FallbackModels
 
     if recipe is not None:
-        key = plain(settings.language_model_api_key)
+        key = settings.language_model_api_key
         models = [_language_model(settings, m.url, m.model, key, recipe) for m in recipe.models]
         return FallbackModels(models) if models else None
     configured = settings.language_model
     if configured is None:
         return None
-    key = plain(configured.api_key)
-    return _language_model(settings, configured.url, configured.model, key, None)
+    return _language_model(settings, configured.url, configured.model, configured.api_key, None)
 
 
 def _language_model(
-    settings: "Settings", url: str, name: str, key: str | None, recipe: "AnswerRecipe | None"
+    settings: "Settings", url: str, name: str, key: "Secret | None", recipe: "AnswerRecipe | None"
 ) -> "LanguageModel":
     from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
     from platform_pipelines.gateways.language_model import HttpLanguageModel
 
     endpoint = Endpoint(
         url=url,
-        api_key=key,
+        api_key=key_for(settings, url, key),
         timeout_seconds=settings.language_model_seconds,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
         connections=LANGUAGE_MODEL_CONNECTIONS,
@@ -199,7 +208,7 @@ def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     assert embed.dimension is not None
     assert embed.window_tokens is not None
     return HttpEmbedder(
-        url=embed.url,
+        url=record.get("url") or embed.url,
         model=embed.model,
         dimension=embed.dimension,
         window_tokens=embed.window_tokens,
