@@ -46,6 +46,7 @@ class PlatformResource(SystemResource):
     signing_key: str | None = None
     signer_keys: str | None = None
     notify_webhook: str | None = None
+    api_key_hosts: str | None = None
 
     secrets: ClassVar[tuple[str, ...]] = ("signing_key", "notify_webhook")
 
@@ -54,6 +55,7 @@ class ObjectStoreResource(SystemResource):
     """Where everything is stored, and how `s3://` is reached."""
 
     store_url: str | None = None
+    sources: str | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_path_style: str | None = None
@@ -82,6 +84,7 @@ class EmbedderResource(SystemResource):
     """Files of the local model, and the key of a served one."""
 
     model_dir: str | None = None
+    embedder_url: str | None = None
     embedder_api_key: str | None = None
 
     secrets: ClassVar[tuple[str, ...]] = ("embedder_api_key",)
