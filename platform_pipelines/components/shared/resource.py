@@ -45,22 +45,17 @@ class PlatformResource(SystemResource):
     environment: str | None = None
     signing_key: str | None = None
     signer_keys: str | None = None
+    notify_webhook: str | None = None
+    api_key_hosts: str | None = None
 
-    secrets: ClassVar[tuple[str, ...]] = ("signing_key",)
-
-    def settings(self) -> Settings:
-        """The settings of this process, with what was given here before its environment.
-
-        Raises:
-            ConfigurationError: names the variable, its value and what is allowed.
-        """
-        return load_settings(given=self.given())
+    secrets: ClassVar[tuple[str, ...]] = ("signing_key", "notify_webhook")
 
 
 class ObjectStoreResource(SystemResource):
     """Where everything is stored, and how `s3://` is reached."""
 
     store_url: str | None = None
+    sources: str | None = None
     s3_endpoint: str | None = None
     s3_region: str | None = None
     s3_path_style: str | None = None
@@ -89,6 +84,7 @@ class EmbedderResource(SystemResource):
     """Files of the local model, and the key of a served one."""
 
     model_dir: str | None = None
+    embedder_url: str | None = None
     embedder_api_key: str | None = None
 
     secrets: ClassVar[tuple[str, ...]] = ("embedder_api_key",)

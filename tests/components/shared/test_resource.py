@@ -78,7 +78,7 @@ def test_what_is_secret_is_among_the_secrets() -> None:
         field
         for kind in SYSTEMS.values()
         for field in kind.model_fields
-        if re.search(r"token$|key$", field)
+        if re.search(r"token$|key$|webhook$", field)
     }
     assert told == named
 
