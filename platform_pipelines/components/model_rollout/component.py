@@ -19,7 +19,11 @@ from platform_pipelines.components.shared.declaring import (
 from platform_pipelines.components.shared.jobs import asset_job, job_of
 from platform_pipelines.components.shared.policy import AssetPolicy, tags_of
 from platform_pipelines.components.shared.running import run_stage
-from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
+from platform_pipelines.core.model_rollout.declaration import (
+    ClusterTargetSpec,
+    JudgeSpec,
+    ModelRolloutSpec,
+)
 from platform_pipelines.core.road.served_model import ServingSpec
 from platform_pipelines.stages.model_rollout.rollout import run_rollout, stop_serving
 from platform_pipelines.stages.model_rollout.workspace import open_workspace
@@ -44,6 +48,13 @@ class ModelRollout(Declaring):
     )
     serving: dict[str, Any] = Field(
         default_factory=dict, **nested(ServingSpec, "How both sides are served.")
+    )
+    target: str = Field(
+        default="processes",
+        **described("`processes`: on this machine behind Envoy; `kubernetes`: see `cluster`"),
+    )
+    cluster: dict[str, Any] | None = Field(
+        default=None, **nested(ClusterTargetSpec, "Where, for target `kubernetes`.")
     )
     port: int = Field(default=8090, **described("of the gateway, on this machine"))
     admin_port: int = Field(default=8091, **described("of the gateway's admin page"))
@@ -93,6 +104,12 @@ def _pool(spec: ModelRolloutSpec) -> str:
     return f"model_rollout_{spec.registered_model}"
 
 
+def _address(spec: ModelRolloutSpec) -> str:
+    if spec.cluster is not None:
+        return f"HTTPRoute {spec.name.replace('_', '-')} of Gateway {spec.cluster.gateway}"
+    return f"http://127.0.0.1:{spec.port}/v1"
+
+
 def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
     policy = AssetPolicy(
         owner=spec.owner,
@@ -114,8 +131,8 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         ],
         "description": "\n\n".join(filter(None, (spec.description, text))),
         "deps": [dg.AssetKey([spec.registered_model, "registration"])],
-        "kinds": {"vllm", "envoy"},
-        "metadata": {"address": f"http://127.0.0.1:{spec.port}/v1"},
+        "kinds": {"vllm", "kubernetes" if spec.cluster else "envoy"},
+        "metadata": {"address": _address(spec)},
         **policy.asset_arguments(),
     }
 

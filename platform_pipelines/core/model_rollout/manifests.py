@@ -1,6 +1,6 @@
 """A rollout in a cluster: one Deployment and Service a side, and the HTTPRoute that shares them.
 
-Rendered, not applied: server-side apply is the cluster's matter. Cohorts are `x-cohort: 00`-`99`,
+Pure: `gateways/cluster` applies them. Cohorts are `x-cohort: 00`-`99`,
 set by the gateway from a hashed key and matched here, so that a growing share moves nobody back:
 weighted backends of an HTTPRoute choose at random, and Gateway API v1 has no session persistence.
 """
@@ -11,9 +11,11 @@ from typing import Any, Literal
 
 from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
 from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.model_rollout.weights_check import WEIGHTS_CHECK
 from platform_pipelines.core.road.served_model import SERVED_NAME, ModelRef
 from platform_pipelines.errors import ConfigurationError
 
+Backends = Literal["service", "inference_pool"]
 PORT = 8000
 COHORTS = 100
 
@@ -92,30 +94,51 @@ def http_route(
     champion: ModelRef,
     percent: int,
     mirror: bool = False,
+    backends: Backends = "service",
 ) -> dict[str, Any]:
     """Cohorts below `percent` go to the candidate, all others to the champion.
 
     Raises:
         ConfigurationError: not 0 to 100.
     """
+    return named_route(
+        name, namespace, gateway=gateway, candidate=name_of(candidate), champion=name_of(champion),
+        percent=percent, mirror=mirror, backends=backends,
+    )  # fmt: skip
+
+
+def named_route(
+    name: str,
+    namespace: str,
+    *,
+    gateway: str,
+    candidate: str,
+    champion: str,
+    percent: int,
+    mirror: bool,
+    backends: Backends,
+) -> dict[str, Any]:
+    """As `http_route`, of the sides' names.
+
+    Raises:
+        ConfigurationError: not 0 to 100.
+    """
+    pattern = cohort_pattern(percent)
     rules: list[dict[str, Any]] = []
     if 0 < percent < COHORTS:
-        match = {
-            "type": "RegularExpression", "name": COHORT_HEADER, "value": cohort_pattern(percent)
-        }  # fmt: skip
-        rules.append({"matches": [{"headers": [match]}], "backendRefs": [_backend(candidate)]})
-    rest: dict[str, Any] = {
-        "backendRefs": [_backend(candidate if percent == COHORTS else champion)]
-    }
+        match = {"type": "RegularExpression", "name": COHORT_HEADER, "value": pattern}
+        taken = [_backend(candidate, backends)]
+        rules.append({"matches": [{"headers": [match]}], "backendRefs": taken})
+    rest = _backend(candidate if percent == COHORTS else champion, backends)
+    others: dict[str, Any] = {"backendRefs": [rest]}
     if mirror:
-        copied = {"type": "RequestMirror", "requestMirror": {"backendRef": _backend(candidate)}}
-        rest["filters"] = [copied]
-    cohort_pattern(percent)  # refuses what is no share
+        copied = {"backendRef": _backend(candidate, backends)}
+        others["filters"] = [{"type": "RequestMirror", "requestMirror": copied}]
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"parentRefs": [{"name": gateway}], "rules": [*rules, rest]},
+        "spec": {"parentRefs": [{"name": gateway}], "rules": [*rules, others]},
     }
 
 
@@ -149,7 +172,9 @@ def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
         "terminationGracePeriodSeconds": plan.drain_seconds + 60,
         "automountServiceAccountToken": False,
         "nodeSelector": dict(plan.node_selector),
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        if plan.sizing.gpus
+        else [],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -158,6 +183,7 @@ def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
                 "labelSelector": {"matchLabels": _labels(model)},
             }
         ],
+        "initContainers": [_weights_check(model, plan)],
         "containers": [_container(model, plan)],
         "volumes": volumes,
     }
@@ -171,7 +197,7 @@ def _container(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
         "--shutdown-timeout", str(plan.drain_seconds),
     ]  # fmt: skip
     health = {"httpGet": {"path": "/health", "port": "http"}}
-    gpus = str(plan.sizing.gpus)
+    gpus = {"nvidia.com/gpu": str(plan.sizing.gpus)} if plan.sizing.gpus else {}
     return {
         "name": "server",
         "image": plan.image,
@@ -191,13 +217,28 @@ def _container(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "resources": {
-            "requests": {"cpu": plan.cpu[0], "memory": plan.memory[0], "nvidia.com/gpu": gpus},
-            "limits": {"cpu": plan.cpu[1], "memory": plan.memory[1], "nvidia.com/gpu": gpus},
+            "requests": {"cpu": plan.cpu[0], "memory": plan.memory[0], **gpus},
+            "limits": {"cpu": plan.cpu[1], "memory": plan.memory[1], **gpus},
         },
         "volumeMounts": [
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the pod's own
             {"name": "models", "mountPath": "/models"},
         ],
+    }
+
+
+def _weights_check(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
+    """No server starts over other files than those of its digest."""
+    return {
+        "name": "weights",
+        "image": plan.image,
+        "command": ["python3", "-c", WEIGHTS_CHECK, f"/models/{model.digest}", model.digest],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "resources": {
+            "requests": {"cpu": "1", "memory": "256Mi"},
+            "limits": {"cpu": "4", "memory": "1Gi"},
+        },
+        "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
     }
 
 
@@ -209,5 +250,7 @@ def _labels(model: ModelRef) -> dict[str, str]:
     return {"app.kubernetes.io/name": "model-server", "platform/model": model.short}
 
 
-def _backend(model: ModelRef) -> dict[str, Any]:
-    return {"name": name_of(model), "port": PORT}
+def _backend(name: str, kind: Backends) -> dict[str, Any]:
+    if kind == "inference_pool":
+        return {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": name}
+    return {"name": name, "port": PORT}
