@@ -9,10 +9,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from platform_pipelines.core.model_rollout.engines import NOT_RUN, Engine, engine_command
 from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
 from platform_pipelines.core.model_rollout.sizing import Sizing
 from platform_pipelines.core.model_rollout.weights_check import WEIGHTS_CHECK
-from platform_pipelines.core.road.served_model import SERVED_NAME, ModelRef
+from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.errors import ConfigurationError
 
 Backends = Literal["service", "inference_pool"]
@@ -28,14 +29,14 @@ class ServingPlan:
     image: str  # with a digest or a version, never a moving tag
     sizing: Sizing
     replicas: int = 2
-    engine: Literal["vllm"] = "vllm"
+    engine: Engine = "vllm"
     memory_share: float = 0.95
     cpu: tuple[str, str] = ("32", "48")  # request, limit
     memory: tuple[str, str] = ("200Gi", "250Gi")
     shared_memory: str = "64Gi"
     start_seconds: int = 600
     drain_seconds: int = 120
-    cache_claim: str | None = None  # a volume of models; None: fetched to an empty directory
+    cache_claim: str = "models"  # a volume with models, each in a folder of its digest
     node_selector: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -53,7 +54,7 @@ def deployment(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {"platform/model-digest": model.digest},
+                    "annotations": _annotations(model, plan),
                 },
                 "spec": _pod(model, plan),
             },
@@ -164,9 +165,7 @@ def name_of(model: ModelRef) -> str:
 def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": plan.shared_memory}},
-        {"name": "models", "persistentVolumeClaim": {"claimName": plan.cache_claim}}
-        if plan.cache_claim
-        else {"name": "models", "emptyDir": {}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": plan.cache_claim}},
     ]
     return {
         "terminationGracePeriodSeconds": plan.drain_seconds + 60,
@@ -190,18 +189,16 @@ def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
 
 
 def _container(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
-    arguments = [
-        "serve", f"/models/{model.digest}", "--served-model-name", SERVED_NAME,
-        "--port", str(PORT), "--load-format", "safetensors", *plan.sizing.arguments,
-        "--gpu-memory-utilization", str(plan.memory_share), "--enable-prefix-caching",
-        "--shutdown-timeout", str(plan.drain_seconds),
-    ]  # fmt: skip
+    command, *arguments = engine_command(
+        plan.engine, f"/models/{model.digest}", plan.sizing, port=PORT,
+        memory_share=plan.memory_share, drain_seconds=plan.drain_seconds,
+    )  # fmt: skip
     health = {"httpGet": {"path": "/health", "port": "http"}}
     gpus = {"nvidia.com/gpu": str(plan.sizing.gpus)} if plan.sizing.gpus else {}
     return {
         "name": "server",
         "image": plan.image,
-        "command": [plan.engine],
+        "command": [command],
         "args": arguments,
         "ports": [{"name": "http", "containerPort": PORT}],
         "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}],
@@ -240,6 +237,49 @@ def _weights_check(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
         },
         "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
     }
+
+
+def worker_set(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
+    """A model that is cut over several nodes: LeaderWorkerSet starts and ends its pods together.
+
+    The leader answers; a worker has its number from the set and serves nobody.
+    """
+    size = str(plan.sizing.pipeline_parallel)
+    place = ["--nnodes", size, "--master-addr", "$(LWS_LEADER_ADDRESS)", "--node-rank"]
+    leader, worker = _pod(model, plan), _pod(model, plan)
+    leader["containers"][0]["args"] += [*place, "0"]
+    worker["containers"][0]["args"] += [*place, "$(LWS_WORKER_INDEX)", "--headless"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        del worker["containers"][0][probe]  # without a page there is nothing to ask
+    gpus = plan.sizing.tensor_parallel
+    for pod in (leader, worker):
+        for kind in ("requests", "limits"):
+            pod["containers"][0]["resources"][kind]["nvidia.com/gpu"] = str(gpus)
+    metadata = {"annotations": _annotations(model, plan)}
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": _metadata(model, plan),
+        "spec": {
+            "replicas": plan.replicas,
+            "leaderWorkerTemplate": {
+                "size": plan.sizing.pipeline_parallel,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": {
+                    "metadata": {**metadata, "labels": _labels(model)}, "spec": leader
+                },
+                "workerTemplate": {
+                    "metadata": {**metadata, "labels": {"platform/worker-of": model.short}},
+                    "spec": worker,
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def _annotations(model: ModelRef, plan: ServingPlan) -> dict[str, str]:
+    found = {"platform/model-digest": model.digest}
+    return found if plan.engine == "vllm" else {**found, "platform/engine": NOT_RUN}
 
 
 def _metadata(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
