@@ -58,6 +58,7 @@ from platform_pipelines.stages.road.evidence import read_evidence, write_evidenc
 from platform_pipelines.stages.road.models import ChampionAlias
 from platform_pipelines.stages.road.release import Judged, release
 
+VERSION = "1"  # raise it when equal input would give other output
 STATE = "rollout.json"
 TICK_SECONDS = 1.0
 
