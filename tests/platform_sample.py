@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,14 @@ from platform_pipelines.core.compute_fleet.declaration import FleetSpec
 from platform_pipelines.core.compute_fleet.render import render_fleet
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.render import render_catalogue
+from platform_pipelines.core.model_rollout.cohort_filter import cohort_policy
 from platform_pipelines.core.model_rollout.manifests import (
     ServingPlan,
     deployment,
     disruption_budget,
     http_route,
     service,
+    worker_set,
 )
 from platform_pipelines.core.model_rollout.sizing import Sizing
 from platform_pipelines.core.road.compute_profiles import seed_profiles
@@ -125,7 +128,13 @@ def _rollout() -> tuple[Manifest, ...]:
         )
         for number, (percent, mirror) in enumerate(steps)
     ]  # fmt: skip
-    return (*sides, *routes)
+    pools = http_route(
+        "chat-pools", "models", gateway="edge", candidate=new, champion=old, percent=20,
+        backends="inference_pool",
+    )  # fmt: skip
+    cohorts = cohort_policy("chat-cohorts", "models", gateway="edge", key_header="x-user-id")
+    over_nodes = worker_set(new, replace(plan, sizing=Sizing(8, 2, False, 8192, 90000, 50e9)))
+    return (*sides, *routes, pools, cohorts, over_nodes)
 
 
 def _training() -> tuple[Manifest, ...]:

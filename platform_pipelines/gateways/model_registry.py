@@ -146,14 +146,15 @@ class MlflowRegistry:
         child, self._child = self._child, None
         if child is None:
             return
-        with suppress(BrokenPipeError), child:  # one that was killed took half a request along
-            assert child.stdin is not None
-            with suppress(BrokenPipeError):
-                child.stdin.close()
-            try:
-                child.wait(_SECONDS_TO_END)
-            except subprocess.TimeoutExpired:
-                child.kill()
+        for pipe in (child.stdin, child.stdout):
+            with suppress(OSError):  # one that was killed took half a request along
+                if pipe is not None:
+                    pipe.close()
+        try:
+            child.wait(_SECONDS_TO_END)
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.wait()
 
     def _ask(self, operation: str, **asked: Any) -> Any:
         with self._one_at_a_time:

@@ -52,6 +52,10 @@ class ModelServer(Protocol):
         """Whether it answers."""
         ...
 
+    def has_failed(self, model: ModelRef) -> bool:
+        """Whether it is there and will not come up: it ends again and again."""
+        ...
+
     def metrics(self, model: ModelRef) -> str | None:
         """Its metrics page, None when there is none."""
         ...
@@ -125,6 +129,11 @@ class LocalVllm:
     def is_ready(self, model: ModelRef) -> bool:
         """Whether it answers its health page."""
         return self._page(model, "/health") is not None
+
+    def has_failed(self, model: ModelRef) -> bool:
+        """A process of this machine that ended is not there."""
+        del model
+        return False
 
     def metrics(self, model: ModelRef) -> str | None:
         """Its metrics page."""

@@ -48,9 +48,17 @@ class Router(Protocol):
         ...
 
     def route(
-        self, endpoints: Sequence[Endpoint], shares: Mapping[str, int], *, mirror: str | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        shares: Mapping[str, int],
+        *,
+        mirror: str | None = None,
+        first: str | None = None,
     ) -> None:
-        """Send shares of the requests to servers; returns when that is so."""
+        """Send shares of the requests to servers; returns when that is so.
+
+        `first` is the side that grows: where cohorts are numbers, it has the lowest.
+        """
         ...
 
     def stats(self, name: str) -> EndpointStats | None:
@@ -100,9 +108,15 @@ class LocalEnvoy:
         self._await_live()
 
     def route(
-        self, endpoints: Sequence[Endpoint], shares: Mapping[str, int], *, mirror: str | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        shares: Mapping[str, int],
+        *,
+        mirror: str | None = None,
+        first: str | None = None,
     ) -> None:
         """Clusters before routes where servers come, routes before clusters where they go."""
+        del first  # hashed cohorts follow the order of the names
         known = self._known()
         added = {one.name: one for one in (*known, *endpoints)}
         self._apply("clusters", clusters([added[name] for name in sorted(added)]))

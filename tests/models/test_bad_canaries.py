@@ -25,7 +25,8 @@ from platform_pipelines.gateways.programs.sealing import file_digest
 from platform_pipelines.gateways.server_process import ServerProcess
 from platform_pipelines.stages.fine_tune.adapter import BASE_MODELS
 from platform_pipelines.stages.model_rollout.load import Load, constant_load
-from platform_pipelines.stages.model_rollout.rollout import SERVERS, run_rollout, stop_serving
+from platform_pipelines.stages.model_rollout.rollout import run_rollout, stop_serving
+from platform_pipelines.stages.model_rollout.targets import SERVERS
 from platform_pipelines.stages.model_rollout.workspace import Workspace, open_workspace
 from platform_pipelines.stages.model_rollout.world import name_of
 from platform_pipelines.stages.road.model_files import publish_model

@@ -31,12 +31,13 @@ MILL_WRITES = (
     "open_run", "close_run", "ensure_version", "set_alias assistant base",
     "set_alias assistant champion", "set_alias assistant candidate",
 )  # fmt: skip
+OPEN_REGISTRY = ModelTools.registry  # as it is: a mill puts its own in its place
 SECONDS_INTO_IT = 0.004
 
 
 def registry_under(home: Path) -> MlflowRegistry:
     """A process of its own over the database of a home."""
-    return ModelTools(settings_under(home, None), lambda _: None).registry()
+    return OPEN_REGISTRY(ModelTools(settings_under(home, None), lambda _: None))
 
 
 def killer_of(registry: MlflowRegistry) -> Callable[[Callable[[], Any]], None]:

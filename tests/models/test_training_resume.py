@@ -116,6 +116,12 @@ def cut(newest: Path) -> None:
         file.truncate(path.stat().st_size // 2)
 
 
+def lose(newest: Path) -> None:
+    """The optimizer's file is not there any more."""
+    (path,) = (newest / "optim").glob("*.distcp")
+    path.unlink()
+
+
 # Name -> signal, the event after which it comes, what is done to the newest checkpoint, and from
 # which step on the training goes on: an interval is lost at most, two with a damaged checkpoint.
 KILLS: dict[str, tuple[signal.Signals, tuple[str, int], Callable[[Path], None] | None, int]] = {
@@ -127,6 +133,10 @@ KILLS: dict[str, tuple[signal.Signals, tuple[str, int], Callable[[Path], None] |
     "killed in the middle of a checkpoint": (signal.SIGKILL, ("checkpoint_begin", 3), None, 2),
     "killed in the first interval": (signal.SIGKILL, ("step", 0), None, 0),
     "a file of the last checkpoint is cut": (signal.SIGKILL, ("step", 4), cut, 2),
+    "a file of the last checkpoint is gone": (signal.SIGKILL, ("step", 4), lose, 2),
+    "a notice in the middle of a checkpoint": (signal.SIGTERM, ("checkpoint_begin", 3), None, 4),
+    "killed in the middle of the first": (signal.SIGKILL, ("checkpoint_begin", 1), None, 0),
+    "killed after the last step": (signal.SIGKILL, ("step", 5), None, 4),
 }
 IN_CI = ("a bit of the last checkpoint is another",)
 

@@ -29,7 +29,11 @@ from platform_pipelines.stages.model_rollout.rollout import (
 from platform_pipelines.stages.model_rollout.workspace import Workspace, open_workspace
 
 STOP_SECONDS = 600
-TOLD = {"judge": "what each step must show", "serving": "how both sides are served"}
+TOLD = {
+    "judge": "what each step must show",
+    "serving": "how both sides are served",
+    "cluster": "where, for target `kubernetes`",
+}
 
 
 class ModelRollout(declaring(ModelRolloutSpec, TOLD)):
@@ -81,6 +85,12 @@ def _pool(spec: ModelRolloutSpec) -> str:
     return f"model_rollout_{spec.registered_model}"
 
 
+def _address(spec: ModelRolloutSpec) -> str:
+    if spec.cluster is not None:
+        return f"HTTPRoute {spec.name.replace('_', '-')} of Gateway {spec.cluster.gateway}"
+    return f"http://127.0.0.1:{spec.port}/v1"
+
+
 def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
     key = dg.AssetKey([spec.name, "rollout"])
     policy = timed_policy("model_rollout", spec, code_version=VERSION)
@@ -109,7 +119,8 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         "numbers, and why it was promoted or rolled back.",
         check_specs=[dg.AssetCheckSpec(FOLLOWS, asset=key, description=DESCRIPTION)],
         deps=[dg.AssetKey([spec.registered_model, "registration"])],
-        kinds={"vllm", "envoy"}, metadata={"address": f"http://127.0.0.1:{spec.port}/v1"},
+        kinds={"vllm", "kubernetes" if spec.cluster else "envoy"},
+        metadata={"address": _address(spec)},
     )  # fmt: skip
 
 

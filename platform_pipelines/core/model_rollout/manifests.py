@@ -1,6 +1,6 @@
 """A rollout in a cluster: one Deployment and Service a side, and the HTTPRoute that shares them.
 
-Rendered, not applied: server-side apply is the cluster's matter. Cohorts are `x-cohort: 00`-`99`,
+Pure: `gateways/cluster` applies them. Cohorts are `x-cohort: 00`-`99`,
 set by the gateway from a hashed key and matched here, so that a growing share moves nobody back:
 weighted backends of an HTTPRoute choose at random, and Gateway API v1 has no session persistence.
 """
@@ -9,11 +9,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from platform_pipelines.core.model_rollout.engines import NOT_RUN, Engine, engine_command
 from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
 from platform_pipelines.core.model_rollout.sizing import Sizing
-from platform_pipelines.core.road.served_model import SERVED_NAME, ModelRef
+from platform_pipelines.core.model_rollout.weights_check import WEIGHTS_CHECK
+from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.errors import ConfigurationError
 
+Backends = Literal["service", "inference_pool"]
 PORT = 8000
 COHORTS = 100
 
@@ -26,14 +29,14 @@ class ServingPlan:
     image: str  # with a digest or a version, never a moving tag
     sizing: Sizing
     replicas: int = 2
-    engine: Literal["vllm"] = "vllm"
+    engine: Engine = "vllm"
     memory_share: float = 0.95
     cpu: tuple[str, str] = ("32", "48")  # request, limit
     memory: tuple[str, str] = ("200Gi", "250Gi")
     shared_memory: str = "64Gi"
     start_seconds: int = 600
     drain_seconds: int = 120
-    cache_claim: str | None = None  # a volume of models; None: fetched to an empty directory
+    cache_claim: str = "models"  # a volume with models, each in a folder of its digest
     node_selector: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
@@ -51,7 +54,7 @@ def deployment(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
             "template": {
                 "metadata": {
                     "labels": labels,
-                    "annotations": {"platform/model-digest": model.digest},
+                    "annotations": _annotations(model, plan),
                 },
                 "spec": _pod(model, plan),
             },
@@ -92,30 +95,51 @@ def http_route(
     champion: ModelRef,
     percent: int,
     mirror: bool = False,
+    backends: Backends = "service",
 ) -> dict[str, Any]:
     """Cohorts below `percent` go to the candidate, all others to the champion.
 
     Raises:
         ConfigurationError: not 0 to 100.
     """
+    return named_route(
+        name, namespace, gateway=gateway, candidate=name_of(candidate), champion=name_of(champion),
+        percent=percent, mirror=mirror, backends=backends,
+    )  # fmt: skip
+
+
+def named_route(
+    name: str,
+    namespace: str,
+    *,
+    gateway: str,
+    candidate: str,
+    champion: str,
+    percent: int,
+    mirror: bool,
+    backends: Backends,
+) -> dict[str, Any]:
+    """As `http_route`, of the sides' names.
+
+    Raises:
+        ConfigurationError: not 0 to 100.
+    """
+    pattern = cohort_pattern(percent)
     rules: list[dict[str, Any]] = []
     if 0 < percent < COHORTS:
-        match = {
-            "type": "RegularExpression", "name": COHORT_HEADER, "value": cohort_pattern(percent)
-        }  # fmt: skip
-        rules.append({"matches": [{"headers": [match]}], "backendRefs": [_backend(candidate)]})
-    rest: dict[str, Any] = {
-        "backendRefs": [_backend(candidate if percent == COHORTS else champion)]
-    }
+        match = {"type": "RegularExpression", "name": COHORT_HEADER, "value": pattern}
+        taken = [_backend(candidate, backends)]
+        rules.append({"matches": [{"headers": [match]}], "backendRefs": taken})
+    rest = _backend(candidate if percent == COHORTS else champion, backends)
+    others: dict[str, Any] = {"backendRefs": [rest]}
     if mirror:
-        copied = {"type": "RequestMirror", "requestMirror": {"backendRef": _backend(candidate)}}
-        rest["filters"] = [copied]
-    cohort_pattern(percent)  # refuses what is no share
+        copied = {"backendRef": _backend(candidate, backends)}
+        others["filters"] = [{"type": "RequestMirror", "requestMirror": copied}]
     return {
         "apiVersion": "gateway.networking.k8s.io/v1",
         "kind": "HTTPRoute",
         "metadata": {"name": name, "namespace": namespace},
-        "spec": {"parentRefs": [{"name": gateway}], "rules": [*rules, rest]},
+        "spec": {"parentRefs": [{"name": gateway}], "rules": [*rules, others]},
     }
 
 
@@ -141,15 +165,15 @@ def name_of(model: ModelRef) -> str:
 def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
     volumes: list[dict[str, Any]] = [
         {"name": "shm", "emptyDir": {"medium": "Memory", "sizeLimit": plan.shared_memory}},
-        {"name": "models", "persistentVolumeClaim": {"claimName": plan.cache_claim}}
-        if plan.cache_claim
-        else {"name": "models", "emptyDir": {}},
+        {"name": "models", "persistentVolumeClaim": {"claimName": plan.cache_claim}},
     ]
     return {
         "terminationGracePeriodSeconds": plan.drain_seconds + 60,
         "automountServiceAccountToken": False,
         "nodeSelector": dict(plan.node_selector),
-        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+        "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}]
+        if plan.sizing.gpus
+        else [],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -158,24 +182,23 @@ def _pod(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
                 "labelSelector": {"matchLabels": _labels(model)},
             }
         ],
+        "initContainers": [_weights_check(model, plan)],
         "containers": [_container(model, plan)],
         "volumes": volumes,
     }
 
 
 def _container(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
-    arguments = [
-        "serve", f"/models/{model.digest}", "--served-model-name", SERVED_NAME,
-        "--port", str(PORT), "--load-format", "safetensors", *plan.sizing.arguments,
-        "--gpu-memory-utilization", str(plan.memory_share), "--enable-prefix-caching",
-        "--shutdown-timeout", str(plan.drain_seconds),
-    ]  # fmt: skip
+    command, *arguments = engine_command(
+        plan.engine, f"/models/{model.digest}", plan.sizing, port=PORT,
+        memory_share=plan.memory_share, drain_seconds=plan.drain_seconds,
+    )  # fmt: skip
     health = {"httpGet": {"path": "/health", "port": "http"}}
-    gpus = str(plan.sizing.gpus)
+    gpus = {"nvidia.com/gpu": str(plan.sizing.gpus)} if plan.sizing.gpus else {}
     return {
         "name": "server",
         "image": plan.image,
-        "command": [plan.engine],
+        "command": [command],
         "args": arguments,
         "ports": [{"name": "http", "containerPort": PORT}],
         "env": [{"name": "HF_HUB_OFFLINE", "value": "1"}],
@@ -191,14 +214,72 @@ def _container(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
             "capabilities": {"drop": ["ALL"]},
         },
         "resources": {
-            "requests": {"cpu": plan.cpu[0], "memory": plan.memory[0], "nvidia.com/gpu": gpus},
-            "limits": {"cpu": plan.cpu[1], "memory": plan.memory[1], "nvidia.com/gpu": gpus},
+            "requests": {"cpu": plan.cpu[0], "memory": plan.memory[0], **gpus},
+            "limits": {"cpu": plan.cpu[1], "memory": plan.memory[1], **gpus},
         },
         "volumeMounts": [
             {"name": "shm", "mountPath": "/dev/shm"},  # noqa: S108 - the pod's own
             {"name": "models", "mountPath": "/models"},
         ],
     }
+
+
+def _weights_check(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
+    """No server starts over other files than those of its digest."""
+    return {
+        "name": "weights",
+        "image": plan.image,
+        "command": ["python3", "-c", WEIGHTS_CHECK, f"/models/{model.digest}", model.digest],
+        "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
+        "resources": {
+            "requests": {"cpu": "1", "memory": "256Mi"},
+            "limits": {"cpu": "4", "memory": "1Gi"},
+        },
+        "volumeMounts": [{"name": "models", "mountPath": "/models", "readOnly": True}],
+    }
+
+
+def worker_set(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
+    """A model that is cut over several nodes: LeaderWorkerSet starts and ends its pods together.
+
+    The leader answers; a worker has its number from the set and serves nobody.
+    """
+    size = str(plan.sizing.pipeline_parallel)
+    place = ["--nnodes", size, "--master-addr", "$(LWS_LEADER_ADDRESS)", "--node-rank"]
+    leader, worker = _pod(model, plan), _pod(model, plan)
+    leader["containers"][0]["args"] += [*place, "0"]
+    worker["containers"][0]["args"] += [*place, "$(LWS_WORKER_INDEX)", "--headless"]
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        del worker["containers"][0][probe]  # without a page there is nothing to ask
+    gpus = plan.sizing.tensor_parallel
+    for pod in (leader, worker):
+        for kind in ("requests", "limits"):
+            pod["containers"][0]["resources"][kind]["nvidia.com/gpu"] = str(gpus)
+    metadata = {"annotations": _annotations(model, plan)}
+    return {
+        "apiVersion": "leaderworkerset.x-k8s.io/v1",
+        "kind": "LeaderWorkerSet",
+        "metadata": _metadata(model, plan),
+        "spec": {
+            "replicas": plan.replicas,
+            "leaderWorkerTemplate": {
+                "size": plan.sizing.pipeline_parallel,
+                "restartPolicy": "RecreateGroupOnPodRestart",
+                "leaderTemplate": {
+                    "metadata": {**metadata, "labels": _labels(model)}, "spec": leader
+                },
+                "workerTemplate": {
+                    "metadata": {**metadata, "labels": {"platform/worker-of": model.short}},
+                    "spec": worker,
+                },
+            },
+        },
+    }  # fmt: skip
+
+
+def _annotations(model: ModelRef, plan: ServingPlan) -> dict[str, str]:
+    found = {"platform/model-digest": model.digest}
+    return found if plan.engine == "vllm" else {**found, "platform/engine": NOT_RUN}
 
 
 def _metadata(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
@@ -209,5 +290,7 @@ def _labels(model: ModelRef) -> dict[str, str]:
     return {"app.kubernetes.io/name": "model-server", "platform/model": model.short}
 
 
-def _backend(model: ModelRef) -> dict[str, Any]:
-    return {"name": name_of(model), "port": PORT}
+def _backend(name: str, kind: Backends) -> dict[str, Any]:
+    if kind == "inference_pool":
+        return {"group": "inference.networking.k8s.io", "kind": "InferencePool", "name": name}
+    return {"name": name, "port": PORT}

@@ -129,7 +129,7 @@ def read_sample(
         failed=http_errors + broken,
         running=_sum(series[_RUNNING]),
         waiting=_sum(series.get(_WAITING, ())),
-        kv_cache=_sum(series.get(_KV_CACHE, ())),
+        kv_cache=max((value for _, value in series.get(_KV_CACHE, ())), default=0.0),
         routed=routed,
         route_errors=route_errors,
         latencies={name: _buckets(series.get(f"{name}_bucket", ())) for name in LATENCIES.values()},

@@ -68,7 +68,7 @@ class Sizing:
     @property
     def arguments(self) -> list[str]:
         """Of `vllm serve`."""
-        cut = ["--tensor-parallel-size", str(self.tensor_parallel)]
+        cut = ["--tensor-parallel-size", str(max(1, self.tensor_parallel))]
         if self.pipeline_parallel > 1:
             cut += ["--pipeline-parallel-size", str(self.pipeline_parallel)]
         if self.expert_parallel:

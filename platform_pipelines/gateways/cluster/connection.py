@@ -68,11 +68,32 @@ class Connection:
     ) -> dict[str, Any]:
         """One request, and the JSON of its answer.
 
+        Raises: as `text`.
+        """
+        found = self._send(method, path, query, body, content_type, "application/json")
+        return _decoded(found, f"{method} {self.server}{path}")
+
+    def text(self, path: str, *, query: Mapping[str, str] | None = None) -> str:
+        """What a path says that is no JSON: a pod's log, a page of a pod behind the API's proxy.
+
         Raises:
             SourceNotFoundError: 404. ConflictError: 409. ManifestRefusedError: 400, 413, 422 and
             what admission denies (403 with a reason of its own). SourceForbiddenError: 401, 403.
             RateLimitedError: 429. UnavailableError: 5xx, or no answer.
         """
+        return self._send("GET", path, query, None, "application/json", "*/*").decode(
+            "utf-8", "replace"
+        )
+
+    def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str] | None,
+        body: Mapping[str, Any] | None,
+        content_type: str,
+        accept: str,
+    ) -> bytes:
         from urllib3.exceptions import HTTPError
 
         refused: type[Exception] = _library("client.exceptions").ApiException
@@ -82,7 +103,7 @@ class Connection:
                 path,
                 method,
                 query_params=list((query or {}).items()),
-                header_params={"Accept": "application/json", "Content-Type": content_type},
+                header_params={"Accept": accept, "Content-Type": content_type},
                 body=body,
                 auth_settings=["BearerToken"],
                 response_types_map={},
@@ -97,7 +118,7 @@ class Connection:
                 where=where,
                 remedy="look at the address in the kubeconfig and at the control plane",
             ) from error
-        return _decoded(_bytes(answer), where)
+        return _bytes(answer)
 
     def close(self) -> None:
         """Give the sockets back."""

@@ -49,7 +49,7 @@ from platform_pipelines.core.road.releases import Candidate, ReleaseEntry
 from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.errors import ConflictError, GateFailedError
 from platform_pipelines.gateways.model_registry import CANDIDATE, ModelRegistry
-from platform_pipelines.gateways.router import LocalEnvoy
+from platform_pipelines.stages.model_rollout.targets import open_world
 from platform_pipelines.stages.model_rollout.workspace import Workspace
 from platform_pipelines.stages.model_rollout.world import World
 from platform_pipelines.stages.road import models
@@ -60,7 +60,6 @@ from platform_pipelines.stages.road.release import Judged, release
 
 VERSION = "1"  # raise it when equal input would give other output
 STATE = "rollout.json"
-SERVERS = "model_servers"
 TICK_SECONDS = 1.0
 
 
@@ -309,19 +308,6 @@ def controller(workspace: Workspace, registry: ModelRegistry) -> Controller:
     """A controller of this machine's servers and gateway."""
     golden = load_questions(workspace.settings, workspace.spec.judge.golden_set)
     return Controller(workspace, registry, open_world(workspace), golden)
-
-
-def open_world(workspace: Workspace) -> World:
-    """vLLM and Envoy as processes of this machine."""
-    spec, tools = workspace.spec, workspace.tools
-    router = LocalEnvoy(
-        workspace.settings.home / "gateways" / spec.name,
-        binary=tools.envoy(),
-        port=spec.port,
-        admin_port=spec.admin_port,
-    )
-    servers = tools.servers(f"{SERVERS}/{spec.name}")
-    return World(servers, router, spec.serving, workspace.clock, workspace.progress)
 
 
 def read_rollout(workspace: Workspace) -> tuple[Rollout | None, str | None]:

@@ -45,11 +45,12 @@ class World:
         mirror = name_of(candidate) if wanted.mirror else None
         draining = [m for m in wanted.drains if self.servers.address(m) is not None]
         endpoints = self._endpoints([*ready, *draining])
-        self.router.route(endpoints, shares, mirror=mirror)
+        first = name_of(candidate)
+        self.router.route(endpoints, shares, mirror=mirror, first=first)
         drained = [self._drain(model) for model in draining]  # each of them, not until the first
         is_drained = all(drained)
         if draining and is_drained:
-            self.router.route(self._endpoints(ready), shares, mirror=mirror)
+            self.router.route(self._endpoints(ready), shares, mirror=mirror, first=first)
         return is_drained and len(ready) == len(wanted.runs)
 
     def health(self, model: ModelRef) -> Health:
@@ -57,7 +58,7 @@ class World:
         if self.servers.is_ready(model):
             self._misses[model.digest] = 0
             return Health.READY
-        if self.servers.address(model) is None:
+        if self.servers.address(model) is None or self.servers.has_failed(model):
             return Health.GONE
         if model.digest not in self._misses:
             return Health.STARTING

@@ -116,6 +116,10 @@ class FakeServers:
     def is_ready(self, model: ModelRef) -> bool:
         return self.address(model) is not None and not self.sides[model.digest].never_ready
 
+    def has_failed(self, model: ModelRef) -> bool:
+        del model
+        return False
+
     def metrics(self, model: ModelRef) -> str | None:
         side = self.sides[model.digest]
         is_lost = side.loses_metrics and side.served_seconds > 2
@@ -152,8 +156,14 @@ class FakeRouter:
         """It runs."""
 
     def route(
-        self, endpoints: Sequence[Endpoint], shares: Mapping[str, int], *, mirror: str | None = None
+        self,
+        endpoints: Sequence[Endpoint],
+        shares: Mapping[str, int],
+        *,
+        mirror: str | None = None,
+        first: str | None = None,
     ) -> None:
+        assert first in {one.name for one in endpoints} or first not in shares
         assert sum(shares.values()) == 100
         assert set(shares) <= {one.name for one in endpoints}
         if dict(shares) != self.shares:

@@ -1,0 +1,48 @@
+"""The gateway sets `x-cohort: 00`-`99` from a hashed key: a Lua filter of Envoy, and its policy.
+
+What a client sends as its cohort is replaced: nobody chooses a side. Without the key a request has
+no cohort and gets the champion's answers.
+"""
+
+from typing import Any
+
+from platform_pipelines.core.model_rollout.manifests import COHORTS
+from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
+
+_PRIME = 4_294_967_291  # below 2^32: every product below stays exact in Lua's doubles
+
+
+def cohort_of(key: str) -> str:
+    """The cohort of a key, as the filter finds it."""
+    value = 0
+    for byte in key.encode():
+        value = (value * 31 + byte) % _PRIME
+    return f"{value % COHORTS:02}"
+
+
+def lua_filter(key_header: str) -> str:
+    """The program: the same arithmetic as `cohort_of`."""
+    return f"""function envoy_on_request(handle)
+  local headers = handle:headers()
+  headers:remove("{COHORT_HEADER}")
+  local key = headers:get("{key_header}")
+  if key == nil then return end
+  local value = 0
+  for i = 1, #key do value = (value * 31 + string.byte(key, i)) % {_PRIME} end
+  headers:add("{COHORT_HEADER}", string.format("%02d", value % {COHORTS}))
+end
+"""
+
+
+def cohort_policy(name: str, namespace: str, *, gateway: str, key_header: str) -> dict[str, Any]:
+    """Envoy Gateway's policy that runs the filter before routes are matched."""
+    target = {"group": "gateway.networking.k8s.io", "kind": "Gateway", "name": gateway}
+    return {
+        "apiVersion": "gateway.envoyproxy.io/v1alpha1",
+        "kind": "EnvoyExtensionPolicy",
+        "metadata": {"name": name, "namespace": namespace},
+        "spec": {
+            "targetRefs": [target],
+            "lua": [{"type": "Inline", "inline": lua_filter(key_header)}],
+        },
+    }
