@@ -26,7 +26,7 @@ from platform_pipelines.gateways.prometheus import Prometheus
 from platform_pipelines.gateways.s3_client import list_with_boto3
 from platform_pipelines.gateways.traces import OtlpTraces
 from platform_pipelines.settings import load_settings
-from tests.servers.tls import Company, WebServer, make_company, web_server
+from tests.servers.tls import Company, make_company, web_server
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 PROXIES = (*PROXIES, *(name.upper() for name in PROXIES))
