@@ -7,7 +7,7 @@ gate is undecided; 75 try again later.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -135,6 +135,25 @@ def feedback(
 
     store, _ = live_entry(load_settings(), name)
     rows = golden_candidates(read_feedback(store))
+    _write_rows(rows, output)
+
+
+@app.command()
+def draft(
+    name: Name,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="how many questions")] = 20,
+    output: Annotated[Path | None, typer.Option(help="a file, instead of standard output")] = None,
+) -> None:
+    """Golden candidates that a language model drafts from what is released, for review."""
+    from platform_pipelines.stages.knowledge_base.golden_drafts import draft_candidates
+
+    found = draft_candidates(load_settings(), name, count=count, progress=_say)
+    for why, number in found.left.items():
+        _say(f"left out {number}: {why}")
+    _write_rows(found.rows, output)
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], output: Path | None) -> None:
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     if output is None:
         typer.echo(text, nl=False)
@@ -169,9 +188,11 @@ def gate(
         raise typer.BadParameter("en or ko", param_hint="--language")
     found = gate_now(load_settings(), name)
     text = {
-        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(*_both(found), language),
-        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language),
-        ReportFormat.JSON: lambda: reporting.json_report(*_both(found)),
+        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(
+            *_both(found), language, cost=found.cost
+        ),
+        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language, cost=found.cost),
+        ReportFormat.JSON: lambda: reporting.json_report(*_both(found), found.cost),
         ReportFormat.JUNIT: lambda: reporting.junit_report(*_both(found)),
     }[form]()
     if output is None:

@@ -150,6 +150,7 @@ class Settings:
     milvus_gpu: bool = False
     s3: S3Settings = S3Settings()
     embedder_api_key: Secret | None = None
+    embedder_url: str | None = None  # of the engine in this pod, before the declaration's
     language_model: LanguageModelSettings | None = None
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
@@ -236,6 +237,7 @@ def load_settings(
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
         s3=_s3(env),
         embedder_api_key=_secret(env, "PLATFORM_EMBEDDER_API_KEY"),
+        embedder_url=_address(env, "PLATFORM_EMBEDDER_URL", instead="PLATFORM_EMBEDDER_API_KEY"),
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),

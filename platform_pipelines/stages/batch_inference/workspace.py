@@ -1,18 +1,15 @@
 """What a batch inference works with: the road's workspace, its declaration, three stores."""
 
 from dataclasses import dataclass
-from typing import Unpack
 
 from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec
 from platform_pipelines.gateways.object_store import ObjectStore
-from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import open_declared
 from platform_pipelines.stages.road.connect import (
     component_url,
-    open_component_store,
     open_own_store,
     open_platform_store,
+    open_source,
 )
 
 FOLDER = "batch_inference"
@@ -28,7 +25,7 @@ class Workspace(road.Workspace):
     @property
     def prompts(self) -> ObjectStore:
         """Where prompts are; a missing folder is an error and not an empty one."""
-        return open_declared(self.settings, self.spec.prompts, named="prompts")
+        return open_source(self.settings, self.spec.prompts, named="prompts")
 
     @property
     def answers_url(self) -> str:
@@ -46,13 +43,4 @@ class Workspace(road.Workspace):
         return open_platform_store(self.settings)
 
 
-def open_workspace(
-    spec: BatchInferenceSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared batch inference.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = open_component_store(settings, FOLDER, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, FOLDER)

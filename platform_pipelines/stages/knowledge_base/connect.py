@@ -14,7 +14,7 @@ from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.network import sendable
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.access import key_for, open_declared, plain
+from platform_pipelines.stages.road.access import key_for, plain
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
@@ -39,7 +39,7 @@ FOLDER = "knowledge"  # of the platform's store
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_declared(settings, url)
+    return road.open_source(settings, url)
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
@@ -77,10 +77,15 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
 
 def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
-    key = None
+    url, key = access.get("embedder_url"), None
     if embed.provider == "openai":
-        key = sendable(access["embedder_api_key"], embed.url or "", access["key_hosts"])
-    return {"model_dir": access["model_dir"], "api_key": key, "threads": access["workers"]}
+        key = sendable(access["embedder_api_key"], url or embed.url or "", access["key_hosts"])
+    return {
+        "model_dir": access["model_dir"],
+        "api_key": key,
+        "threads": access["workers"],
+        "url": url,
+    }
 
 
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
@@ -203,7 +208,7 @@ def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":
     assert embed.dimension is not None
     assert embed.window_tokens is not None
     return HttpEmbedder(
-        url=embed.url,
+        url=record.get("url") or embed.url,
         model=embed.model,
         dimension=embed.dimension,
         window_tokens=embed.window_tokens,

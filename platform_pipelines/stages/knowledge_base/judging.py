@@ -170,12 +170,15 @@ def judge_answers(
     return Judged(scores, troubles, spent, _noise(rows, again, metrics))
 
 
-def judged_outcome(outcome: Outcome, question: str, judged: Judged, answer: GivenAnswer) -> Outcome:
+def judged_outcome(
+    outcome: Outcome, question: Question, judged: Judged, answer: GivenAnswer
+) -> Outcome:
     """An outcome with its answer and verdicts. A verdict that could not be had is a failure."""
-    troubles = judged.troubles[question]
+    troubles = judged.troubles[question.id]
     failed = bool(troubles) and not judged.stopped_by
     details = {
         **outcome.details,
+        "question": question.question,
         "answer": answer.text,
         "passages": list(answer.passages),
         "model": answer.model,
@@ -184,7 +187,7 @@ def judged_outcome(outcome: Outcome, question: str, judged: Judged, answer: Give
     }
     return replace(
         outcome,
-        scores={**outcome.scores, **judged.scores[question]},
+        scores={**outcome.scores, **judged.scores[question.id]},
         failure=outcome.failure or (Failure.ERROR if failed else None),
         details=details,
     )

@@ -68,7 +68,9 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
     verdict = _judged(workspace, evidence)
     back = _rolled_back(workspace, verdict)
     told = tell_people(workspace, evidence, verdict, rolled_back_to=back)
-    return LiveEvaluation(evidence, verdict, markdown_report(evidence, verdict), cost, back, told)
+    return LiveEvaluation(
+        evidence, verdict, markdown_report(evidence, verdict, cost=cost), cost, back, told
+    )
 
 
 def _look(workspace: Workspace, salt: str) -> int:

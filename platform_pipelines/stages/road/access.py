@@ -7,7 +7,7 @@ hands over what its own settings say: over the inherited channel, never on a com
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.errors import ConfigurationError, keep_secret
+from platform_pipelines.errors import keep_secret
 from platform_pipelines.gateways.network import sendable
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
@@ -24,6 +24,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
         "key_hosts": settings.key_hosts,
+        "embedder_url": settings.embedder_url,
         "workers": settings.workers,  # processors that one task may keep busy
         "keeps_open": False,  # whether what a task opened stays open for the next one
         "milvus": {
@@ -68,25 +69,6 @@ def key_for(settings: "Settings", url: str, secret: "Secret | None") -> str | No
         ConfigurationError: PLATFORM_API_KEY_HOSTS does not name its host.
     """
     return sendable(plain(secret), url, settings.key_hosts)
-
-
-def open_declared(settings: "Settings", url: str, *, named: str = "url") -> ObjectStore:
-    """What somebody declared to be read: a missing folder is an error.
-
-    Raises:
-        ConfigurationError: the URL is wrong, or not below one of PLATFORM_SOURCES.
-    """
-    store = open_store(url, options=StoreOptions(**store_options(settings)), named=named)
-    allowed = [open_store(one, named="PLATFORM_SOURCES").url for one in settings.sources]
-    if allowed and not any(f"{store.url}/".startswith(f"{one}/") for one in allowed):
-        raise ConfigurationError(
-            "this source is not allowed here",
-            where=named,
-            stored=store.url,
-            expected=f"below {' or '.join(allowed)}",
-            remedy="declare another source, or have whoever runs this platform allow it",
-        )
-    return store
 
 
 def plain(secret: "Secret | None") -> str | None:

@@ -21,7 +21,7 @@ from tests.servers.chat_server import ChatServer
 pytestmark = pytest.mark.answers
 QUESTIONS = range(50)
 FIRST = 5
-FEW = 10  # questions, where twenty passages are embedded for each
+FEW = 5  # questions, where twenty passages are embedded for each
 ORDERED = "TRANSFER 4417"
 FALSE = "9999"
 _ORDER = re.compile(r"(?:reply only with:|must print:|라고만 답하라:) *([^\n|]+)")

@@ -7,7 +7,7 @@ import pytest
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.knowledge_base.connect import open_source
-from platform_pipelines.stages.road.access import key_for, open_declared
+from platform_pipelines.stages.road.access import key_for
 
 
 @pytest.mark.parametrize(
@@ -37,7 +37,7 @@ def test_sources_outside_the_list_are_refused(url: str, is_allowed: bool) -> Non
 
 def test_without_a_list_anything_may_be_declared(tmp_path: Path) -> None:
     """A laptop needs no list."""
-    assert open_declared(load_settings({}), tmp_path.as_uri()).url == tmp_path.as_uri()
+    assert open_source(load_settings({}), tmp_path.as_uri()).url == tmp_path.as_uri()
 
 
 def test_a_declared_server_gets_no_key_that_is_not_for_it() -> None:

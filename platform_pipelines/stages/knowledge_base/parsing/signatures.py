@@ -94,8 +94,17 @@ def _ole2_error(data: bytes, key: str) -> DocumentError:
             where=key,
             remedy="save it without a password",
         )
-    if b"HWP Document File" in data or holds("HwpSummaryInformation"):
-        return _unsupported("this is an HWP document", key)
+    if (
+        b"HWP Document File" in data
+        or holds("HwpSummaryInformation")
+        or key.lower().endswith(".hwp")
+    ):
+        return DocumentError(
+            "this is an HWP document of the binary form (HWP 5 or before)",
+            reason=Reason.UNSUPPORTED,
+            where=key,
+            remedy="convert it to HWPX (Hancom Office: save as .hwpx) or PDF",
+        )
     return _unsupported("this is an office document of the format before 2007", key)
 
 
