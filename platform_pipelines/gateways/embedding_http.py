@@ -236,7 +236,8 @@ def _no_result(reply: Reply) -> str:
     """Why a 200 is none: a login page, a reply that was cut off, or an error in its body."""
     if reply.body is None:
         return "no JSON"
-    fields = cast("dict[str, Any]", reply.body) if isinstance(reply.body, dict) else {}
+    body: Any = reply.body
+    fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
     return "an error" if fields.get("error") else ""
 
 

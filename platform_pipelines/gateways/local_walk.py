@@ -88,13 +88,13 @@ def _is_own_file(entry: "os.DirEntry[str]", root: str) -> bool:
 
 
 def _settled(raw: str, path: str, skipped: Skipped) -> Iterator[tuple[str, os.stat_result]]:
-    status = None
+    found: list[os.stat_result] = []
     with typed_errors(path), _too_long(raw, skipped):
         try:
             status = os.stat(path)
             if settle(status):
                 status = os.stat(path)
+            found.append(status)
         except FileNotFoundError:
             return
-    if status is not None:
-        yield raw, status
+    yield from ((raw, status) for status in found)
