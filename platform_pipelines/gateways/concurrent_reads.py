@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import TYPE_CHECKING
 
-from platform_pipelines.errors import SourceForbiddenError, SourceNotFoundError
+from platform_pipelines.errors import ConflictError, SourceForbiddenError, SourceNotFoundError
 from platform_pipelines.gateways.object_store import Fetched
 
 if TYPE_CHECKING:
@@ -20,9 +20,9 @@ QUICK_SECONDS = 0.001  # below this, handing a read to a thread costs more than 
 def read_many(get: Get, keys: Iterable[str], *, concurrency: int) -> Iterator[Fetched]:
     """`get` of every key, in the order of `keys`; at most 2 x `concurrency` results wait.
 
-    An object that is gone or forbidden is a result; every other error ends the reading. Where no
-    further thread can start (a worker's memory budget bounds its stacks, too), the rest is read one
-    after the other.
+    An object that is gone, forbidden or just being written is a result; every other error ends the
+    reading. Where no further thread can start (a worker's memory budget bounds its stacks, too),
+    the rest is read one after the other.
     """
     from concurrent.futures import ThreadPoolExecutor  # most workers read quick files: no threads
 
@@ -65,6 +65,6 @@ def read_many_files(get: Get, keys: Iterable[str], *, concurrency: int) -> Itera
 def _read(get: Get, key: str) -> Fetched:
     try:
         data, version = get(key)
-    except (SourceNotFoundError, SourceForbiddenError) as error:
+    except (SourceNotFoundError, SourceForbiddenError, ConflictError) as error:
         return Fetched(key, error=error)
     return Fetched(key, data, version)

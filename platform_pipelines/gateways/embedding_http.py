@@ -1,6 +1,7 @@
 """JSON over HTTP to a model server: what is tried again, what is not, and in which words.
 
-Tried again, with back-off: no connection, a broken or late reply, 408, 424 (a model server's own
+Tried again, with back-off: no connection, a broken or late reply, a 200 that holds an error or no
+JSON (a login page, a reply that was cut off), 408, 424 (a model server's own
 backend failed), 425, 429 and 5xx. Any other status comes back as a `Reply` for the caller to judge.
 The key appears in no message and in no repr; redirects are not followed, so it goes to one host.
 """
@@ -159,6 +160,8 @@ class JsonClient:
         if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
             what = f"the model server is at its limit (HTTP 429): {reply.message}"
             return _Failure(RateLimitedError(what, retry_after_seconds=wish, where=url), wish)
+        if reply.ok and (odd := _no_result(reply)):
+            return _Failure(_unavailable(url, f"HTTP 200 with {odd}: {reply.message[:200]}"), wish)
         if reply.status in _AGAIN or reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             return _Failure(_unavailable(url, f"HTTP {reply.status}: {reply.message}"), wish)
         return reply
@@ -227,6 +230,15 @@ def _reply(response: "httpx.Response", api_key: str | None) -> Reply:
     if api_key:  # some servers quote the key that they refuse
         message = message.replace(api_key, "***")
     return Reply(response.status_code, body, " ".join(message[:_MESSAGE_CHARACTERS].split()))
+
+
+def _no_result(reply: Reply) -> str:
+    """Why a 200 is none: a login page, a reply that was cut off, or an error in its body."""
+    if reply.body is None:
+        return "no JSON"
+    body: Any = reply.body
+    fields = cast("dict[str, Any]", body) if isinstance(body, dict) else {}
+    return "an error" if fields.get("error") else ""
 
 
 def _message(body: Any) -> str:

@@ -167,14 +167,15 @@ def _by_index(body: Any, count: int) -> list[tuple[int, Any]]:
 
 
 def _numbers(embedding: Any, index: int) -> "npt.NDArray[np.float64]":
-    """A vector as JSON numbers (null is NaN), or as base64 of float32."""
+    """A vector as JSON numbers (null is NaN), alone in a list or not, or as base64 of float32."""
     import numpy as np
 
     try:
         if isinstance(embedding, str):
             packed = base64.b64decode(embedding, validate=True)
             return np.frombuffer(packed, "<f4").astype(np.float64)
-        return np.array(embedding, np.float64)
+        vector = np.array(embedding, np.float64)
+        return vector[0] if vector.ndim == 2 and len(vector) == 1 else vector
     except (ValueError, TypeError) as error:
         raise IntegrityError(
             f"a vector of the reply cannot be read: {error}", where=f"vector {index} of a reply"

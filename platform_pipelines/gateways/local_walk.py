@@ -1,21 +1,32 @@
 """Walk a folder as an object store lists it: files only, in byte order, hidden names left out."""
 
+import contextlib
+import errno
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 from platform_pipelines.gateways.local_files import settle, typed_errors
 from platform_pipelines.gateways.object_store import Skipped
+
+SHOWN_CHARACTERS = 200  # of a name that is too long
 
 
 def walk(root: str, folder: str, skipped: Skipped) -> Iterator[tuple[str, os.stat_result]]:
     """Raw name relative to `root`, and status, of every file below `folder` ("" is the root).
 
-    A file that vanishes meanwhile is left out; a folder that may not be read is an error.
+    A file that vanishes meanwhile is left out; a link that leads to itself, or a path that is
+    longer than the system opens, costs itself; a folder that may not be read is an error.
 
     Raises:
         SourceForbiddenError: a folder may not be listed.
     """
-    for entry in _entries(os.path.join(root, folder)):
+    waiting = [(folder, iter(_entries(root, folder, skipped)))]  # no recursion: folders may be deep
+    while waiting:
+        folder, entries = waiting[-1]
+        entry = next(entries, None)
+        if entry is None:
+            waiting.pop()
+            continue
         raw = f"{folder}/{entry.name}" if folder else entry.name
         if entry.name.startswith("."):
             skipped.hidden += 1
@@ -23,9 +34,9 @@ def walk(root: str, folder: str, skipped: Skipped) -> Iterator[tuple[str, os.sta
             escaped = os.fsencode(entry.name).decode("ascii", "backslashreplace")
             skipped.unreadable.append(f"{folder}/{escaped}" if folder else escaped)
         elif entry.is_dir(follow_symlinks=False):
-            yield from walk(root, raw, skipped)
+            waiting.append((raw, iter(_entries(root, raw, skipped))))
         elif _is_own_file(entry, root):
-            yield from _settled(raw, entry.path)
+            yield from _settled(raw, entry.path, skipped)
         else:
             skipped.links += 1
 
@@ -43,13 +54,26 @@ def is_utf8(name: str) -> bool:
     return name.isascii() or not any("\udc80" <= letter <= "\udcff" for letter in name)
 
 
-def _entries(path: str) -> list["os.DirEntry[str]"]:
-    with typed_errors(path):
+def _entries(root: str, folder: str, skipped: Skipped) -> list["os.DirEntry[str]"]:
+    path = os.path.join(root, folder)
+    with typed_errors(path), _too_long(folder, skipped):
         try:
             with os.scandir(path) as entries:
                 return sorted(entries, key=lambda entry: os.fsencode(entry.name))
         except (FileNotFoundError, NotADirectoryError):
             return []
+    return []
+
+
+@contextlib.contextmanager
+def _too_long(raw: str, skipped: Skipped) -> Generator[None]:
+    """Name what the system does not open by its whole path (4,096 bytes on Linux)."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        skipped.unreadable.append(f"{raw[:SHOWN_CHARACTERS]}… ({len(os.fsencode(raw))} bytes long)")
 
 
 def _is_own_file(entry: "os.DirEntry[str]", root: str) -> bool:
@@ -57,15 +81,20 @@ def _is_own_file(entry: "os.DirEntry[str]", root: str) -> bool:
     if not entry.is_symlink():
         return entry.is_file()
     inside = os.path.realpath(entry.path).startswith(os.path.realpath(root) + os.sep)
-    return inside and entry.is_file()
+    try:
+        return inside and entry.is_file()
+    except OSError:  # a link that leads to itself
+        return False
 
 
-def _settled(raw: str, path: str) -> Iterator[tuple[str, os.stat_result]]:
-    with typed_errors(path):
+def _settled(raw: str, path: str, skipped: Skipped) -> Iterator[tuple[str, os.stat_result]]:
+    found: list[os.stat_result] = []
+    with typed_errors(path), _too_long(raw, skipped):
         try:
             status = os.stat(path)
             if settle(status):
                 status = os.stat(path)
+            found.append(status)
         except FileNotFoundError:
             return
-    yield raw, status
+    yield from ((raw, status) for status in found)

@@ -17,6 +17,7 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
     UnavailableError,
 )
+from platform_pipelines.gateways.network import proxy_for, trusted
 from platform_pipelines.gateways.object_store import StoreOptions
 
 SECONDS = 10.0
@@ -41,7 +42,9 @@ def send_webhook(url: str, record: Mapping[str, Any]) -> None:
     """
     import httpx
 
-    transport = httpx.HTTPTransport(retries=ATTEMPTS - 1)
+    transport = httpx.HTTPTransport(
+        retries=ATTEMPTS - 1, verify=trusted(), proxy=proxy_for(url), trust_env=False
+    )
     try:
         with httpx.Client(timeout=SECONDS, transport=transport, trust_env=False) as client:
             reply = client.post(url, json=dict(record))

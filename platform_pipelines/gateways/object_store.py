@@ -37,7 +37,8 @@ class StoreOptions:
 class Fetched:
     """One object of `get_many`: its bytes and their version, or why this one could not be read.
 
-    `error` is SourceNotFoundError (gone since it was listed) or SourceForbiddenError.
+    `error` is SourceNotFoundError (gone since it was listed), SourceForbiddenError, or
+    ConflictError (it changes while it is read).
     """
 
     key: str

@@ -248,7 +248,7 @@ class TestEmbedder:
         with EmbeddingServer() as server:
             knowledge = served(server)
             knowledge.refresh(end="chunks")
-            server.faults.extend([Fault(200, body=b"<html>log in</html>")] * 4)
+            server.faults.extend([Fault(200, body=b"<html>log in</html>")] * 40)
             with pytest.raises(PlatformError):
                 knowledge.run("vectors")
             assert knowledge.stored("vectors") == {}

@@ -300,7 +300,7 @@ def _index(old: int, new: Any) -> Callable[[dict[str, Any]], dict[str, Any]]:
     [
         (_vector(1, [0.1] * 383), DimensionError, "383"),
         (_vector(1, []), DimensionError, "0"),
-        (_vector(1, [[0.1] * 384]), DimensionError, "384"),
+        (_vector(1, [[0.1] * 384] * 2), DimensionError, "768"),
         (_vector(2, [0.0] * 384), IntegrityError, "vector 2"),
         (_vector(2, [None] * 384), IntegrityError, "vector 2"),
         (_vector(2, [float("nan")] * 384), IntegrityError, "vector 2"),
@@ -333,11 +333,50 @@ def test_a_vector_that_cannot_be_right_is_refused(
 
 def test_a_page_instead_of_json_says_to_check_the_url(client: Clients) -> None:
     """A proxy's login page comes with status 200."""
-    with EmbeddingServer(faults=[Fault(body=b"<html>log in</html>")]) as server:
-        embedder = client(server.url)
-        with pytest.raises(IntegrityError) as caught:
+    with EmbeddingServer(faults=[Fault(body=b"<html>log in</html>")] * 2) as server:
+        embedder = client(server.url, max_attempts=2)
+        with pytest.raises(UnavailableError, match="log in") as caught:
             embedder.embed_queries(["x"])
     assert "url" in caught.value.remedy
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"<html>one moment</html>",
+        b'{"data": [{"index": 0, "embedding": [0.1, 0.',
+        b'{"error": {"message": "CUDA out of memory", "code": 500}}',
+        b"",
+    ],
+    ids=["page", "cut-off", "error-with-200", "empty"],
+)
+def test_a_200_that_holds_no_result_is_tried_again(client: Clients, body: bytes) -> None:
+    """A gateway that restarts, a worker that was out of memory: the next answer is right."""
+    with EmbeddingServer(faults=[Fault(body=body)]) as server:
+        embedder = client(server.url, batch=100, max_attempts=2)
+        np.testing.assert_allclose(embedder.embed_passages(TEXTS), expected(), atol=1e-6)
+
+
+def test_an_error_shows_what_came_without_the_key(client: Clients) -> None:
+    """Some servers quote the request, and with it the key, in the body of a 200."""
+    body = b'{"error": "quota of sesame-key is used up"}'
+    with EmbeddingServer(faults=[Fault(body=body)] * 2) as server:
+        embedder = client(server.url, api_key="sesame-key", max_attempts=2)
+        with pytest.raises(UnavailableError, match=r"quota of \*\*\* is used up"):
+            embedder.embed_queries(["x"])
+
+
+def test_vectors_that_stand_in_a_list_of_their_own_are_read(client: Clients) -> None:
+    """Servers of pooled models nest each vector once more."""
+
+    def nested(reply: dict[str, Any]) -> dict[str, Any]:
+        for entry in reply["data"]:
+            entry["embedding"] = [entry["embedding"]]
+        return reply
+
+    with EmbeddingServer(faults=[Fault(change=nested)]) as server:
+        embedder = client(server.url, batch=100)
+        np.testing.assert_allclose(embedder.embed_passages(TEXTS), expected(), atol=1e-6)
 
 
 def test_base64_vectors_are_read_too(client: Clients) -> None:

@@ -125,7 +125,6 @@ def test_a_model_that_says_nothing_gives_an_empty_reply(models: Models, content:
         {},
         [],
         "text",
-        None,
         {"choices": []},
         {"choices": None},
         {"choices": [None]},

@@ -14,12 +14,14 @@ import pytest
 
 from platform_pipelines.errors import (
     ConfigurationError,
+    ConflictError,
     PlatformError,
     SourceForbiddenError,
     SourceNotFoundError,
     StorageFullError,
     UnavailableError,
 )
+from platform_pipelines.gateways.concurrent_reads import read_many_files
 from platform_pipelines.gateways.local_files import mapped, settle
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.gateways.obstore_store import open_store
@@ -54,6 +56,67 @@ def test_an_edit_of_the_same_size_at_the_same_moment_changes_the_version(tmp_pat
             file.write(f"{number:03d}".encode())
         seen |= {found.version for batch in store.list_objects() for found in batch}
     assert len(seen) == 100
+
+
+def test_a_link_that_leads_to_itself_costs_itself(tmp_path: Path) -> None:
+    """`ln -s a a`, two links to each other, and a folder's link to its own parent."""
+    (tmp_path / "good.md").write_text("good")
+    (tmp_path / "self").symlink_to("self")
+    (tmp_path / "one").symlink_to("two")
+    (tmp_path / "two").symlink_to("one")
+    (tmp_path / "below").mkdir()
+    (tmp_path / "below" / "up").symlink_to(tmp_path)
+    skipped = Skipped()
+    assert keys_of(open_store(tmp_path.as_uri()), skipped) == ["good.md"]
+    assert skipped.links == 4
+
+
+def test_a_path_that_is_too_long_to_open_is_named(tmp_path: Path) -> None:
+    """Made by an unpacked archive or a network share: deeper than the system opens by name."""
+    (tmp_path / "good.md").write_text("good")
+    handle = os.open(tmp_path, os.O_RDONLY)
+    handles = [handle]
+    name = "폴더" * 20
+    for _ in range(4096 // len(name.encode()) + 2):
+        os.mkdir(name, dir_fd=handle)
+        handle = os.open(name, os.O_RDONLY, dir_fd=handle)
+        handles.append(handle)
+    os.close(os.open("deep.md", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+    for one in handles:
+        os.close(one)
+    skipped = Skipped()
+    assert keys_of(open_store(tmp_path.as_uri()), skipped) == ["good.md"]
+    assert len(skipped.unreadable) == 1
+    assert "bytes long" in skipped.unreadable[0]
+    assert len(skipped.unreadable[0]) < 300
+
+
+def test_folders_may_be_deep(tmp_path: Path) -> None:
+    """1,500 folders in each other are 3,000 bytes: nothing for a stack of calls."""
+    handle = os.open(tmp_path, os.O_RDONLY)
+    for _ in range(1500):
+        os.mkdir("a", dir_fd=handle)
+        inner = os.open("a", os.O_RDONLY, dir_fd=handle)
+        os.close(handle)
+        handle = inner
+    os.close(os.open("deep.md", os.O_CREAT | os.O_WRONLY, dir_fd=handle))
+    os.close(handle)
+    assert keys_of(open_store(tmp_path.as_uri())) == ["a/" * 1500 + "deep.md"]
+
+
+def test_a_file_that_grows_costs_itself(tmp_path: Path) -> None:
+    """A log that a program writes all the time: that one later, the others now."""
+    (tmp_path / "good.md").write_text("good")
+    store = open_store(tmp_path.as_uri())
+
+    def get(key: str) -> tuple[bytes, str]:
+        if key == "log.txt":
+            raise ConflictError("the file changes while it is read")
+        return store.get(key)
+
+    log, good = read_many_files(get, ["log.txt", "good.md"], concurrency=2)
+    assert isinstance(log.error, ConflictError)
+    assert good.data == b"good"
 
 
 def test_a_read_version_is_of_the_bytes_that_were_read(tmp_path: Path) -> None:

@@ -124,8 +124,8 @@ def web_server(company: Company | None = None) -> Generator[WebServer]:
 
         do_GET = do_PUT = do_CONNECT = do_HEAD = do_POST
 
-        def log_message(self, *args: Any) -> None:
-            del args
+        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002  the base's name
+            del format, args
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     if company is not None:

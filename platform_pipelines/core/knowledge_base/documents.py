@@ -39,6 +39,7 @@ class Reason(StrEnum):
     MEMORY_BUDGET = "memory_budget"  # parsing needed more memory than allowed
     CRASHED = "crashed"  # the parser's process died
     FORBIDDEN = "forbidden"  # listed, but may not be read
+    CHANGING = "changing"  # written while it was read; its next version is read by the next run
 
 
 class NoteKind(StrEnum):

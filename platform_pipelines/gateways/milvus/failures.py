@@ -18,6 +18,9 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.gateways.milvus.library import pymilvus
 
+NOT_LOADED = 101
+NOT_LOADED_WORDS = "not loaded"  # Milvus Lite, and servers before 2.3
+
 BY_CODE: dict[int, type[PlatformError]] = {
     6: ConfigurationError,  # legacy IllegalArgument (Lite)
     7: StorageFullError,  # disk quota exceeded
@@ -25,7 +28,7 @@ BY_CODE: dict[int, type[PlatformError]] = {
     10: CapabilityError,  # unimplemented
     26: CapabilityError,  # legacy IndexBuildFailed (Lite: the index needs a library)
     100: UnknownNameError,  # collection not found
-    101: UnavailableError,  # collection not loaded: not sealed yet, or still loading
+    NOT_LOADED: UnavailableError,  # collection not loaded: not sealed yet, or still loading
     701: CapabilityError,  # index not supported
     1100: ConfigurationError,  # invalid parameter
     1400: ConfigurationError,  # not authenticated
@@ -57,6 +60,13 @@ REMEDIES: dict[type[PlatformError], str] = {
     UnavailableError: "check that Milvus runs at this address; the call may be repeated",
     UnknownNameError: "refresh the knowledge base first, or check the name",
 }
+
+
+def is_released(error: PlatformError) -> bool:
+    """Whether the server holds the collection and has not loaded it."""
+    cause = error.__cause__
+    code = _code(cause) if isinstance(cause, Exception) else None
+    return code == NOT_LOADED or NOT_LOADED_WORDS in str(error).lower()
 
 
 @contextmanager

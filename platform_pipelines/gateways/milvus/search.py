@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import CapabilityError, DimensionError, UnavailableError
 from platform_pipelines.gateways.milvus.connection import Connection
+from platform_pipelines.gateways.milvus.failures import is_released
 from platform_pipelines.gateways.milvus.schema import (
     SHOWN_FIELDS,
     SPARSE_FIELD,
@@ -106,11 +107,18 @@ class Searcher:
         for pause_seconds in SEARCH_AGAIN_AFTER_SECONDS:
             try:
                 return self._ask(target, data, **asked)
-            except UnavailableError:
+            except UnavailableError as error:
+                if is_released(error):
+                    self._load(target)
                 if time.monotonic() > give_up:
                     raise
                 time.sleep(pause_seconds)
         return self._ask(target, data, **asked)
+
+    def _load(self, target: str) -> None:
+        """Somebody released what is live (a person, or a server that made room): load it again."""
+        with self._connection.use(f"load {target}, which was released") as client:
+            client.load_collection(target, timeout=self._connection.timeout_seconds)
 
     def _ask(
         self,

@@ -22,6 +22,7 @@ from platform_pipelines.core.knowledge_base.documents import Reason
 from platform_pipelines.core.road.identity import digest_bytes, digest_parts
 from platform_pipelines.errors import (
     ConfigurationError,
+    ConflictError,
     DocumentError,
     IntegrityError,
     SourceForbiddenError,
@@ -175,6 +176,8 @@ class Reading:
             self._book(work, read, {"state": "gone"})
         elif isinstance(found.error, SourceForbiddenError):
             self._book(work, read, quarantined(Reason.FORBIDDEN, found.error.what))
+        elif isinstance(found.error, ConflictError):
+            self._book(work, read, quarantined(Reason.CHANGING, found.error.what))
         elif found.error is not None:
             raise found.error
         elif work.known.get(found.key) == (read := self._read(found)).content_digest:

@@ -315,3 +315,14 @@ def test_deleted_rows_are_gone_and_may_come_again(store: MilvusStore, first: Sea
         assert hits[1][0].chunk_id == ids[42]
     finally:
         store.drop("recycled")
+
+
+def test_a_released_collection_is_loaded_again(store: MilvusStore) -> None:
+    """A person freed memory, or a server restarted: readers must not see an outage for it."""
+    vectors = unit_vectors(8, seed=11)
+    rows = [make_row(number, vector) for number, vector in enumerate(vectors)]
+    fill(store, "released", rows)
+    store.unload("released")
+    found = store.search_dense("released", vectors[3:4], k=1, tenant="default")
+    assert found[0][0].chunk_id == rows[3].chunk_id
+    store.drop("released")
