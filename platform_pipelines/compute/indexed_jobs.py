@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from platform_pipelines.compute import plans
 from platform_pipelines.compute.pod_specs import PodSettings, indexed_job, job_name
+from platform_pipelines.compute.pod_starts import PodStarts
 from platform_pipelines.compute.tasks import (
     TaskFailed,
     TaskOutcome,
@@ -30,8 +31,6 @@ POLL_SECONDS = 1.0
 MOST_POLL_SECONDS = 5.0
 PATIENCE_SECONDS = 300.0  # with an API server that does not answer
 SECONDS_TO_DELETE = 60.0
-# A pod that waits for these never starts: the image is not there, or its name is wrong.
-NEVER_STARTS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigError")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +59,7 @@ class IndexedJobs:
             ConfigurationError: no such profile, or the tasks are for several stores.
             ConflictError: a Job of this plan has another content (profile or image changed).
             UnavailableError: the API server did not answer for minutes; the Job goes on.
+            PlatformError: no pod can start, or an engine does not hold (see `pod_starts`).
         """
         if not tasks:
             return
@@ -80,7 +80,9 @@ class IndexedJobs:
             owner=self.owner,
             stage=stage,
         )
-        following = _Following(self, stage, name, tasks, store, key, progress)
+        where = f"{self.jobs.namespace}/{name}"
+        starts = PodStarts(where, chosen, chosen.image or self.pods.image)
+        following = _Following(self, stage, name, tasks, store, key, progress, starts)
         following.start(manifest, is_known=is_known)
         finished = False
         try:
@@ -123,6 +125,7 @@ class _Following:
     store: ObjectStore
     plan: str
     progress: Callable[[str], None]
+    starts: PodStarts
     lost_sight: bool = False  # the API server does not answer: the Job is left to go on
     told: set[int] = field(default_factory=set[int])
     ends: dict[int, PodEnd] = field(default_factory=dict[int, PodEnd])
@@ -191,13 +194,10 @@ class _Following:
         self.ends = self.jobs.pod_ends(self.name)
         waits = {end.waiting for end in self.ends.values() if end.waiting}
         self.waiting = next(iter(sorted(waits)), "")
-        if state.active and any(w.startswith(NEVER_STARTS) for w in waits):
-            raise ConfigurationError(
-                f"pods of the stage cannot start: {self.waiting}",
-                where=f"{self.jobs.namespace}/{self.name}",
-                stored=self.backend.pods.image,
-                remedy="load the image, or correct its name in the settings or the profile",
-            )
+        if state.active:
+            done = len(state.succeeded | state.failed)
+            now = self.backend.clock.monotonic()
+            self.starts.look(self.ends.values(), done=done, now=now)
 
     def _outcome(self, index: int, *, failed: bool) -> TaskOutcome:
         task = self.tasks[index]

@@ -9,6 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from platform_pipelines.compute.engine_specs import (
+    EMBEDDER_URL,
+    cache_volume,
+    engine_container,
+    loopback_url,
+)
 from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.core.road.identity import digest_json
 
@@ -110,6 +116,13 @@ def pod_spec(profile: ComputeProfile, pods: PodSettings, *, arguments: Sequence[
         "containers": [_container(profile, pods, arguments)],
         "volumes": _volumes(profile),
     }
+    if profile.engine:
+        claims: list[Manifest] = [{"name": DEVICES}] if profile.devices else []
+        spec["initContainers"] = [
+            engine_container(
+                profile.engine, limits=_devices(profile), claims=claims, mounts=_mounts(profile)
+            )
+        ]
     if pods.service_account:
         spec["serviceAccountName"] = pods.service_account
     if profile.devices:
@@ -153,9 +166,7 @@ def _labels(pods: PodSettings, owner: str, stage: str) -> dict[str, str]:
 def _container(profile: ComputeProfile, pods: PodSettings, arguments: Sequence[str]) -> Manifest:
     sources: list[Manifest] = [{"configMapRef": {"name": name}} for name in pods.config_maps]
     sources += [{"secretRef": {"name": name}} for name in pods.secrets]
-    mounts = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - a volume of the pod's own
-    if profile.shared_memory:
-        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    told = [{"name": EMBEDDER_URL, "value": loopback_url(profile.engine)}] if profile.engine else []
     return {
         "name": CONTAINER,
         "image": profile.image or pods.image,
@@ -164,6 +175,7 @@ def _container(profile: ComputeProfile, pods: PodSettings, arguments: Sequence[s
         "env": [
             {"name": "HOME", "value": "/tmp"},  # noqa: S108
             {"name": "PLATFORM_HOME", "value": "/tmp/platform"},  # noqa: S108
+            *told,
         ],
         "envFrom": sources,
         "resources": _resources(profile),
@@ -172,21 +184,36 @@ def _container(profile: ComputeProfile, pods: PodSettings, arguments: Sequence[s
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         },
-        "volumeMounts": mounts,
+        "volumeMounts": _mounts(profile),
         "terminationMessagePolicy": "FallbackToLogsOnError",
     }
 
 
+def _mounts(profile: ComputeProfile) -> list[Manifest]:
+    mounts: list[Manifest] = [{"name": "tmp", "mountPath": "/tmp"}]  # noqa: S108 - the pod's own
+    if profile.shared_memory:
+        mounts.append({"name": "shm", "mountPath": "/dev/shm"})  # noqa: S108
+    return mounts
+
+
+def _devices(profile: ComputeProfile) -> dict[str, str]:
+    """The whole or part GPUs that a container's limits name; a claim names its own."""
+    if profile.devices or not profile.gpu:
+        return {}
+    return {profile.gpu_resource: str(profile.gpu)}
+
+
 def _resources(profile: ComputeProfile) -> Manifest:
+    """Of the worker: with an engine beside it, that one has the devices."""
     requests = {"cpu": profile.cpu_request, "memory": profile.memory}
     limits: dict[str, str] = {"memory": profile.memory}
     if profile.cpu_limit:
         limits["cpu"] = profile.cpu_limit
+    if profile.engine:
+        return {"requests": requests, "limits": limits}
     if profile.devices:
         return {"requests": requests, "limits": limits, "claims": [{"name": DEVICES}]}
-    if profile.gpu:
-        limits[profile.gpu_resource] = str(profile.gpu)
-    return {"requests": requests, "limits": limits}
+    return {"requests": requests, "limits": {**limits, **_devices(profile)}}
 
 
 def _volumes(profile: ComputeProfile) -> list[Manifest]:
@@ -194,4 +221,6 @@ def _volumes(profile: ComputeProfile) -> list[Manifest]:
     if profile.shared_memory:
         memory = {"medium": "Memory", "sizeLimit": profile.shared_memory}
         volumes.append({"name": "shm", "emptyDir": memory})
+    if profile.engine:
+        volumes.append(cache_volume(profile.engine))
     return volumes

@@ -64,8 +64,9 @@ def _quota(spec: FleetSpec, profiles: list[ComputeProfile], labels: dict[str, st
     for profile in profiles:
         width = profile.parallelism
         hard["pods"] += width
-        hard["cpu"] += round(cores_of(profile.cpu_request) * width * 1000)
-        hard["memory"] += bytes_of(profile.memory) * width
+        for part in (profile, profile.engine) if profile.engine else (profile,):
+            hard["cpu"] += round(cores_of(part.cpu_request) * width * 1000)
+            hard["memory"] += bytes_of(part.memory) * width
         if profile.gpu and not profile.devices:
             name = f"requests.{profile.gpu_resource}"
             hard[name] = hard.get(name, 0) + profile.gpu * width

@@ -8,7 +8,7 @@ are shipped; a deployment changes fields of them, or adds profiles, in a file (`
 from collections.abc import Mapping
 from typing import Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from platform_pipelines.errors import ConfigurationError
 
@@ -56,6 +56,42 @@ class NodePoolProfile(BaseModel):
         return self
 
 
+class EngineProfile(BaseModel):
+    """A model server beside every worker of a stage, in the same pod, asked over loopback.
+
+    It has the pod's GPUs. `served_as` is the name that a declaration's `embed.model` asks for.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: Literal["vllm", "tei", "nim"]
+    image: str = Field(pattern=r"^[^\s]+(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")
+    model: str = ""  # what it loads; a NIM holds its own
+    served_as: str = ""  # vLLM only; empty: `model`
+    args: tuple[str, ...] = ()  # after those that the kind always gets
+    command: tuple[str, ...] = ()  # instead of the kind's own
+    port: int = Field(default=8000, ge=1024, le=65535)
+    cpu_request: str = "500m"
+    memory: str = "8Gi"
+    start_seconds: int = Field(default=600, ge=10)  # from its start to its first answer
+    restarts: int = Field(default=2, ge=0)  # in one pod; one more is a failure of the stage
+    cache: str = "20Gi"  # size of the pod's own cache of model files
+    cache_claim: str | None = None  # a volume claim that pods share instead
+
+    @field_validator("image")
+    @classmethod
+    def _pinned(cls, value: str) -> str:
+        if value.rpartition("/")[2].partition(":")[2] == "latest":
+            raise ValueError("the tag moves: name a version or a digest")
+        return value
+
+    @model_validator(mode="after")
+    def _whole(self) -> "EngineProfile":
+        if self.kind != "nim" and not self.model:
+            raise ValueError(f"`model` says what {self.kind} loads")
+        return self
+
+
 class DeviceChoice(BaseModel):
     """One way to serve a pod's claim of devices (dynamic resource allocation)."""
 
@@ -90,6 +126,8 @@ class ComputeProfile(BaseModel):
     spread: bool = False  # over nodes, where that is possible
     nodes: NodePoolProfile | None = None  # None: nodes that are there
     devices: tuple[DeviceChoice, ...] = ()  # in order of preference; instead of `gpu`
+    engine: EngineProfile | None = None  # a model server in each pod; `embed` only
+    start_seconds: int = Field(default=1800, ge=10)  # a stage of which no pod can start, fails then
 
     def node_labels(self) -> dict[str, str]:
         """What its pods' nodes are marked with."""

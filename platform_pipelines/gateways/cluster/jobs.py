@@ -23,6 +23,20 @@ class JobState:
 
 
 @dataclass(frozen=True, slots=True)
+class EngineSeen:
+    """A pod's engine, while the pod lives: when that ends, nothing of this is left to read."""
+
+    pod: str
+    runs: bool  # its container does
+    started: bool  # its start-up probe has passed
+    restarts: int
+    reason: str = ""  # how it ended the last time: OOMKilled, Error, …
+    exit_code: int | None = None
+    message: str = ""  # the end of its log then
+    waiting: str = ""  # why it does not run: ImagePullBackOff, CrashLoopBackOff, …
+
+
+@dataclass(frozen=True, slots=True)
 class PodEnd:
     """How the last pod of an index ended."""
 
@@ -31,6 +45,7 @@ class PodEnd:
     reason: str  # OOMKilled, Error, …
     message: str  # the end of its log
     waiting: str = ""  # why it does not start: ImagePullBackOff, Unschedulable …
+    engine: EngineSeen | None = None  # of a pod that lives
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +192,10 @@ def pod_end(pod: Mapping[str, Any]) -> PodEnd | None:
     unscheduled = next(
         (c for c in conditions if c["type"] == "PodScheduled" and c["status"] == "False"), None
     )
-    waiting = str(waits.get("reason") or "")
+    engine = _engine(metadata, status) if "finishedAt" not in ended else None
+    waiting = engine.waiting if engine else ""
+    if waiting in ("", "CrashLoopBackOff"):
+        waiting = str(waits.get("reason") or "")
     if unscheduled is not None:
         waiting = f"Unschedulable: {unscheduled.get('message') or ''}"
     return PodEnd(
@@ -186,4 +204,28 @@ def pod_end(pod: Mapping[str, Any]) -> PodEnd | None:
         reason=str(ended.get("reason") or status.get("reason") or ""),
         message=str(ended.get("message") or "")[-2000:],
         waiting=waiting,
+        engine=engine,
+    )
+
+
+def _engine(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> EngineSeen | None:
+    """The native sidecar of a pod that lives; None where there is none, or not yet."""
+    if status.get("phase") not in ("Pending", "Running") or "deletionTimestamp" in metadata:
+        return None
+    sidecars: list[Mapping[str, Any]] = status.get("initContainerStatuses") or []
+    if not sidecars:
+        return None
+    (one,) = sidecars[:1]
+    state: Mapping[str, Any] = one.get("state") or {}
+    last: Mapping[str, Any] = one.get("lastState") or {}
+    ended: Mapping[str, Any] = state.get("terminated") or last.get("terminated") or {}
+    return EngineSeen(
+        pod=str(metadata.get("name") or ""),
+        runs="running" in state,
+        started=bool(one.get("started")),
+        restarts=int(one.get("restartCount") or 0),
+        reason=str(ended.get("reason") or ""),
+        exit_code=int(ended["exitCode"]) if "exitCode" in ended else None,
+        message=str(ended.get("message") or "")[-2000:],
+        waiting=str((state.get("waiting") or {}).get("reason") or ""),
     )

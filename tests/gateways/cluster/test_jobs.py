@@ -87,6 +87,44 @@ def test_how_a_pod_ended_or_why_it_does_not_start(
     assert (end.index, end.exit_code, end.reason, end.waiting) == (4, exit_code, reason, waiting)
 
 
+OUT_OF_MEMORY = {"exitCode": 137, "reason": "OOMKilled", "message": "loading weights"}
+
+
+def sidecar(**more: Any) -> list[dict[str, Any]]:
+    return [{"name": "engine", "started": False, "restartCount": 0, "state": {}, **more}]
+
+
+def test_an_engine_is_read_while_its_pod_lives() -> None:
+    """The pod says `Running` whatever its engine does; how that ended stands in its last state."""
+    again = sidecar(
+        state={"running": {}}, lastState={"terminated": OUT_OF_MEMORY}, restartCount=1, started=True
+    )
+    end = pod_end(pod(phase="Running", initContainerStatuses=again))
+    assert end is not None
+    assert end.engine is not None
+    seen = end.engine
+    assert (seen.runs, seen.started, seen.restarts) == (True, True, 1)
+    assert (seen.reason, seen.exit_code, seen.message) == ("OOMKilled", 137, "loading weights")
+
+
+@pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
+def test_an_engine_of_a_pod_that_ended_says_nothing(phase: str) -> None:
+    """It was ended with the pod: its exit code is no failure."""
+    ended = sidecar(state={"terminated": {"exitCode": 137, "reason": "Error"}})
+    end = pod_end(pod(phase=phase, initContainerStatuses=ended))
+    assert end is not None
+    assert end.engine is None
+
+
+def test_an_engine_without_an_image_is_why_the_pod_waits() -> None:
+    """The worker's own container only waits for it."""
+    worker = [{"state": {"waiting": {"reason": "PodInitializing"}}}]
+    waits = sidecar(state={"waiting": {"reason": "ImagePullBackOff"}})
+    end = pod_end(pod(phase="Pending", initContainerStatuses=waits, containerStatuses=worker))
+    assert end is not None
+    assert end.waiting == "ImagePullBackOff"
+
+
 def test_a_pod_of_another_kind_is_none_of_ours() -> None:
     """It has no index of a task."""
     assert pod_end({"metadata": {}, "status": {}}) is None
