@@ -226,7 +226,8 @@ def evaluate(
             retriever = Retriever(store, embedder, revision, collection)
             if golden is None:
                 return _without_labels(workspace, retriever, counts, baseline, lost), None
-            asked = ask_golden(workspace, retriever, baseline, golden, salt)
+            conditions = _conditions(workspace, revision)
+            asked = ask_golden(workspace, retriever, baseline, golden, salt, conditions)
         finally:
             embedder.close()
     made = make_evidence(

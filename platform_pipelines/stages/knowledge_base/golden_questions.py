@@ -1,6 +1,6 @@
 """The golden set, asked of the candidate and of what is live under the same conditions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -28,9 +28,13 @@ from platform_pipelines.stages.knowledge_base.judged_evidence import (
 from platform_pipelines.stages.knowledge_base.judging import Evaluated
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
-from platform_pipelines.stages.knowledge_base.stored_evidence import calibration_in_use
+from platform_pipelines.stages.knowledge_base.stored_evidence import (
+    calibration_in_use,
+    read_evidence,
+)
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
+from platform_pipelines.stages.road.signatures import is_signed
 
 
 def load_golden_set(workspace: Workspace) -> GoldenSet | None:
@@ -83,25 +87,27 @@ def ask_golden(
     baseline: Revision | None,
     golden: GoldenSet,
     salt: str,
+    conditions: Mapping[str, Any],
 ) -> Asked:
     """Ask the candidate all questions, and the live revision (`baseline`) those that have answers.
 
-    `salt` makes the judge's draws those of this candidate and this golden set.
+    `salt` makes the judge's draws those of this candidate and this golden set. What the live
+    revision answered under the same `conditions`, when it was the candidate, is not asked again.
     """
     k = workspace.spec.gate.k
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
     questions = [*golden.answerable, *golden.unanswerable]
-    known = len(golden.answerable)
+    answerable = len(golden.answerable)
     vectors = retriever.embed([q.question for q in questions])
     asked = ask_questions(
-        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:known]
+        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:answerable]
     )
     outcomes = with_ragas(workspace.settings, asked.outcomes, workspace.progress)
     unanswerable = retriever.search(
         [q.question for q in golden.unanswerable],
         k=k,
         tenant=workspace.spec.tenant,
-        vectors=vectors[known:],
+        vectors=vectors[answerable:],
         strong=True,
     )
     calibration = calibrate_answers(
@@ -111,8 +117,11 @@ def ask_golden(
         {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
         vectors=vectors,
     )
-    with _opened_live(workspace, retriever, baseline) as live:
-        before = _measured(workspace, live.retriever, golden) if live else {}
+    known = _known_of_live(workspace, baseline, golden, conditions)
+    if known:
+        workspace.progress("evidence: what is live answered these questions before its release")
+    with _opened_live(workspace, retriever, None if known else baseline) as live:
+        before = _measured(workspace, live.retriever, golden) if live else known
         rows = [
             SampleRow(
                 sample_id=q.id,
@@ -127,6 +136,33 @@ def ask_golden(
         made = Evaluated(retriever.revision, retriever, calibration.calibration)
         rows, facts, cost = judge_rows(workspace, made, live, golden, rows, salt=salt)
     return Asked(rows, calibration, facts, cost)
+
+
+def _known_of_live(
+    workspace: Workspace,
+    baseline: Revision | None,
+    golden: GoldenSet,
+    conditions: Mapping[str, Any],
+) -> dict[str, Outcome]:
+    """From the evidence that the live revision was released by; else, nothing.
+
+    It counts when it is of this revision and golden set, under these conditions and signed. A judge
+    asks the live revision itself.
+    """
+    entry = road.release_log(workspace.store, workspace.name).head()
+    if baseline is None or entry is None or workspace.spec.judge is not None:
+        return {}
+    found = read_evidence(workspace.store, entry.evidence_digest or "")
+    if found is None or not is_signed(workspace.settings, workspace.store, found.digest):
+        return {}
+    is_same = (found.revision, found.golden_digest, dict(found.conditions)) == (
+        baseline.digest,
+        golden.digest,
+        dict(conditions),
+    )
+    outcomes = {row.sample_id: row.candidate for row in found.rows}
+    wanted = {q.id for q in golden.answerable}
+    return outcomes if is_same and outcomes.keys() == wanted else {}
 
 
 @contextmanager
