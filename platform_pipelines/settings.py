@@ -164,6 +164,12 @@ def are_set(names: Iterable[str]) -> set[str]:
     return {name for name in names if os.environ.get(name)}
 
 
+def agent_process() -> tuple[str, Secret | None]:
+    """Of an agent's own program: what it is (JSON), and the key of its language model."""
+    env = _Variables(os.environ)
+    return os.environ.get("AGENT_DECLARATION", ""), _secret(env, "OPENAI_API_KEY")
+
+
 def load_settings(
     environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
 ) -> Settings:

@@ -1,13 +1,17 @@
 """`Agent`: a prompt, a model, tools, and how many of it run."""
 
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import dagster as dg
 from pydantic import Field
 
+from platform_pipelines.components.agent.trial import build_trial
 from platform_pipelines.components.shared.applied import build_applied
 from platform_pipelines.components.shared.declaring import (
     Declaring,
+    absolute_url,
     declared,
     described,
     nested,
@@ -17,18 +21,23 @@ from platform_pipelines.core.agent.declaration import (
     AgentScalingSpec,
     AgentSpec,
     MemorySpec,
+    RoleSpec,
+    SandboxSpec,
     ToolSpec,
+    TrialSpec,
 )
 from platform_pipelines.core.agent.render import render_agent
 from platform_pipelines.core.road.declarations import ApplySpec
+from platform_pipelines.stages.agent.trial import rules_of
 from platform_pipelines.stages.road.clusters import Applied
 
 
 class Agent(Declaring):
-    """An agent on Kagent (`v1alpha2`), or an image of your own behind it.
+    """An agent on Kagent (`v1alpha2`), our LangGraph program behind it, or an image of your own.
 
-    Gives the assets manifests -> applied, the checks rules_hold, admitted and no_drift, the jobs
-    NAME_apply, NAME_drift and NAME_rollback, and a schedule (off until switched on).
+    Gives the assets manifests -> [trial -> canary ->] applied, the checks rules_hold,
+    tasks_are_done, canary_is_well, admitted and no_drift, the jobs NAME_apply, NAME_drift and
+    NAME_rollback, and a schedule (off until switched on).
     """
 
     name: str = Field(description="lower-case letters, digits and single underscores")
@@ -50,6 +59,19 @@ class Agent(Declaring):
         default=None, **nested(MemorySpec, "`image` only: what it remembers.")
     )
     maximum_steps: int | None = Field(default=None, **described("`image` only: of its loop"))
+    shape: str = Field(
+        default="plan", **described("`plan`, or `supervisor` of a researcher, a coder, a writer")
+    )
+    roles: dict[str, dict[str, Any]] = Field(
+        default_factory=dict,
+        **described("`supervisor` only: role -> " + ", ".join(RoleSpec.model_fields)),
+    )
+    sandbox: dict[str, Any] | None = Field(
+        default=None, **nested(SandboxSpec, "`image` only: where code runs.")
+    )
+    trial: dict[str, Any] | None = Field(
+        default=None, **nested(TrialSpec, "`image` only: the tasks that a revision must do.")
+    )
     scaling: dict[str, Any] = Field(
         default_factory=dict, **nested(AgentScalingSpec, "How many of it run.")
     )
@@ -65,6 +87,20 @@ class Agent(Declaring):
         Raises:
             ConfigurationError: names the field, its value and what is allowed.
         """
-        attributes = self.model_dump(exclude_unset=True)
-        spec = declared(AgentSpec, attributes, context.path, noun="an agent")
-        return build_applied(Applied("agent", spec, lambda: render_agent(spec)))
+        spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
+        applied = Applied("agent", spec, lambda: render_agent(spec), rules=partial(rules_of, spec))
+        return build_applied(applied, between=build_trial(applied, spec))
+
+
+def declared_spec(attributes: dict[str, Any], path: Path) -> AgentSpec:
+    """The checked declaration, the path of its tasks made a URL against the declaring folder.
+
+    Raises:
+        ConfigurationError: names the field, its value and what is allowed.
+    """
+    spec = declared(AgentSpec, attributes, path, noun="an agent")
+    if spec.trial is None:
+        return spec
+    folder = path if path.is_dir() else path.parent
+    tasks = absolute_url(spec.trial.tasks, folder, field="trial.tasks")
+    return spec.model_copy(update={"trial": spec.trial.model_copy(update={"tasks": tasks})})

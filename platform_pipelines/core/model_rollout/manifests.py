@@ -9,8 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
 from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.road.routes import COHORT_HEADER
 from platform_pipelines.core.road.served_model import SERVED_NAME, ModelRef
 from platform_pipelines.errors import ConfigurationError
 

@@ -12,7 +12,7 @@ from typing import Any
 from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.core.road.drift import DriftKind, ObjectDrift, drift_of, is_managed
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Verdict, decide
+from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
 from platform_pipelines.core.road.identity import digest_text
 from platform_pipelines.core.road.manifest_policies import violations
 from platform_pipelines.core.road.manifests import (
@@ -48,6 +48,15 @@ POLICY = GatePolicy(
 NEVER_PRUNED = frozenset(("Namespace", "PersistentVolumeClaim"))
 
 
+RulesOf = Callable[["AppliedWorkspace", ManifestRevision], Sequence[Rule]]
+
+
+def no_rules(workspace: "AppliedWorkspace", revision: ManifestRevision) -> Sequence[Rule]:
+    """Admission alone decides."""
+    del workspace, revision
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedWorkspace(Workspace):
     """A component whose revision is a set of manifests."""
@@ -56,6 +65,7 @@ class AppliedWorkspace(Workspace):
     apply: ApplySpec
     render: Callable[[], Sequence[Manifest]]
     open_cluster: Callable[[], Cluster]
+    rules: RulesOf = no_rules  # what the component asks of a revision beside its admission
 
     @property
     def mode(self) -> str:
@@ -253,9 +263,9 @@ def judge(
     evidence: Evidence | None,
     baseline: str | None,
 ) -> Verdict:
-    """The gate's verdict: every object is admitted."""
+    """The gate's verdict: every object is admitted, and the component's own rules hold."""
     expected = Expected(workspace.component, revision.digest, baseline, revision.digest, CONDITIONS)
-    return decide(evidence, POLICY, expected)
+    return decide(evidence, POLICY, expected, rules=workspace.rules(workspace, revision))
 
 
 def live_revision(workspace: AppliedWorkspace) -> ManifestRevision | None:

@@ -9,7 +9,7 @@ from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
 from platform_pipelines.gateways.cluster.manifests import Cluster, KubernetesCluster
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.road.applied import AppliedWorkspace
+from platform_pipelines.stages.road.applied import AppliedWorkspace, RulesOf, no_rules
 from platform_pipelines.stages.road.connect import open_component_store
 from platform_pipelines.stages.road.workspace import deadline_in, silent
 
@@ -22,6 +22,7 @@ class Applied:
     spec: ComponentSpec
     render: Callable[[], Sequence[Manifest]]
     context: str | None = None  # of the kubeconfig, where it is not that of the settings
+    rules: RulesOf = no_rules  # what it asks of a revision beside its admission
 
 
 def open_cluster(settings: Settings, context: str | None = None) -> Cluster:
@@ -60,4 +61,5 @@ def open_applied(
         apply=applied.spec.apply,
         render=applied.render,
         open_cluster=lambda: open_cluster(settings, applied.context),
+        rules=applied.rules,
     )
