@@ -132,6 +132,7 @@ class Settings:
     task_service_account: str | None = None
     queue: str | None = None  # a Kueue LocalQueue
     profiles_file: Path | None = None  # changes of the compute profiles
+    definitions: Path | None = None  # what APIs and programs in use know, as files
 
     @property
     def environments_home(self) -> Path:
@@ -221,6 +222,7 @@ def load_settings(
         task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
         queue=env.get("PLATFORM_QUEUE"),
         profiles_file=_path(env, "PLATFORM_PROFILES"),
+        definitions=_path(env, "PLATFORM_DEFINITIONS"),
     )
 
 

@@ -14,7 +14,6 @@ from platform_pipelines.core.road.drift import DriftKind, ObjectDrift, drift_of,
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
 from platform_pipelines.core.road.identity import digest_text
-from platform_pipelines.core.road.manifest_policies import violations
 from platform_pipelines.core.road.manifests import (
     INSTALLATION,
     MANAGED_BY,
@@ -33,7 +32,7 @@ from platform_pipelines.errors import OwnershipError
 from platform_pipelines.gateways.cluster.manifests import Cluster
 from platform_pipelines.stages.road import release as road
 from platform_pipelines.stages.road.admission import CONDITIONS, admit
-from platform_pipelines.stages.road.api_replacements import known_replacements
+from platform_pipelines.stages.road.api_drift import api_drift, in_use_here
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import read_evidence, write_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
@@ -93,7 +92,7 @@ def refresh_manifests(workspace: AppliedWorkspace) -> StageOutcome:
     revision = revision_of(workspace.name, workspace.installation, workspace.render())
     head, version = workspace.head(MANIFESTS)
     changes = changes_between(live_revision(workspace), revision)
-    broken = violations(revision, known_replacements())
+    broken = api_drift(revision, in_use_here(workspace.settings))
     snapshot = Snapshot(
         stage=MANIFESTS,
         settings=revision.digest,
