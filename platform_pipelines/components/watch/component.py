@@ -10,9 +10,10 @@ from platform_pipelines.components.shared.applied import TIMEOUT_SECONDS, build_
 from platform_pipelines.components.shared.declaring import Declaring, declared, described, nested
 from platform_pipelines.components.shared.pages import Page, table
 from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.components.watch.rolling_back import build_rollback_sensor
 from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.core.watch.dashboards import DASHBOARDS
-from platform_pipelines.core.watch.declaration import WatchSpec
+from platform_pipelines.core.watch.declaration import RollbackSpec, WatchSpec
 from platform_pipelines.core.watch.render import render_watch
 from platform_pipelines.core.watch.rules import RULES
 from platform_pipelines.stages.road.applied import MANIFESTS
@@ -28,7 +29,7 @@ class Watch(Declaring):
 
     Gives the assets manifests -> queries (where `prometheus` is declared) -> applied, the checks
     rules_hold, every_query_has_series, admitted and no_drift, the jobs NAME_apply, NAME_drift and
-    NAME_rollback, and a schedule (off until switched on).
+    NAME_rollback, a schedule, and a sensor for each of `rollbacks` (off until switched on).
     """
 
     name: str = Field(description="lower-case letters, digits and single underscores")
@@ -70,6 +71,12 @@ class Watch(Declaring):
             "one may be empty"
         ),
     )
+    rollbacks: list[dict[str, Any]] = Field(
+        default_factory=list,
+        **described(
+            "alerts that roll a component back, each with " + ", ".join(RollbackSpec.model_fields)
+        ),
+    )
     apply: dict[str, Any] = Field(
         default_factory=dict, **nested(ApplySpec, "How it reaches the cluster.")
     )
@@ -84,7 +91,10 @@ class Watch(Declaring):
         spec = declared(WatchSpec, attributes, context.path, noun="what is watched")
         applied = Applied("watch", spec, lambda: render_watch(spec))
         between = [_queries(applied, spec)] if spec.prometheus else []
-        return build_applied(applied, between=between)
+        sensors = [build_rollback_sensor(spec, rule) for rule in spec.rollbacks]
+        return dg.Definitions.merge(
+            build_applied(applied, between=between), dg.Definitions(sensors=sensors)
+        )
 
 
 def _queries(applied: Applied, spec: WatchSpec) -> dg.AssetsDefinition:
