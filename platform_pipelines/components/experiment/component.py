@@ -13,6 +13,7 @@ from platform_pipelines.components.shared.declaring import (
     absolute_url,
     declared,
     described,
+    nested,
 )
 from platform_pipelines.components.shared.jobs import (
     asset_job,
@@ -21,7 +22,12 @@ from platform_pipelines.components.shared.jobs import (
 )
 from platform_pipelines.components.shared.policy import AssetPolicy, policy_of, tags_of
 from platform_pipelines.components.shared.running import run_stage
-from platform_pipelines.core.experiment.declaration import ArmSpec, ExperimentSpec, MeasureSpec
+from platform_pipelines.core.experiment.declaration import (
+    ArmSpec,
+    ExperimentSpec,
+    GatewaySpec,
+    MeasureSpec,
+)
 from platform_pipelines.core.experiment.verdict import Conclusion, State
 from platform_pipelines.stages.experiment.looks import LOOKS, refresh_looks
 from platform_pipelines.stages.experiment.verdict import refresh_verdict, roll_back_verdict
@@ -48,6 +54,9 @@ class Experiment(Declaring):
     observations: str = Field(
         description="a folder of JSON Lines by day (`2026-11-27.jsonl`): URL or relative path; a "
         "line has `key`, `arm` and `metrics`"
+    )
+    gateway: dict[str, Any] | None = Field(
+        default=None, **nested(GatewaySpec, "The Envoy that applies the assignment.")
     )
     metrics: dict[str, dict[str, Any]] = Field(
         description="name -> " + ", ".join(MeasureSpec.model_fields)
