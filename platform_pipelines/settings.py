@@ -7,9 +7,10 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 import getpass
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 from platform_pipelines.machine import check_names, usable_processors
@@ -98,6 +99,38 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways that were given ready made, instead of those that the settings would open.
+
+    They serve this process. A task in a worker opens its own by the settings: no object travels
+    there, and a store of documents is read by workers, so that it has none here.
+    """
+
+    vector_store: Any = None  # a `VectorStore`; whoever gave it closes it
+    language_model: Any = None  # a `LanguageModel`, whatever is declared
+    cluster: Any = None  # a `Cluster`
+    jobs: Any = None  # the `Jobs` that tasks run as
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Gateways":
+        """From what was given by name.
+
+        Raises:
+            ConfigurationError: there is no such gateway, or workers would not get it.
+        """
+        names = [field.name for field in fields(cls)]
+        wrong = sorted(set(given) - set(names))
+        if wrong:
+            raise ConfigurationError(
+                f"the gateway {wrong[0]} cannot be given ready made: workers open their own",
+                stored=type(given[wrong[0]]).__name__,
+                expected=f"a resource of `components.shared.resource`, or one of {names}",
+                remedy="give the resource that says where it is",
+            )
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between machines and nothing that a declaration says."""
 
@@ -114,6 +147,7 @@ class Settings:
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
     judge_api_key: Secret | None = None
+    notify_webhook: Secret | None = None  # its URL lets whoever has it write there
     signing_key: Secret | None = None  # Ed25519, hex: signs the evidence that is made here
     signer_keys: tuple[str, ...] = ()  # public, hex: evidence needs a signature of one of them
     serving: ServingSettings = ServingSettings()
@@ -133,6 +167,7 @@ class Settings:
     queue: str | None = None  # a Kueue LocalQueue
     profiles_file: Path | None = None  # changes of the compute profiles
     definitions: Path | None = None  # what APIs and programs in use know, as files
+    gateways: Gateways = Gateways()
 
     @property
     def environments_home(self) -> Path:
@@ -157,7 +192,8 @@ class Settings:
         passed = _passed_on(PASSED_ON)
         hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
         shown = {name: value for name, value in passed.items() if name not in hidden}
-        return {**shown, **WORKER_ENVIRONMENT}
+        # Tesseract's threads wait for each other longer than they work.
+        return {**shown, **WORKER_ENVIRONMENT, "OMP_THREAD_LIMIT": "1"}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
@@ -172,7 +208,10 @@ def agent_process() -> tuple[str, Secret | None]:
 
 
 def load_settings(
-    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None,
+    *,
+    given: Mapping[str, str] | None = None,
+    gateways: Gateways | None = None,
 ) -> Settings:
     """The settings of this process; `given` variables come before those of the environment.
 
@@ -181,13 +220,13 @@ def load_settings(
     """
     check_names()
     env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
-    home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
+    home = _path(env, "PLATFORM_HOME") or _project_folder().absolute() / ".platform"
     return Settings(
         home=home,
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
-        model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
-        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
+        model_dir=_path(env, "PLATFORM_MODEL_DIR") or home / "models",
+        environments_dir=_path(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
@@ -196,6 +235,7 @@ def load_settings(
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        notify_webhook=_secret(env, "PLATFORM_NOTIFY_WEBHOOK"),
         signing_key=_secret(env, "PLATFORM_SIGNING_KEY"),
         signer_keys=_words(env, "PLATFORM_SIGNER_KEYS"),
         serving=_serving(env),
@@ -223,6 +263,7 @@ def load_settings(
         queue=env.get("PLATFORM_QUEUE"),
         profiles_file=_path(env, "PLATFORM_PROFILES"),
         definitions=_path(env, "PLATFORM_DEFINITIONS"),
+        gateways=gateways or Gateways(),
     )
 
 
@@ -272,11 +313,6 @@ def _project_folder() -> Path:
     return here
 
 
-def _folder(env: _Variables, name: str) -> Path | None:
-    value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
-
-
 def _milvus_uri(env: _Variables) -> str | None:
     uri = _address(env, "PLATFORM_MILVUS_URI", instead="PLATFORM_MILVUS_TOKEN")
     if uri is not None and not uri.startswith(("http://", "https://", "tcp://")):
@@ -318,7 +354,7 @@ def _serving(env: _Variables) -> ServingSettings:
     per_minute = {"default": 600, "low": 1, "high": 1_000_000}
     tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
     return ServingSettings(
-        tokens_file=_folder(env, "PLATFORM_SERVE_TOKENS_FILE"),
+        tokens_file=_path(env, "PLATFORM_SERVE_TOKENS_FILE"),
         requests_per_minute=_number(env, "PLATFORM_SERVE_REQUESTS_PER_MINUTE", **per_minute),
         tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
         concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
@@ -358,7 +394,8 @@ def _words(env: _Variables, name: str) -> tuple[str, ...]:
 
 def _path(env: _Variables, name: str) -> Path | None:
     value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
+    # without `..`, which no URL of a folder may have; links stay what they are
+    return Path(os.path.abspath(Path(value).expanduser())) if value else None
 
 
 def _secret(env: _Variables, name: str) -> Secret | None:

@@ -3,6 +3,7 @@
 The clients are given: their credentials, region and retries are the caller's.
 """
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,18 +23,17 @@ def launch(client: Any, operation: str, request: Mapping[str, Any]) -> str:
         RequestRefusedError: AWS, or the service's own model of requests, refuses it.
         UnavailableError: AWS does not answer, or asks to come back later.
     """
-    from botocore.exceptions import BotoCoreError, ClientError, ParamValidationError
-
+    botocore: Any = importlib.import_module("botocore.exceptions")
     try:
         answer = getattr(client, operation)(**request)
-    except ParamValidationError as error:
+    except botocore.ParamValidationError as error:
         raise RequestRefusedError(
             f"the request has not the shape of {operation}: {error}", where="AWS"
         ) from error
-    except ClientError as error:
+    except botocore.ClientError as error:
         code = str(error.response.get("Error", {}).get("Code", ""))
         kind = UnavailableError if "Throttl" in code or "Limit" in code else RequestRefusedError
         raise kind(f"{operation} is refused: {code}", where="AWS", stored=str(error)) from error
-    except BotoCoreError as error:
+    except botocore.BotoCoreError as error:
         raise UnavailableError(f"AWS does not answer: {error}", where=operation) from error
     return str(answer[_OPERATIONS[operation]])

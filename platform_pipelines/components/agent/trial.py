@@ -5,20 +5,18 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.applied import policy_of
+from platform_pipelines.components.shared.applied import applied_asset
 from platform_pipelines.components.shared.pages import Page, table, what_happened
-from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.tasks import PASSED, PASSED_K
 from platform_pipelines.core.road.evidence import Evidence, SampleRow
 from platform_pipelines.core.road.gate import Status, Verdict
 from platform_pipelines.stages.agent.canary import ROLLED_BACK, refresh_canary
 from platform_pipelines.stages.agent.trial import CANARY, TRIAL, refresh_trial
-from platform_pipelines.stages.road.applied import MANIFESTS
-from platform_pipelines.stages.road.clusters import Applied, open_applied
+from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
+from platform_pipelines.stages.road.clusters import Applied
 from platform_pipelines.stages.road.outcome import StageOutcome
 
-TIMEOUT_SECONDS = 3600
 _COLUMNS = ("task", "right", "pass^k", "live pass^k", "calls", "problems")
 
 
@@ -39,31 +37,23 @@ def _trial(applied: Applied, spec: AgentSpec) -> dg.AssetsDefinition:
         description="Does the revision do its tasks, and no worse than the live agent?",
     )  # fmt: skip
 
-    def trial(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        _, outcome = run_stage(
-            context, partial(open_applied, applied), lambda w: refresh_trial(w, spec),
-            name=spec.name, timeout_seconds=TIMEOUT_SECONDS,
-        )  # fmt: skip
+    def tell(
+        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context, workspace
         verdict: Verdict = outcome.facts["verdict"]
-        return dg.MaterializeResult(
-            metadata=trial_page(outcome),
-            data_version=dg.DataVersion(outcome.facts["evidence"].digest),
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name=check.name, passed=verdict.status is Status.PASS,
-                    description="; ".join(r.message for r in verdict.reasons) or "all are done",
-                )
-            ],
-        )  # fmt: skip
+        told = "; ".join(r.message for r in verdict.reasons) or "all are done"
+        is_well = verdict.status is Status.PASS
+        digest = outcome.facts["evidence"].digest
+        return _told(check, trial_page(outcome), digest, told, is_well=is_well)
 
-    return dg.asset(
-        key=key, deps=[dg.AssetKey([spec.name, MANIFESTS])], check_specs=[check],
-        kinds={"python", "langgraph"},
-        description="Scripted tasks, done by this revision and by the live agent on this machine: "
-        "which tools they called, what they answered, and pass^k.",
-        metadata={"component": applied.component},
-        **policy_of(applied).asset_arguments(),
-    )(trial)  # fmt: skip
+    return applied_asset(
+        applied, TRIAL, partial(refresh_trial, spec=spec), tell,
+        text="Scripted tasks, done by this revision and by the live agent on this machine: which "
+        "tools they called, what they answered, and pass^k.",
+        kinds={"python", "langgraph"}, check_specs=[check],
+        above=[dg.AssetKey([spec.name, MANIFESTS])],
+    )  # fmt: skip
 
 
 def _canary(applied: Applied, spec: AgentSpec) -> dg.AssetsDefinition:
@@ -73,30 +63,30 @@ def _canary(applied: Applied, spec: AgentSpec) -> dg.AssetsDefinition:
         description="Did the revision do as well as the live agent on its share of the requests?",
     )  # fmt: skip
 
-    def canary(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        _, outcome = run_stage(
-            context, partial(open_applied, applied), lambda w: refresh_canary(w, spec),
-            name=spec.name, timeout_seconds=TIMEOUT_SECONDS,
-        )  # fmt: skip
+    def tell(
+        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context, workspace
         details = outcome.snapshot.details
-        return dg.MaterializeResult(
-            metadata=canary_page(outcome),
-            data_version=dg.DataVersion(outcome.snapshot.digest),
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name=check.name, passed=details["state"] != ROLLED_BACK,
-                    description="; ".join(details["problems"]) or str(details["state"]),
-                )
-            ],
-        )  # fmt: skip
+        told = "; ".join(details["problems"]) or str(details["state"])
+        is_well = details["state"] != ROLLED_BACK
+        return _told(check, canary_page(outcome), outcome.snapshot.digest, told, is_well=is_well)
 
-    return dg.asset(
-        key=key, deps=[dg.AssetKey([spec.name, TRIAL])], check_specs=[check], kinds={"envoy"},
-        description="A share of the requests on this revision, the others on the live agent, "
-        "behind a gateway by cohorts. When it goes wrong everybody is sent to the live agent.",
-        metadata={"component": applied.component},
-        **policy_of(applied).asset_arguments(),
-    )(canary)  # fmt: skip
+    return applied_asset(
+        applied, CANARY, partial(refresh_canary, spec=spec), tell,
+        text="A share of the requests on this revision, the others on the live agent, behind a "
+        "gateway by cohorts. When it goes wrong everybody is sent to the live agent.",
+        kinds={"envoy"}, check_specs=[check], above=[dg.AssetKey([spec.name, TRIAL])],
+    )  # fmt: skip
+
+
+def _told(
+    check: dg.AssetCheckSpec, page: Page, digest: str, told: str, *, is_well: bool
+) -> dg.MaterializeResult:
+    result = dg.AssetCheckResult(check_name=check.name, passed=is_well, description=told)
+    return dg.MaterializeResult(
+        metadata=page, data_version=dg.DataVersion(digest), check_results=[result]
+    )
 
 
 def trial_page(outcome: StageOutcome) -> Page:

@@ -17,6 +17,7 @@ from platform_pipelines.core.knowledge_base.calibration import (
     calibration_record,
 )
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
+from platform_pipelines.core.knowledge_base.suspicion import Suspicious
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, finite_outcome
 from platform_pipelines.core.road.gate import Reason, Rule, Status
 from platform_pipelines.core.road.records import CONFIG
@@ -145,10 +146,12 @@ def facts(
     lost: Lost | None = None,
     judge: Mapping[str, Any] | None = None,
     unread: Unread | None = None,
+    suspicious: Suspicious | None = None,
 ) -> dict[str, Any]:
     """As they stand in evidence."""
     return {
         **({"unread": asdict(unread)} if unread else {}),
+        **({"suspicious": asdict(suspicious)} if suspicious else {}),
         **({"judge": dict(judge)} if judge else {}),
         "counts": asdict(counts),
         "sample": asdict(sample) if sample else None,
@@ -230,6 +233,15 @@ def unread_of(evidence: Evidence) -> Unread | None:
         IntegrityError: the fact is damaged.
     """
     return _read(Unread, "unread", evidence) if "unread" in evidence.facts else None
+
+
+def suspicious_of(evidence: Evidence) -> Suspicious | None:
+    """Passages that speak to a model; None in evidence of earlier versions.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return _read(Suspicious, "suspicious", evidence) if "suspicious" in evidence.facts else None
 
 
 def rules(

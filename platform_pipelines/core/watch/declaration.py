@@ -9,8 +9,8 @@ from platform_pipelines.core.road.declarations import (
     NAME_PATTERN,
     ComponentSpec,
     ManifestSpec,
+    Server,
 )
-from platform_pipelines.core.road.declared_values import server_problem
 from platform_pipelines.core.watch.dashboards import DASHBOARDS
 from platform_pipelines.core.watch.rules import RULES
 
@@ -45,7 +45,7 @@ class WatchSpec(ComponentSpec):
         default={"release": "kube-prometheus-stack"},
         description="labels by which the Prometheus operator picks rules",
     )
-    prometheus: str | None = Field(
+    prometheus: Server | None = Field(
         default=None,
         description="a server that is asked every query before anything is applied, e.g. "
         "`http://prometheus.monitoring.svc:9090`; none: nothing is asked",
@@ -78,13 +78,6 @@ class WatchSpec(ComponentSpec):
         if unknown:
             raise ValueError(f"no alert {', '.join(unknown)}")
         return thresholds
-
-    @field_validator("prometheus")
-    @classmethod
-    def _reachable(cls, url: str | None) -> str | None:
-        if problem := server_problem(url):
-            raise ValueError(problem)
-        return url
 
     @field_validator("components")
     @classmethod

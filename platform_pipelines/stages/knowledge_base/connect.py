@@ -18,7 +18,7 @@ from platform_pipelines.stages.road.access import plain, store_options
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
-    from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+    from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
     from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
@@ -50,6 +50,9 @@ def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
 @contextmanager
 def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     """The vector store: the server of the settings, or the embedded one, started when needed."""
+    if settings.gateways.vector_store is not None:
+        yield settings.gateways.vector_store
+        return
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
     from platform_pipelines.gateways.milvus.store import MilvusStore
 
@@ -156,6 +159,8 @@ def open_language_model(
 
     A declared chain says itself; where none is declared it is the settings' model.
     """
+    if settings.gateways.language_model is not None:
+        return settings.gateways.language_model
     from platform_pipelines.gateways.language_model import FallbackModels
 
     if recipe is not None:

@@ -12,7 +12,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from platform_pipelines.compute.limits import memory_is_bounded
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, alias_name
 from platform_pipelines.core.road.ownership import store_address
 from platform_pipelines.core.road.releases import ReleaseEntry

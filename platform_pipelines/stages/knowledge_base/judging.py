@@ -29,7 +29,7 @@ from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.access import plain
 
-ANSWERS_VERSION = "1"  # raise it when the same chain would give other answers
+ANSWERS_VERSION = "2"  # raise it when the same chain would give other answers
 RAGAS_VERSION = "0.4.3"  # of environments/evaluation.in; a part of every cached verdict's name
 ANSWERERS = 4
 JUDGE_SECONDS = 6 * 3600.0

@@ -46,6 +46,7 @@ def report_record(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:
         "verdict": str(verdict.status),
         "proven": verdict.proven,
         "more_samples": verdict.more_samples,
+        "detects_with": dict(verdict.detects),
         "component": evidence.component,
         "revision": evidence.revision,
         "baseline": evidence.baseline,
