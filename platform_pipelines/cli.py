@@ -1,8 +1,8 @@
 """`platform-pipelines`: use and look at what is released. `dg` does everything that builds it.
 
 Exit codes: 0 done; 1 an error that will come again; 2 wrong usage or configuration; 3 nothing
-found, or the answer is not known; 4 `doctor` found something broken; 10 the gate fails; 11 the
-gate is undecided; 75 try again later.
+found, or the answer is not known; 4 `doctor` or `apis` found something broken; 10 the gate fails;
+11 the gate is undecided; 75 try again later.
 """
 
 import json
@@ -276,6 +276,33 @@ def doctor(
     if as_json:
         _emit({"healthy": not broken, "findings": [asdict(f) for f in findings]})
     raise typer.Exit(EXIT_BROKEN if broken else 0)
+
+
+@app.command()
+def apis(
+    components: Annotated[
+        list[str], typer.Argument(help="KIND/NAME of each, e.g. model_catalogue/models")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Check what was rendered against the APIs in use (PLATFORM_DEFINITIONS); name replacements."""
+    from platform_pipelines.stages.road.api_drift import api_drift, in_use_here, rendered_revision
+
+    settings = load_settings()
+    in_use = in_use_here(settings)
+    found = [
+        {"component": name, "object": str(one.key), "field": one.field, "told": one.message}
+        for name in components
+        for one in api_drift(rendered_revision(settings, name), in_use)
+    ]
+    if as_json:
+        _emit({"definitions": len(in_use.definitions), "problems": found})
+    else:
+        for one in found:
+            typer.echo(f"{one['component']}: {one['object']} {one['field']}: {one['told']}")
+        known = f"{len(in_use.definitions)} definitions, {len(in_use.flags)} programs"
+        typer.echo(f"{len(found)} problems; {known} in use are known")
+    raise typer.Exit(EXIT_BROKEN if found else 0)
 
 
 @store_app.command()

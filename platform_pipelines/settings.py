@@ -176,6 +176,7 @@ class Settings:
     task_service_account: str | None = None
     queue: str | None = None  # a Kueue LocalQueue
     profiles_file: Path | None = None  # changes of the compute profiles
+    definitions: Path | None = None  # what APIs and programs in use know, as files
     gateways: Gateways = Gateways()
 
     @property
@@ -209,6 +210,12 @@ class Settings:
 def are_set(names: Iterable[str]) -> set[str]:
     """Those of these variables that the environment holds, and not empty."""
     return {name for name in names if os.environ.get(name)}
+
+
+def agent_process() -> tuple[str, Secret | None]:
+    """Of an agent's own program: what it is (JSON), and the key of its language model."""
+    env = _Variables(os.environ)
+    return os.environ.get("AGENT_DECLARATION", ""), _secret(env, "OPENAI_API_KEY")
 
 
 def load_settings(
@@ -270,6 +277,7 @@ def load_settings(
         task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
         queue=env.get("PLATFORM_QUEUE"),
         profiles_file=_path(env, "PLATFORM_PROFILES"),
+        definitions=_path(env, "PLATFORM_DEFINITIONS"),
         gateways=gateways or Gateways(),
     )
 

@@ -46,6 +46,11 @@ CLAIMED: dict[str, Any] = {
         {"device_class": "mig.nvidia.com", "count": 2},
     ]
 }
+# An agent that runs code in a namespace beside its own.
+CODE: dict[str, Any] = {
+    "tools": [{"kind": "code", "name": "python"}],
+    "sandbox": {"namespace": "acme-agents", "image": "python:3.11.9-slim"},
+}
 SAMPLES = Path(__file__).resolve().parents[1] / "platform_pipelines" / "samples" / "platform"
 
 
@@ -106,6 +111,7 @@ def everything() -> dict[str, tuple[Manifest, ...]]:
         "tenant with nodes": render_tenant(tenant(**pool)),
         "agent": render_agent(agent()),
         "agent of an image": render_agent(agent(**image, memory=memory)),
+        "agent with code": render_agent(agent(**image, **CODE)),
         "agent by utilisation": render_agent(agent(scaling={"by": "utilisation"})),
         "rollout": _rollout(),
         "training over nodes": _training(),

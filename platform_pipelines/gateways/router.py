@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from platform_pipelines.core.model_rollout.routes import (
+from platform_pipelines.core.road.routes import (
     Endpoint,
     bootstrap,
     clusters,

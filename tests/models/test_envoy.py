@@ -13,7 +13,7 @@ import pytest
 
 from platform_pipelines.compute.environments import ensure
 from platform_pipelines.core.experiment.cohorts import arm_of, cohort_of
-from platform_pipelines.core.model_rollout.routes import Endpoint, weights
+from platform_pipelines.core.road.routes import Endpoint, weights
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.local_http import local_get
 from platform_pipelines.gateways.model_server import free_port

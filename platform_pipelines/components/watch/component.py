@@ -7,6 +7,7 @@ import dagster as dg
 from platform_pipelines.components.shared.applied import applied_asset, build_applied
 from platform_pipelines.components.shared.declaring import declared, declaring
 from platform_pipelines.components.shared.pages import Page, table
+from platform_pipelines.components.watch.rolling_back import build_rollback_sensor
 from platform_pipelines.core.watch.declaration import WatchSpec
 from platform_pipelines.core.watch.render import render_watch
 from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
@@ -22,7 +23,7 @@ class Watch(declaring(WatchSpec)):
 
     Gives the assets manifests -> queries (where `prometheus` is declared) -> applied, the checks
     rules_hold, every_query_has_series, admitted and no_drift, the jobs NAME_apply, NAME_drift and
-    NAME_rollback, and a schedule (off until switched on).
+    NAME_rollback, a schedule, and a sensor for each of `rollbacks` (off until switched on).
     """
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -34,7 +35,10 @@ class Watch(declaring(WatchSpec)):
         spec = declared(WatchSpec, self.given, context.path, noun="what is watched")
         applied = Applied("watch", spec, partial(render_watch, spec))
         between = [_queries(applied, spec)] if spec.prometheus else []
-        return build_applied(applied, between=between)
+        sensors = [build_rollback_sensor(spec, rule) for rule in spec.rollbacks]
+        return dg.Definitions.merge(
+            build_applied(applied, between=between), dg.Definitions(sensors=sensors)
+        )
 
 
 def _queries(applied: Applied, spec: WatchSpec) -> dg.AssetsDefinition:

@@ -10,6 +10,8 @@ from pydantic import Field, model_validator
 
 from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, ManifestSpec
 
+RUN_CODE = "run_python"  # the tool of kind `code`
+
 
 class AgentModelSpec(ManifestSpec):
     """The model that thinks for it, behind the gateway."""
@@ -29,8 +31,9 @@ class AgentModelSpec(ManifestSpec):
 class ToolSpec(ManifestSpec):
     """A server of tools, or another agent."""
 
-    kind: Literal["mcp", "knowledge_base", "agent"] = Field(
-        description="`mcp`: a server; `knowledge_base`: our own `serve`; `agent`: another agent"
+    kind: Literal["mcp", "knowledge_base", "agent", "code"] = Field(
+        description="`mcp`: a server; `knowledge_base`: our own `serve`; `agent`: another agent; "
+        "`code`: Python in a pod of its own (`sandbox`)"
     )
     name: str = Field(pattern=DNS_LABEL, description="of the server's or the agent's object")
     url: str | None = Field(
@@ -42,8 +45,10 @@ class ToolSpec(ManifestSpec):
 
     @model_validator(mode="after")
     def _complete(self) -> "ToolSpec":
-        if (self.kind == "agent") == (self.url is not None):
+        if (self.kind in ("agent", "code")) == (self.url is not None):
             raise ValueError("`url` goes with kinds `mcp` and `knowledge_base`, which need it")
+        if self.kind == "code" and self.tools not in ((), (RUN_CODE,)):
+            raise ValueError(f"kind `code` has one tool, `{RUN_CODE}`")
         unknown = sorted(set(self.approve) - set(self.tools))
         if unknown:
             raise ValueError(f"`approve` names {', '.join(unknown)}, which `tools` does not")
@@ -56,6 +61,73 @@ class MemorySpec(ManifestSpec):
     redis: str = Field(description="host:port of Redis")
     ttl_seconds: int = Field(default=3600, ge=1, description="how long it is kept")
     messages: int = Field(default=50, ge=1, description="how many of them")
+
+
+class SandboxSpec(ManifestSpec):
+    """Where the code that an agent writes runs: one pod a call, which reaches nobody."""
+
+    namespace: str = Field(
+        pattern=DNS_LABEL, description="of these pods alone, at the level `restricted`"
+    )
+    image: str = Field(description="with Python, and with a version or digest")
+    seconds: int = Field(default=30, ge=1, le=600, description="of one call, then it is ended")
+    cpu: str = Field(default="500m", description="CPU, at most")
+    memory: str = Field(default="256Mi", description="memory, at most")
+    output_characters: int = Field(
+        default=4000, ge=100, le=100_000, description="of what it prints: the last ones"
+    )
+
+
+class RoleSpec(ManifestSpec):
+    """One of a supervisor's three: what it is told beside the agent's prompt, and its tools."""
+
+    prompt: str = Field(default="", description="beside the agent's")
+    tools: tuple[str, ...] | None = Field(
+        default=None,
+        description="names of `tools`; none said: the researcher has all but `code`, the coder "
+        "`code`, the writer none",
+    )
+
+
+class CanarySpec(ManifestSpec):
+    """How a revision is tried on a share of the requests before it gets all."""
+
+    percent: int = Field(default=20, ge=1, le=50, description="of the requests, by `x-cohort`")
+    requests: int = Field(default=40, ge=10, description="of both sides together")
+    minimum: int = Field(default=5, ge=1, description="of its own before anything is said")
+    error_share: float = Field(
+        default=0.05, ge=0, lt=1, description="by which its errors may exceed the live agent's"
+    )
+    slower: float = Field(
+        default=1.5, ge=1, description="times the live agent's mean seconds that it may take"
+    )
+
+
+class TrialSpec(ManifestSpec):
+    """The scripted tasks that a revision must do before it is applied."""
+
+    tasks: str = Field(description="JSON Lines: a URL, or a path relative to the YAML")
+    trials: int = Field(default=3, ge=1, le=50, description="how often each task is done")
+    k: int = Field(default=3, ge=1, le=50, description="pass^k: all of k tries are right")
+    pass_k_floor: float = Field(default=0.0, ge=0, le=1, description="the mean of pass^k at least")
+    minimum_effect: float = Field(
+        default=0.05, ge=0, le=1, description="by which pass^k may be below the live agent's"
+    )
+    minimum_tasks: int = Field(default=5, ge=1, description="fewer prove nothing")
+    seconds: int = Field(default=120, ge=1, le=3600, description="of one try")
+    gateway_url: str | None = Field(
+        default=None, description="instead of `language_model.url`, reached from here"
+    )
+    tool_urls: dict[str, str] = Field(
+        default={}, description="tool -> its URL as it is reached from here"
+    )
+    canary: CanarySpec | None = Field(default=None, description="then a share of the requests")
+
+    @model_validator(mode="after")
+    def _enough(self) -> "TrialSpec":
+        if self.k > self.trials:
+            raise ValueError(f"k {self.k} is over trials {self.trials}: nobody can say pass^k")
+        return self
 
 
 class AgentScalingSpec(ManifestSpec):
@@ -98,9 +170,34 @@ class AgentSpec(ComponentSpec):
     maximum_steps: int | None = Field(
         default=None, ge=1, le=100, description="`image` only: of its plan, execute, evaluate loop"
     )
+    shape: Literal["plan", "supervisor"] = Field(
+        default="plan",
+        description="`plan`: plans, executes, evaluates; `supervisor` (`image` only): sends work "
+        "to a researcher, a coder and a writer",
+    )
+    roles: dict[Literal["researcher", "coder", "writer"], RoleSpec] = Field(
+        default={}, description="`supervisor` only: what the three are told"
+    )
+    sandbox: SandboxSpec | None = Field(
+        default=None, description="`image` only: where code runs; tools of kind `code` need it"
+    )
+    trial: TrialSpec | None = Field(
+        default=None, description="`image` only: the tasks that a revision must do"
+    )
     scaling: AgentScalingSpec = Field(default=AgentScalingSpec(), description="how many run")
     cpu: str = Field(default="250m", description="CPU request")
     memory_request: str = Field(default="512Mi", description="memory")
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "AgentSpec":
+        if any(tool.kind == "code" for tool in self.tools) != (self.sandbox is not None):
+            raise ValueError("tools of kind `code` and `sandbox` go together")
+        if self.roles and self.shape != "supervisor":
+            raise ValueError("`roles` goes with shape `supervisor`")
+        unknown = {t for r in self.roles.values() for t in r.tools or ()} - self.tool_names
+        if unknown:
+            raise ValueError(f"`roles` names {', '.join(sorted(unknown))}, which `tools` does not")
+        return self
 
     @model_validator(mode="after")
     def _sayable(self) -> "AgentSpec":
@@ -108,10 +205,17 @@ class AgentSpec(ComponentSpec):
             if self.image is None:
                 raise ValueError("runtime `image` needs `image`")
             return self
+        if self.shape == "supervisor":
+            raise ValueError("`shape`: Kagent v1alpha2 has no supervisor; runtime `image` can")
         for name, why in _NOT_KAGENT.items():
             if getattr(self, name) is not None:
                 raise ValueError(f"`{name}`: {why}; runtime `image` can")
         return self
+
+    @property
+    def tool_names(self) -> set[str]:
+        """Of all its servers of tools."""
+        return {tool.name for tool in self.tools}
 
 
 _NOT_KAGENT = {
@@ -119,4 +223,6 @@ _NOT_KAGENT = {
     "memory": "Kagent v1alpha2 remembers by vectors for days (`memory.ttlDays`), not in Redis by "
     "seconds and messages",
     "maximum_steps": "Kagent v1alpha2 has no limit of steps",
+    "sandbox": "Kagent runs code in its own container",
+    "trial": "Kagent's own program does not run here, so that nothing would be tried",
 }

@@ -7,7 +7,9 @@ Deployment.
 from collections.abc import Iterator
 from typing import Any
 
+from platform_pipelines.core.agent.behaviour import VARIABLE, behaviour_of
 from platform_pipelines.core.agent.declaration import AgentSpec, ToolSpec
+from platform_pipelines.core.agent.sandbox import TOKEN_FOLDER, sandbox_access, token_volume
 from platform_pipelines.core.road import rendering
 from platform_pipelines.core.road.manifests import Manifest
 from platform_pipelines.core.road.rendering import kube
@@ -23,6 +25,8 @@ def render_agent(spec: AgentSpec) -> tuple[Manifest, ...]:
     labels = rendering.labels("agent", "agent", spec.slug)
     found = [_model_config(spec, labels), *_servers(spec, labels), _agent(spec, labels)]
     pods = {AGENT_LABEL: spec.slug}
+    if spec.sandbox is not None:
+        found.extend(sandbox_access(spec, labels))
     found.append(_scaler(spec, labels))
     found.append(rendering.disruption_budget(spec.slug, spec.namespace, pods, labels=labels))
     return tuple(found)
@@ -122,7 +126,8 @@ def _image(spec: AgentSpec) -> dict[str, Any]:
     for tool in spec.tools:
         if tool.url is not None:
             environment[f"AGENT_TOOL_{tool.name.upper().replace('-', '_')}"] = tool.url
-    return {
+    environment[VARIABLE] = behaviour_of(spec).to_json()  # what our own program reads
+    found: dict[str, Any] = {
         "image": spec.image,
         "labels": {AGENT_LABEL: spec.slug},
         "env": [
@@ -133,6 +138,11 @@ def _image(spec: AgentSpec) -> dict[str, Any]:
         "securityContext": rendering.locked_container(),
         "podSecurityContext": rendering.locked_pod(),
     }
+    if spec.sandbox is not None:
+        found["serviceAccountName"] = spec.slug
+        found["volumes"] = [token_volume()]
+        found["volumeMounts"] = [{"name": "api-token", "mountPath": TOKEN_FOLDER, "readOnly": True}]
+    return found
 
 
 def _scaler(spec: AgentSpec, labels: dict[str, str]) -> Manifest:

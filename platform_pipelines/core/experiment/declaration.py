@@ -34,6 +34,14 @@ class MeasureSpec(Spec):
     )
 
 
+class GatewaySpec(Spec):
+    """The Envoy on this machine that sends keys to the arms."""
+
+    port: int = Field(ge=1, le=65535, description="where it answers")
+    admin_port: int = Field(ge=1, le=65535, description="where it is looked at")
+    addresses: dict[str, str] = Field(description="arm -> host:port of its server")
+
+
 class ExperimentSpec(ScheduledSpec):
     """Two arms, compared on those who were sent to them."""
 
@@ -44,6 +52,9 @@ class ExperimentSpec(ScheduledSpec):
     observations: str = Field(
         description="a folder of JSON Lines by day (`2026-11-27.jsonl`): URL or relative path; a "
         "line has `key`, `arm` and `metrics`"
+    )
+    gateway: GatewaySpec | None = Field(
+        default=None, description="applies the assignment; none: others read `assignment.json`"
     )
     metrics: dict[str, MeasureSpec] = Field(
         min_length=1, description="name -> direction, margin, unit, over"

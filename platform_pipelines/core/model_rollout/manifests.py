@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from platform_pipelines.core.model_rollout.engines import NOT_RUN, Engine, engine_command
-from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
 from platform_pipelines.core.model_rollout.sizing import Sizing
 from platform_pipelines.core.model_rollout.weights_check import WEIGHTS_CHECK
+from platform_pipelines.core.road.routes import COHORT_HEADER
 from platform_pipelines.core.road.served_model import ModelRef
 from platform_pipelines.errors import ConfigurationError
 

@@ -41,6 +41,14 @@ class Replacement:
     instead: str
     since: str
     metric: str = ""  # a series that has gone, in whatever query; the fields above do not count
+    text: str = ""  # a regular expression in any text of the object
+    is_ignored: bool = False  # the definition still accepts it; the server does nothing with it
+
+    @property
+    def told(self) -> str:
+        """What has become of it, and what stands in its place."""
+        what = "is accepted and ignored" if self.is_ignored else "has gone"
+        return f"{what} ({self.since}): use {self.instead}"
 
     def applies_to(self, manifest: Manifest) -> bool:
         """Whether it is about this kind of object."""
@@ -162,13 +170,21 @@ def _outdated(
     for one in replacements:
         if one.metric or not one.applies_to(manifest):
             continue
-        told = f"has gone ({one.since}): use {one.instead}"
-        if not one.path:
-            yield "apiVersion", "outdated", f"{manifest['apiVersion']} {manifest['kind']} {told}"
-            continue
-        for path, value in _at(manifest, one.path):
-            if not one.value or re.fullmatch(one.value, str(value)):
-                yield path, "outdated", f"{value!r} {told}" if one.value else told
+        if one.text:
+            for path, value in _texts(manifest):
+                if found := re.search(one.text, value):
+                    yield path, "outdated", f"{found.group()[:80]!r} {one.told}"
+        elif not one.path:
+            told = f"{manifest['apiVersion']} {manifest['kind']} {one.told}"
+            yield "apiVersion", "outdated", told
+        else:
+            yield from _outdated_field(manifest, one)
+
+
+def _outdated_field(manifest: Manifest, one: Replacement) -> Iterator[tuple[str, str, str]]:
+    for path, value in _at(manifest, one.path):
+        if not one.value or re.fullmatch(one.value, str(value)):
+            yield path, "outdated", f"{value!r} {one.told}" if one.value else one.told
 
 
 def _outdated_series(
@@ -199,6 +215,18 @@ def _at(value: Any, steps: Sequence[str], path: str = "") -> Iterator[tuple[str,
         inner = cast("Mapping[str, Any]", value)
         for name in list(inner) if step == "*" else [step] if step in inner else []:
             yield from _at(inner[name], rest, f"{path}.{name}".removeprefix("."))
+
+
+def _texts(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Every text in a value, with its path."""
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for name, inner in cast("Mapping[str, Any]", value).items():
+            yield from _texts(inner, f"{path}.{name}".removeprefix("."))
+    elif isinstance(value, list):
+        for place, inner in enumerate(cast("list[Any]", value)):
+            yield from _texts(inner, f"{path}[{place}]")
 
 
 def _containers(manifest: Manifest) -> Iterator[tuple[str, Mapping[str, Any]]]:

@@ -2,11 +2,32 @@
 
 from typing import Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, Server
+from platform_pipelines.core.road.declarations import (
+    DNS_LABEL,
+    NAME_PATTERN,
+    ComponentSpec,
+    ManifestSpec,
+    Server,
+)
 from platform_pipelines.core.watch.dashboards import DASHBOARDS
 from platform_pipelines.core.watch.rules import RULES
+
+
+class RollbackSpec(ManifestSpec):
+    """An alert that takes a component one release back, once a firing."""
+
+    alert: str = Field(description="its name; one of ours, or any that this Prometheus has")
+    component: str = Field(
+        pattern=NAME_PATTERN, description="whose job NAME_rollback is launched, e.g. `assistant`"
+    )
+    labels: dict[str, str] = Field(
+        default={}, description="of the alert, e.g. `{agent: assistant}`; none: whatever they are"
+    )
+    hold_minutes: int = Field(
+        default=30, ge=1, le=10_080, description="after a rollback, in which it makes no other"
+    )
 
 
 class WatchSpec(ComponentSpec):
@@ -39,6 +60,16 @@ class WatchSpec(ComponentSpec):
         description="series that may be absent, e.g. `litellm_` where no LiteLLM runs; a query "
         "that names one may be empty",
     )
+
+    rollbacks: tuple[RollbackSpec, ...] = Field(
+        default=(), description="alerts that roll a component back; they need `prometheus`"
+    )
+
+    @model_validator(mode="after")
+    def _asked(self) -> "WatchSpec":
+        if self.rollbacks and self.prometheus is None:
+            raise ValueError("`rollbacks` needs `prometheus`: nobody else says what fires")
+        return self
 
     @field_validator("thresholds")
     @classmethod

@@ -6,15 +6,18 @@ the candidate from everybody, without anybody's word. Who is promoted is for the
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from platform_pipelines.core.experiment.declaration import ExperimentSpec
+from platform_pipelines.compute.environments import ensure
+from platform_pipelines.core.experiment.declaration import ExperimentSpec, GatewaySpec
+from platform_pipelines.core.experiment.gateway import gateway_of
 from platform_pipelines.core.experiment.observations import DayTally
 from platform_pipelines.core.experiment.verdict import Conclusion, State, conclusion_rule
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
 from platform_pipelines.core.road.gate import Expected, GatePolicy, Status, Verdict, decide
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry, current
+from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.stages.experiment.looks import read_conclusion
 from platform_pipelines.stages.experiment.workspace import FOLDER, Workspace
 from platform_pipelines.stages.road import release as road
@@ -63,10 +66,27 @@ class ArmTarget:
         store = self._workspace.store
         if not store.exists(ASSIGNMENT) or store.get(ASSIGNMENT)[0] != data:
             store.put(ASSIGNMENT, data)
+        if spec.gateway is not None:
+            apply_to_gateway(self._workspace, spec.gateway, record["shares"])
 
     def existing(self) -> list[str]:
         """Both arms."""
         return sorted(self._workspace.spec.arms)
+
+
+def apply_to_gateway(workspace: Workspace, gateway: GatewaySpec, shares: Mapping[str, int]) -> None:
+    """Let the declared Envoy send the keys as it is assigned; returns when it does.
+
+    Raises:
+        UnavailableError: it does not start. IntegrityError: it refuses the routes.
+    """
+    settings = workspace.settings
+    wanted = gateway_of(shares, gateway.addresses)
+    binary = ensure("proxy", settings.environments_home, workspace.progress).parent / "envoy"
+    folder = settings.home / "gateways" / f"experiment-{workspace.name}"
+    router = LocalEnvoy(folder, binary=binary, port=gateway.port, admin_port=gateway.admin_port)
+    router.start()
+    router.route(wanted.endpoints, wanted.shares)
 
 
 def shares_now(spec: ExperimentSpec, conclusion: Conclusion, live: str) -> dict[str, int]:

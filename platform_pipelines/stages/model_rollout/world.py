@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from platform_pipelines.core.model_rollout.machine import Health, Wanted
 from platform_pipelines.core.model_rollout.metrics_page import parse_metrics
 from platform_pipelines.core.model_rollout.operations import Sample, read_sample
-from platform_pipelines.core.model_rollout.routes import Endpoint, weights
+from platform_pipelines.core.road.routes import Endpoint, weights
 from platform_pipelines.core.road.served_model import ModelRef, ServingSpec
 from platform_pipelines.errors import TerminalError, UnavailableError
 from platform_pipelines.gateways.clock import Clock

@@ -9,12 +9,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
-from platform_pipelines.core.road.manifest_policies import violations
 from platform_pipelines.core.road.manifests import Manifest, ManifestRevision, ObjectKey, key_of
 from platform_pipelines.core.road.metrics import Metric
 from platform_pipelines.errors import TerminalError
 from platform_pipelines.gateways.cluster.manifests import Cluster
-from platform_pipelines.stages.road.api_replacements import known_replacements
+from platform_pipelines.stages.road.api_drift import api_drift, in_use_here
 from platform_pipelines.stages.road.workspace import Workspace
 
 METRICS = (Metric("admitted"),)
@@ -37,7 +36,7 @@ def admit(
         TransientError: the server does not answer; no evidence is better than a wrong one.
     """
     broken: dict[ObjectKey, list[str]] = {}
-    for one in violations(revision, known_replacements()):
+    for one in api_drift(revision, in_use_here(workspace.settings)):
         broken.setdefault(one.key, []).append(f"{one.field}: {one.rule}: {one.message}")
     missing = _namespaces_to_come(cluster, revision) if cluster else set[str]()
     rows: list[SampleRow] = []

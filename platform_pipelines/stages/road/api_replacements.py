@@ -37,4 +37,6 @@ def _row(row: dict[str, Any]) -> Replacement:
         instead=row["instead"],
         since=row["since"],
         metric=row.get("metric", ""),
+        text=row.get("text", ""),
+        is_ignored=bool(row.get("ignored", False)),
     )

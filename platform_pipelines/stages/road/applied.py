@@ -12,9 +12,8 @@ from typing import Any
 from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.core.road.drift import DriftKind, ObjectDrift, drift_of, is_managed
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Verdict, decide
+from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
 from platform_pipelines.core.road.identity import digest_text
-from platform_pipelines.core.road.manifest_policies import violations
 from platform_pipelines.core.road.manifests import (
     INSTALLATION,
     MANAGED_BY,
@@ -33,7 +32,7 @@ from platform_pipelines.errors import OwnershipError
 from platform_pipelines.gateways.cluster.manifests import Cluster
 from platform_pipelines.stages.road import release as road
 from platform_pipelines.stages.road.admission import admit, conditions_of
-from platform_pipelines.stages.road.api_replacements import known_replacements
+from platform_pipelines.stages.road.api_drift import api_drift, in_use_here
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import read_evidence, write_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
@@ -50,6 +49,15 @@ POLICY = GatePolicy(
 NEVER_PRUNED = frozenset(("Namespace", "PersistentVolumeClaim"))
 
 
+RulesOf = Callable[["AppliedWorkspace", ManifestRevision], Sequence[Rule]]
+
+
+def no_rules(workspace: "AppliedWorkspace", revision: ManifestRevision) -> Sequence[Rule]:
+    """Admission alone decides."""
+    del workspace, revision
+    return ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppliedWorkspace(Workspace):
     """A component whose revision is a set of manifests."""
@@ -58,6 +66,7 @@ class AppliedWorkspace(Workspace):
     apply: ApplySpec
     render: Callable[[], Sequence[Manifest]]
     open_cluster: Callable[[], Cluster]
+    rules: RulesOf = no_rules  # what the component asks of a revision beside its admission
     names_a_cluster: bool = True  # a kubeconfig, or the service account of a pod
 
     @property
@@ -88,7 +97,7 @@ def refresh_manifests(workspace: AppliedWorkspace) -> StageOutcome:
     revision = revision_of(workspace.name, workspace.installation, workspace.render())
     head, version = workspace.head(MANIFESTS)
     changes = changes_between(live_revision(workspace), revision)
-    broken = violations(revision, known_replacements())
+    broken = api_drift(revision, in_use_here(workspace.settings))
     snapshot = Snapshot(
         stage=MANIFESTS,
         settings=revision.digest,
@@ -260,10 +269,10 @@ def judge(
     evidence: Evidence | None,
     baseline: str | None,
 ) -> Verdict:
-    """The gate's verdict: every object is admitted."""
+    """The gate's verdict: every object is admitted, and the component's own rules hold."""
     conditions = conditions_of(asks=workspace.mode != "render")
     expected = Expected(workspace.component, revision.digest, baseline, revision.digest, conditions)
-    return decide(evidence, POLICY, expected)
+    return decide(evidence, POLICY, expected, rules=workspace.rules(workspace, revision))
 
 
 def live_revision(workspace: AppliedWorkspace) -> ManifestRevision | None:

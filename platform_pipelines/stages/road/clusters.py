@@ -10,7 +10,7 @@ from platform_pipelines.gateways.cluster.connection import ClusterAddress, Conne
 from platform_pipelines.gateways.cluster.manifests import Cluster, KubernetesCluster
 from platform_pipelines.machine import is_pod
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.road.applied import AppliedWorkspace
+from platform_pipelines.stages.road.applied import AppliedWorkspace, RulesOf, no_rules
 from platform_pipelines.stages.road.connect import open_component_store
 from platform_pipelines.stages.road.workspace import deadline_in, silent
 
@@ -23,6 +23,7 @@ class Applied:
     spec: ComponentSpec
     render: Callable[[], Sequence[Manifest]]
     context: str | None = None  # of the kubeconfig, where it is not that of the settings
+    rules: RulesOf = no_rules  # what it asks of a revision beside its admission
 
 
 def open_cluster(settings: Settings, context: str | None = None) -> Cluster:
@@ -63,6 +64,7 @@ def open_applied(
         apply=applied.spec.apply,
         render=applied.render,
         open_cluster=lambda: open_cluster(settings, applied.context),
+        rules=applied.rules,
         names_a_cluster=settings.gateways.cluster is not None
         or settings.kubeconfig is not None
         or is_pod(),

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from platform_pipelines.core.model_rollout.routes import Endpoint
+from platform_pipelines.core.road.routes import Endpoint
 from platform_pipelines.core.road.served_model import ModelRef, ServingSpec
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.model_registry import ModelVersion

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.model_rollout.routes import (
+from platform_pipelines.core.road.routes import (
     Endpoint,
     bootstrap,
     clusters,
