@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model ui test test-models test-long test-answers test-plane cluster-test cluster-test-long cluster-demo image bench lint clean
+.PHONY: help demo demo-model demo-platform ui test test-models test-long test-answers test-plane cluster-test cluster-test-long cluster-demo image bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -12,8 +12,11 @@ demo:  ## install, run the main job on the shipped documents, ask it a question
 demo-model:  ## train a small model, roll it out under load, refuse a worse one (15 minutes, 9 GB)
 	@$(PYTHON) tasks.py demo-model
 
-ui:  ## the Dagster web UI at http://127.0.0.1:3000
-	@$(PYTHON) tasks.py ui
+demo-platform:  ## every component once on this machine, the gateway with a small real model
+	@$(PYTHON) tasks.py demo-platform
+
+ui:  ## the Dagster web UI at http://127.0.0.1:3000 (ARGS=platform: of demo-platform)
+	@$(PYTHON) tasks.py ui $(ARGS)
 
 test:  ## install and run all tests (ARGS="-m 'not server'" for some)
 	@$(PYTHON) tasks.py test $(ARGS)

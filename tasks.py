@@ -46,11 +46,11 @@ def variables(**extra: str) -> dict[str, str]:
     return here
 
 
-def run(*command: str, check: bool = True, **extra: str) -> int:
+def run(*command: str, check: bool = True, cwd: Path = ROOT, **extra: str) -> int:
     """A program of the environment, in the foreground; its exit code."""
     environment = variables(**extra)
     program = shutil.which(command[0], path=environment["PATH"]) or command[0]
-    child = subprocess.Popen([program, *command[1:]], cwd=ROOT, env=environment)
+    child = subprocess.Popen([program, *command[1:]], cwd=cwd, env=environment)
     try:
         code = child.wait()
     except KeyboardInterrupt:  # the terminal sent it to the program too: let it end in order
@@ -137,6 +137,14 @@ def demo_model() -> None:
     say(f"the model road took {time.monotonic() - started:.0f} s, installation included")
 
 
+def demo_platform() -> None:
+    """The shipped samples of every component, brought up once on this machine."""
+    environment("runtime")
+    dagster_home()
+    say("the environments of the gateway and its small model are made at their first use")
+    run(str(BIN / "python"), "demos/platform/demo.py", PLATFORM_HOME=str(HOME))
+
+
 def test_models(arguments: list[str]) -> None:
     """The model road with real NeMo, MLflow, vLLM and Envoy (minutes, 9 GB of memory)."""
     environment("test")
@@ -156,12 +164,18 @@ def kept_environments() -> dict[str, str]:
     return {"PLATFORM_ENVIRONMENTS_DIR": folder}
 
 
-def ui() -> None:
-    """The Dagster web UI on this checkout."""
+def ui(arguments: list[str]) -> None:
+    """The Dagster web UI on this checkout, or on what `demo-platform` made (`platform`)."""
     environment("runtime")
     dagster_home()
+    command = ["dg", "dev", "--host", "127.0.0.1", "--port", "3000"]
     say("the web UI comes up at http://127.0.0.1:3000 (Ctrl-C ends it)")
-    run("dg", "dev", "--host", "127.0.0.1", "--port", "3000", check=False)
+    if "platform" not in arguments:
+        run(*command, check=False)
+    elif (HOME / "demo_platform").exists():
+        run(*command, check=False, cwd=HOME / "demo_platform", PLATFORM_HOME=str(HOME))
+    else:
+        sys.exit("it is not there yet: make demo-platform")
 
 
 def test(arguments: list[str]) -> None:
@@ -243,13 +257,15 @@ def main() -> None:
     parser.add_argument(
         "task",
         choices=[
-            "demo", "demo-model", "ui", "test", "test-models", "test-long", "test-plane",
-            "test-answers", "cluster-test", "cluster-test-long", "cluster-demo", "image", "lint", "bench", "clean",
+            "demo", "demo-model", "demo-platform", "ui", "test", "test-models", "test-long",
+            "test-plane", "test-answers", "cluster-test", "cluster-test-long",
+            "cluster-demo", "image", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
     chosen = parser.parse_args()
     with_arguments = {
+        "ui": ui,
         "test": test,
         "test-models": test_models,
         "test-long": test_long,
@@ -263,7 +279,7 @@ def main() -> None:
     alone = {
         "demo": demo,
         "demo-model": demo_model,
-        "ui": ui,
+        "demo-platform": demo_platform,
         "lint": lint,
         "clean": clean,
         "cluster-demo": cluster_demo,

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.memory import measure_memory
+from benchmarks.parsing import measure_parsing
 from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
+from benchmarks.serving import measure_serving
 
-NAMES = ("refresh", "real", "memory")
+NAMES = ("refresh", "real", "serving", "parsing", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,8 +34,12 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
     if name == "refresh":
         for count in documents:
             yield from measure_refresh(count, say)
+    elif name == "parsing":
+        yield from measure_parsing(say)
     elif name == "real":
         yield from measure_real(say)
+    elif name == "serving":
+        yield from measure_serving(say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 

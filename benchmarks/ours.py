@@ -5,6 +5,8 @@ from pathlib import Path
 
 from benchmarks.contestant import CHUNK_CHARACTERS, CHUNK_OVERLAP, DIMENSION
 from benchmarks.milvus_index import KIND
+from platform_pipelines.compute.pool import WorkerPool
+from platform_pipelines.compute.protocol import Budget, Task
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.settings import Settings, load_settings
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
@@ -14,6 +16,7 @@ from platform_pipelines.stages.knowledge_base.index import refresh_index
 from platform_pipelines.stages.knowledge_base.release import refresh_release
 from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import open_workspace
+from platform_pipelines.stages.road.access import access_record
 
 REFRESHES = (
     refresh_documents, refresh_chunks, refresh_vectors, refresh_index, refresh_evidence,
@@ -48,6 +51,19 @@ class Ours:
                 rows = outcome.snapshot.counts["rows"]
         self.changed_stages = tuple(changed)
         return rows
+
+    def start_up(self) -> int:
+        """One parser's process, from nothing to its first answer and its end.
+
+        Every refresh that reads a document pays it once: documents are parsed by a process that can
+        see no secret. The others read documents in their own process.
+        """
+        access = access_record(self._settings)
+        budget = Budget(seconds_per_item=60.0, memory_bytes=1024**3)
+        task = Task("start", ({"key": "a.md", "data": b"# A\n\nB.\n"},))
+        with WorkerPool(workers=1, budget=budget, environment=access["parser_environment"]) as pool:
+            outcomes = list(pool.run("documents.parse", [task], shared={"max_bytes": 1024}))
+        return len(outcomes)
 
 
 def hash_declaration(corpus: Path) -> KnowledgeBaseSpec:

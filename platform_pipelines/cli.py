@@ -7,7 +7,7 @@ gate is undecided; 75 try again later.
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from platform_pipelines.core.road.evidence import Evidence
     from platform_pipelines.core.road.gate import Verdict
     from platform_pipelines.stages.knowledge_base.gating import Gated
-    from platform_pipelines.stages.knowledge_base.retrieve import Found
 
 EXIT_ERROR, EXIT_USAGE, EXIT_NOTHING, EXIT_BROKEN, EXIT_TRY_AGAIN = 1, 2, 3, 4, 75
 EXIT_FAIL, EXIT_UNDECIDED = 10, 11
@@ -58,10 +57,6 @@ def _emit(record: dict[str, Any]) -> None:
     typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
 
 
-def _hit_record(hit: "Found") -> dict[str, Any]:
-    return {**asdict(hit), "place": hit.place._asdict(), "citation": hit.citation}
-
-
 @app.command()
 def search(
     name: Name,
@@ -71,20 +66,19 @@ def search(
     as_json: AsJson = False,
 ) -> None:
     """Find chunks in what is released: document, page or heading, score, revision."""
-    from platform_pipelines.stages.knowledge_base.live import open_live
+    from platform_pipelines.serving import direct
 
-    with open_live(load_settings(), name, _say) as live:
-        hits = live.retriever.search([text], k=k, tenant=tenant)[0]
-        revision = live.revision.digest
+    found = direct.search(load_settings(), name, text, k=k, tenant=tenant, progress=_say)
     if as_json:
-        _emit({"revision": revision, "hits": [_hit_record(hit) for hit in hits]})
+        _emit(found)
     else:
-        for number, hit in enumerate(hits, start=1):
-            near = "-" if hit.similarity is None else f"{hit.similarity:.3f}"
-            typer.echo(f"{number}. {hit.citation}   (score {hit.score:.4f}, similarity {near})")
-            typer.echo("   " + " ".join(hit.text.split())[:300])
-        typer.echo(f"revision {revision}")
-    raise typer.Exit(0 if hits else EXIT_NOTHING)
+        for number, hit in enumerate(found["hits"], start=1):
+            near = "-" if hit["similarity"] is None else f"{hit['similarity']:.3f}"
+            score = f"{hit['score']:.4f}"
+            typer.echo(f"{number}. {hit['citation']}   (score {score}, similarity {near})")
+            typer.echo("   " + " ".join(hit["text"].split())[:300])
+        typer.echo(f"revision {found['revision']}")
+    raise typer.Exit(0 if found["hits"] else EXIT_NOTHING)
 
 
 @app.command()
@@ -98,29 +92,24 @@ def ask(
     as_json: AsJson = False,
 ) -> None:
     """Answer from the released documents only, with citations, or say that it is not known."""
-    from platform_pipelines.stages.knowledge_base.answering import answer_question
-    from platform_pipelines.stages.knowledge_base.connect import open_language_model
-    from platform_pipelines.stages.knowledge_base.live import open_live
+    from platform_pipelines.serving import direct
 
-    settings = load_settings()
-    with open_live(settings, name, _say) as live:
-        model = open_language_model(settings, live.revision.recipe.answer)
-        answer = answer_question(live, question, tenant=tenant, k=k, model=model)
+    answer = direct.ask(load_settings(), name, question, k=k, tenant=tenant, progress=_say)
     if as_json:
-        _emit({n: v for n, v in asdict(answer).items() if n != "passages"})
-    elif answer.known:
-        typer.echo(answer.text)
-        for citation in answer.citations:
-            typer.echo(f"  [{citation.number}] {citation.citation}")
+        _emit(answer)
+    elif answer["known"]:
+        typer.echo(answer["text"])
+        for citation in answer["citations"]:
+            typer.echo(f"  [{citation['number']}] {citation['citation']}")
     else:
         typer.echo("I do not know: the documents do not hold the answer. / 문서에 답이 없습니다.")
-        for place in answer.nearest:
+        for place in answer["nearest"]:
             typer.echo(f"  nearest: {place}")
     if not as_json:
-        if answer.note:
-            typer.echo(f"note: {answer.note}")
-        typer.echo(f"revision {answer.revision}")
-    raise typer.Exit(0 if answer.known else EXIT_NOTHING)
+        if answer["note"]:
+            typer.echo(f"note: {answer['note']}")
+        typer.echo(f"revision {answer['revision']}")
+    raise typer.Exit(0 if answer["known"] else EXIT_NOTHING)
 
 
 @app.command()
@@ -146,6 +135,25 @@ def feedback(
 
     store, _ = live_entry(load_settings(), name)
     rows = golden_candidates(read_feedback(store))
+    _write_rows(rows, output)
+
+
+@app.command()
+def draft(
+    name: Name,
+    count: Annotated[int, typer.Option("-n", min=1, max=1000, help="how many questions")] = 20,
+    output: Annotated[Path | None, typer.Option(help="a file, instead of standard output")] = None,
+) -> None:
+    """Golden candidates that a language model drafts from what is released, for review."""
+    from platform_pipelines.stages.knowledge_base.golden_drafts import draft_candidates
+
+    found = draft_candidates(load_settings(), name, count=count, progress=_say)
+    for why, number in found.left.items():
+        _say(f"left out {number}: {why}")
+    _write_rows(found.rows, output)
+
+
+def _write_rows(rows: Sequence[dict[str, Any]], output: Path | None) -> None:
     text = "".join(f"{json.dumps(row, ensure_ascii=False)}\n" for row in rows)
     if output is None:
         typer.echo(text, nl=False)
@@ -180,9 +188,11 @@ def gate(
         raise typer.BadParameter("en or ko", param_hint="--language")
     found = gate_now(load_settings(), name)
     text = {
-        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(*_both(found), language),
-        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language),
-        ReportFormat.JSON: lambda: reporting.json_report(*_both(found)),
+        ReportFormat.MARKDOWN: lambda: reporting.markdown_report(
+            *_both(found), language, cost=found.cost
+        ),
+        ReportFormat.HTML: lambda: reporting.html_report(*_both(found), language, cost=found.cost),
+        ReportFormat.JSON: lambda: reporting.json_report(*_both(found), found.cost),
         ReportFormat.JUNIT: lambda: reporting.junit_report(*_both(found)),
     }[form]()
     if output is None:

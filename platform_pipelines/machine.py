@@ -8,6 +8,7 @@ from pathlib import Path
 from platform_pipelines.errors import ConfigurationError
 
 CGROUP = Path("/sys/fs/cgroup")
+SERVICE_ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount/token")
 
 
 def usable_processors(cgroup: Path = CGROUP) -> int:
@@ -37,6 +38,11 @@ def _limit(cgroup: Path) -> float | None:
     except (ValueError, ZeroDivisionError):  # `max`
         return None
     return processors if processors > 0 else None  # version 1 writes -1
+
+
+def is_pod(token: Path = SERVICE_ACCOUNT) -> bool:
+    """Whether this is a pod with a service account, so that a cluster can be reached."""
+    return token.is_file()
 
 
 def check_names() -> None:

@@ -6,10 +6,12 @@ itself; they are read here and nowhere written. Addresses are shown, so none may
 
 import getpass
 import os
+import ssl
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import Any
 
 from platform_pipelines.errors import ConfigurationError, hide_user, keep_secret
 from platform_pipelines.machine import check_names, usable_processors
@@ -32,6 +34,12 @@ PASSED_ON = (
 # Of these, what a process that parses documents does not see: its user's files, and proxies, whose
 # addresses may hold a password.
 KEPT_FROM_PARSERS = ("HOME", "USER", "*_PROXY", "*_proxy")
+
+# One file of certificates, by the names that the libraries of worker environments know.
+TRUST_VARIABLES = (
+    "AWS_CA_BUNDLE", "CURL_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "REQUESTS_CA_BUNDLE",
+)  # fmt: skip
+LOOPBACK = ("localhost", "127.0.0.1", "::1")  # no proxy is asked for this machine itself
 
 # A worker reads the source itself; without a key in the settings, by the machine's own credentials.
 CREDENTIAL_CHAIN = ("AWS_*",)
@@ -98,6 +106,38 @@ class ServingSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class Gateways:
+    """Gateways that were given ready made, instead of those that the settings would open.
+
+    They serve this process. A task in a worker opens its own by the settings: no object travels
+    there, and a store of documents is read by workers, so that it has none here.
+    """
+
+    vector_store: Any = None  # a `VectorStore`; whoever gave it closes it
+    language_model: Any = None  # a `LanguageModel`, whatever is declared
+    cluster: Any = None  # a `Cluster`
+    jobs: Any = None  # the `Jobs` that tasks run as
+
+    @classmethod
+    def of(cls, given: Mapping[str, Any]) -> "Gateways":
+        """From what was given by name.
+
+        Raises:
+            ConfigurationError: there is no such gateway, or workers would not get it.
+        """
+        names = [field.name for field in fields(cls)]
+        wrong = sorted(set(given) - set(names))
+        if wrong:
+            raise ConfigurationError(
+                f"the gateway {wrong[0]} cannot be given ready made: workers open their own",
+                stored=type(given[wrong[0]]).__name__,
+                expected=f"a resource of `components.shared.resource`, or one of {names}",
+                remedy="give the resource that says where it is",
+            )
+        return cls(**given)
+
+
+@dataclass(frozen=True, slots=True)
 class Settings:
     """Everything that differs between machines and nothing that a declaration says."""
 
@@ -115,6 +155,9 @@ class Settings:
     language_model_api_key: Secret | None = None  # of declared models, too
     language_model_seconds: float = 120.0
     judge_api_key: Secret | None = None
+    key_hosts: tuple[str, ...] = ()  # whom API keys may be sent to; none: to whom is declared
+    sources: tuple[str, ...] = ()  # URLs that sources must be below; none: anything
+    notify_webhook: Secret | None = None  # its URL lets whoever has it write there
     signing_key: Secret | None = None  # Ed25519, hex: signs the evidence that is made here
     signer_keys: tuple[str, ...] = ()  # public, hex: evidence needs a signature of one of them
     serving: ServingSettings = ServingSettings()
@@ -133,6 +176,7 @@ class Settings:
     task_service_account: str | None = None
     queue: str | None = None  # a Kueue LocalQueue
     profiles_file: Path | None = None  # changes of the compute profiles
+    gateways: Gateways = Gateways()
 
     @property
     def environments_home(self) -> Path:
@@ -149,7 +193,8 @@ class Settings:
         """The environment of worker processes: a part of this one's, and what libraries need."""
         scratch = str(self.home / "worker")  # Ragas leaves a file in the user's data folder
         patterns = PASSED_ON if self.s3.access_key else (*PASSED_ON, *CREDENTIAL_CHAIN)
-        return {**_passed_on(patterns), **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
+        shown = {**_passed_on(patterns), **_network()}
+        return {**shown, **WORKER_ENVIRONMENT, "XDG_DATA_HOME": scratch}
 
     @property
     def parser_environment(self) -> dict[str, str]:
@@ -157,7 +202,8 @@ class Settings:
         passed = _passed_on(PASSED_ON)
         hidden = {n for n in passed if any(fnmatchcase(n, p) for p in KEPT_FROM_PARSERS)}
         shown = {name: value for name, value in passed.items() if name not in hidden}
-        return {**shown, **WORKER_ENVIRONMENT}
+        # Tesseract's threads wait for each other longer than they work.
+        return {**shown, **WORKER_ENVIRONMENT, "OMP_THREAD_LIMIT": "1"}
 
 
 def are_set(names: Iterable[str]) -> set[str]:
@@ -166,7 +212,10 @@ def are_set(names: Iterable[str]) -> set[str]:
 
 
 def load_settings(
-    environment: Mapping[str, str] | None = None, *, given: Mapping[str, str] | None = None
+    environment: Mapping[str, str] | None = None,
+    *,
+    given: Mapping[str, str] | None = None,
+    gateways: Gateways | None = None,
 ) -> Settings:
     """The settings of this process; `given` variables come before those of the environment.
 
@@ -175,13 +224,14 @@ def load_settings(
     """
     check_names()
     env = _Variables({**(os.environ if environment is None else environment), **(given or {})})
-    home = Path(env.get("PLATFORM_HOME") or _project_folder() / ".platform").expanduser().absolute()
+    _check_trust(env)
+    home = _path(env, "PLATFORM_HOME") or _project_folder().absolute() / ".platform"
     return Settings(
         home=home,
         store_url=_address(env, "PLATFORM_STORE_URL", instead=_S3_KEYS)
         or (home / "store").as_uri(),
-        model_dir=Path(env.get("PLATFORM_MODEL_DIR") or home / "models").expanduser().absolute(),
-        environments_dir=_folder(env, "PLATFORM_ENVIRONMENTS_DIR"),
+        model_dir=_path(env, "PLATFORM_MODEL_DIR") or home / "models",
+        environments_dir=_path(env, "PLATFORM_ENVIRONMENTS_DIR"),
         milvus_uri=_milvus_uri(env),
         milvus_token=_secret(env, "PLATFORM_MILVUS_TOKEN"),
         milvus_gpu=_flag(env, "PLATFORM_MILVUS_GPU", default=False),
@@ -191,6 +241,9 @@ def load_settings(
         language_model=_language_model(env),
         language_model_api_key=_secret(env, "PLATFORM_LANGUAGE_MODEL_API_KEY"),
         judge_api_key=_secret(env, "PLATFORM_JUDGE_API_KEY"),
+        key_hosts=_words(env, "PLATFORM_API_KEY_HOSTS"),
+        sources=_words(env, "PLATFORM_SOURCES"),
+        notify_webhook=_secret(env, "PLATFORM_NOTIFY_WEBHOOK"),
         signing_key=_secret(env, "PLATFORM_SIGNING_KEY"),
         signer_keys=_words(env, "PLATFORM_SIGNER_KEYS"),
         serving=_serving(env),
@@ -217,6 +270,7 @@ def load_settings(
         task_service_account=env.get("PLATFORM_TASK_SERVICE_ACCOUNT"),
         queue=env.get("PLATFORM_QUEUE"),
         profiles_file=_path(env, "PLATFORM_PROFILES"),
+        gateways=gateways or Gateways(),
     )
 
 
@@ -257,6 +311,15 @@ def _passed_on(patterns: Sequence[str]) -> dict[str, str]:
     }
 
 
+def _network() -> dict[str, str]:
+    """What libraries of other environments need to trust and to reach the same as we do."""
+    bundle = os.environ.get("SSL_CERT_FILE")
+    trust = dict.fromkeys(TRUST_VARIABLES, bundle) if bundle else {}
+    direct = os.environ.get("no_proxy") or os.environ.get("NO_PROXY") or ""
+    names = ",".join((*(n for n in direct.split(",") if n), *LOOPBACK))
+    return {**trust, "NO_PROXY": names, "no_proxy": names}
+
+
 def _project_folder() -> Path:
     """The nearest folder above that looks like a project, else the current one."""
     here = Path.cwd()
@@ -266,9 +329,19 @@ def _project_folder() -> Path:
     return here
 
 
-def _folder(env: _Variables, name: str) -> Path | None:
-    value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
+def _check_trust(env: _Variables) -> None:
+    """A file of certificates that is not there would silently be another one."""
+    named = env.get("SSL_CERT_FILE") or ""
+    try:
+        if named:
+            ssl.create_default_context(cafile=named)
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"SSL_CERT_FILE cannot be used: {error}",
+            where=named,
+            expected="a file of certificates as PEM",
+            remedy="name the file of your company's certificates, or unset it",
+        ) from error
 
 
 def _milvus_uri(env: _Variables) -> str | None:
@@ -312,7 +385,7 @@ def _serving(env: _Variables) -> ServingSettings:
     per_minute = {"default": 600, "low": 1, "high": 1_000_000}
     tokens = {"default": 200_000, "low": 1, "high": 1_000_000_000}
     return ServingSettings(
-        tokens_file=_folder(env, "PLATFORM_SERVE_TOKENS_FILE"),
+        tokens_file=_path(env, "PLATFORM_SERVE_TOKENS_FILE"),
         requests_per_minute=_number(env, "PLATFORM_SERVE_REQUESTS_PER_MINUTE", **per_minute),
         tokens_per_minute=_number(env, "PLATFORM_SERVE_TOKENS_PER_MINUTE", **tokens),
         concurrency=_number(env, "PLATFORM_SERVE_CONCURRENCY", default=8, low=1, high=256),
@@ -352,7 +425,8 @@ def _words(env: _Variables, name: str) -> tuple[str, ...]:
 
 def _path(env: _Variables, name: str) -> Path | None:
     value = env.get(name)
-    return Path(value).expanduser().absolute() if value else None
+    # without `..`, which no URL of a folder may have; links stay what they are
+    return Path(os.path.abspath(Path(value).expanduser())) if value else None
 
 
 def _secret(env: _Variables, name: str) -> Secret | None:

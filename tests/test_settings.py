@@ -30,6 +30,7 @@ SECRETS = {
     "PLATFORM_EMBEDDER_API_KEY": "secret-5",
     "PLATFORM_LANGUAGE_MODEL_API_KEY": "secret-6",
     "PLATFORM_SIGNING_KEY": "secret-7",
+    "PLATFORM_NOTIFY_WEBHOOK": "secret-8",
 }
 MODEL = {"PLATFORM_LANGUAGE_MODEL_URL": "http://m:8000/v1", "PLATFORM_LANGUAGE_MODEL": "served"}
 
@@ -90,9 +91,13 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ENVIRONMENT": "production",
             "PLATFORM_KUBECONFIG": str(tmp_path / "kubeconfig"),
             "PLATFORM_KUBE_CONTEXT": "eks",
+            "PLATFORM_API_KEY_HOSTS": "models.corp.example, *.ai.example",
+            "PLATFORM_SOURCES": "s3://documents,file:///srv",
         }
     )
-    assert dataclasses.asdict(settings) == {
+    read = dataclasses.asdict(settings)
+    assert set(read.pop("gateways").values()) == {None}  # ready-made ones come from no variable
+    assert read == {
         "home": tmp_path,
         "store_url": "s3://bucket/prefix",
         "model_dir": tmp_path / "m",
@@ -118,6 +123,9 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "language_model_api_key": {"value": "secret-6"},
         "language_model_seconds": 120.0,
         "judge_api_key": None,
+        "key_hosts": ("models.corp.example", "*.ai.example"),
+        "sources": ("s3://documents", "file:///srv"),
+        "notify_webhook": {"value": "secret-8"},
         "signing_key": {"value": "secret-7"},
         "signer_keys": (),
         "serving": dataclasses.asdict(ServingSettings()),
@@ -181,6 +189,8 @@ def test_paths_are_absolute_and_know_the_home_folder(
     assert settings.home == tmp_path / "state"
     assert settings.model_dir == tmp_path / "me" / "models"
     assert settings.store_url == (tmp_path / "state" / "store").as_uri()
+    above = load_settings({"PLATFORM_HOME": "project/../state"})
+    assert above.store_url == settings.store_url
 
 
 @pytest.mark.parametrize("name", [*SECRETS, "PLATFORM_STORE_URL", "PLATFORM_S3_REGION"])

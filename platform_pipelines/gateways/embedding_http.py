@@ -7,7 +7,6 @@ The key appears in no message and in no repr; redirects are not followed, so it 
 
 import json
 import random
-import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -26,6 +25,7 @@ from platform_pipelines.errors import (
     UnavailableError,
     hide_user,
 )
+from platform_pipelines.gateways.network import proxy_for, trusted
 
 if TYPE_CHECKING:
     import httpx
@@ -44,7 +44,7 @@ class Endpoint:
     timeout_seconds: float
     max_attempts: int
     connections: int
-    ca_file: Path | None = None  # None: the certificate authorities that come with httpx
+    ca_file: Path | None = None  # None: those of `network.authorities`
     backoff: Backoff = field(default_factory=Backoff)
 
     def root(self) -> str:
@@ -181,9 +181,10 @@ class JsonClient:
                     headers={"Content-Type": "application/json", **key},
                     timeout=endpoint.timeout_seconds,
                     limits=httpx.Limits(max_connections=endpoint.connections),
-                    verify=_trusted(endpoint.ca_file),
+                    verify=trusted(endpoint.ca_file),
+                    proxy=None if self._transport else proxy_for(endpoint.url),
                     transport=self._transport,
-                    trust_env=False,  # settings.py is the one reader of the environment
+                    trust_env=False,  # trust and proxies are those of all clients: `network`
                 )
             return self._client
 
@@ -194,17 +195,6 @@ class _Failure:
 
     error: TransientError
     retry_after_seconds: float | None = None
-
-
-def _trusted(ca_file: Path | None) -> ssl.SSLContext | bool:
-    if ca_file is None:
-        return True
-    try:
-        return ssl.create_default_context(cafile=str(ca_file))
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(
-            f"the model server's ca_file cannot be used: {error}", where=str(ca_file)
-        ) from error
 
 
 def _unavailable(url: str, found: str, cause: Exception | None = None) -> UnavailableError:

@@ -14,6 +14,7 @@ from platform_pipelines.errors import (
     SourceNotFoundError,
     UnavailableError,
 )
+from platform_pipelines.gateways.network import boto3_network
 from platform_pipelines.gateways.object_store import StoreOptions
 
 _BATCH = 10  # the most of one request
@@ -88,14 +89,21 @@ class SqsQueue:
         """A client of boto3, with bounded time-outs."""
         library: Any = importlib.import_module("boto3")  # untyped
         config: Any = importlib.import_module("botocore.config")
+        verify, proxies = boto3_network(self._endpoint)
         return library.client(
             "sqs",
+            verify=verify,
             endpoint_url=self._endpoint,
             region_name=self._region,
             aws_access_key_id=self._options.access_key,
             aws_secret_access_key=self._options.secret_key,
             aws_session_token=self._options.session_token,
-            config=config.Config(connect_timeout=5, read_timeout=20, retries={"max_attempts": 3}),
+            config=config.Config(
+                connect_timeout=5,
+                read_timeout=20,
+                retries={"max_attempts": 3},
+                proxies=proxies,
+            ),
         )
 
 

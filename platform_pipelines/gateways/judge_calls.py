@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from platform_pipelines.errors import PlatformError
+from platform_pipelines.gateways.network import proxy_for, trusted
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
@@ -99,7 +100,12 @@ class JudgeCalls:
             base_url=options.url.rstrip("/").removesuffix("/v1") + "/v1",
             timeout=options.seconds,
             max_retries=0,
-            http_client=openai.DefaultAsyncHttpxClient(trust_env=False),
+            http_client=openai.DefaultAsyncHttpxClient(
+                trust_env=False,
+                verify=trusted(),
+                proxy=proxy_for(options.url),
+                follow_redirects=False,  # the key is for this host
+            ),
         )
         self._slots = asyncio.Semaphore(options.concurrency)
         self._flights: dict[str, asyncio.Future[str]] = {}

@@ -9,7 +9,7 @@ import json
 import subprocess
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -146,9 +146,10 @@ class MlflowRegistry:
         child, self._child = self._child, None
         if child is None:
             return
-        with child:
+        with suppress(BrokenPipeError), child:  # one that was killed took half a request along
             assert child.stdin is not None
-            child.stdin.close()
+            with suppress(BrokenPipeError):
+                child.stdin.close()
             try:
                 child.wait(_SECONDS_TO_END)
             except subprocess.TimeoutExpired:

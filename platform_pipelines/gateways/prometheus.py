@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from platform_pipelines.errors import UnavailableError
+from platform_pipelines.gateways.network import proxy_for, trusted
 
 _SECONDS = 30.0
 
@@ -45,7 +46,7 @@ class Prometheus:
         try:
             answer = httpx.post(
                 f"{self._url}/api/v1/query", data={"query": expression},
-                timeout=_SECONDS, trust_env=False,
+                timeout=_SECONDS, trust_env=False, verify=trusted(), proxy=proxy_for(self._url),
             )  # fmt: skip
             body: dict[str, Any] = answer.json()
         except (httpx.HTTPError, ValueError) as error:

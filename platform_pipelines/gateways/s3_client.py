@@ -3,15 +3,17 @@
 import importlib
 from collections.abc import Iterator
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from platform_pipelines.errors import UnavailableError
+from platform_pipelines.gateways.network import boto3_network, obstore_network
 from platform_pipelines.gateways.object_store import StoreOptions
 
 if TYPE_CHECKING:
     from obstore.store import ClientConfig, RetryConfig, S3Store
 
 _DEFAULT_REGION = "us-east-1"
+_AWS = "https://s3.amazonaws.com"
 
 
 class Found(NamedTuple):
@@ -60,14 +62,16 @@ def children_with_boto3(bucket: str, prefix: str, options: StoreOptions) -> Iter
 def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[Any]:
     library: Any = importlib.import_module("boto3")  # untyped
     failures: Any = importlib.import_module("botocore.exceptions")
+    verify, proxies = boto3_network(options.endpoint or _AWS)
     client = library.client(
         "s3",
+        verify=verify,
         endpoint_url=options.endpoint,
         region_name=options.region or _DEFAULT_REGION,
         aws_access_key_id=options.access_key,
         aws_secret_access_key=options.secret_key,
         aws_session_token=options.session_token,
-        config=_boto3_config(options),
+        config=_boto3_config(options, proxies),
     )
     try:
         yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, **asked)
@@ -79,18 +83,21 @@ def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[A
         client.close()
 
 
-def _boto3_config(options: StoreOptions) -> Any:
+def _boto3_config(options: StoreOptions, proxies: dict[str, str]) -> Any:
     config: Any = importlib.import_module("botocore.config")
     return config.Config(
         connect_timeout=min(5.0, options.timeout_seconds),
         read_timeout=options.timeout_seconds,
         retries={"max_attempts": options.retries},
+        proxies=proxies,
         s3={"addressing_style": "path" if options.path_style else "virtual"},
     )
 
 
 def _client_options(options: StoreOptions) -> "ClientConfig":
+    network = cast("ClientConfig", obstore_network(options.endpoint or _AWS))
     return {
+        **network,
         "allow_http": (options.endpoint or "").startswith("http://"),
         "timeout": timedelta(seconds=options.timeout_seconds),
         "connect_timeout": timedelta(seconds=min(5.0, options.timeout_seconds)),

@@ -118,12 +118,14 @@ class ServerProcess:
         return int(record["pid"])
 
     def _await_end(self, seconds: float) -> bool:
+        """Whether it ended. The last look is after the last moment: on a busy machine this process
+        may have stood still for the whole of the grace, with a look from before it."""
         ends_at = self._clock.monotonic() + seconds
-        while self.is_running():
-            if self._clock.monotonic() > ends_at:
-                return False
+        while self._clock.monotonic() <= ends_at:
+            if not self.is_running():
+                return True
             self._clock.sleep(_POLL_SECONDS)
-        return True
+        return not self.is_running()
 
     def _signal(self, pid: int, number: signal.Signals, *, group: bool) -> None:
         with suppress(ProcessLookupError):

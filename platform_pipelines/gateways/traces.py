@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from platform_pipelines.gateways.network import authorities, requests_session
+
 SERVICE = "platform-pipelines"
 EXPORT_SECONDS = 3  # a dead receiver must not hold up the end of the process
 _NAMES = {
@@ -95,7 +97,14 @@ class OtlpTraces:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         url = endpoint.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
-        exporter = OTLPSpanExporter(url, headers=dict(headers), timeout=EXPORT_SECONDS)
+        self._session = requests_session(url)
+        exporter = OTLPSpanExporter(
+            url,
+            certificate_file=authorities(),
+            headers=dict(headers),
+            timeout=EXPORT_SECONDS,
+            session=self._session,
+        )
         resource = Resource.create({"service.name": SERVICE, "service.version": version})
         self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -120,6 +129,7 @@ class OtlpTraces:
         """Send what waits, and end."""
         self.flush()
         self._provider.shutdown()
+        self._session.close()
 
 
 def otlp_attributes(given: Mapping[str, Any], *, content: bool) -> dict[str, Any]:

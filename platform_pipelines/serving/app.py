@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.serving import openai
+from platform_pipelines.serving.here import INSTANCE_HEADER
 from platform_pipelines.serving.http import Http, headers_of, message_of, status_of
 from platform_pipelines.serving.mcp import build_mcp
 
@@ -19,8 +20,19 @@ if TYPE_CHECKING:
 LOG = logging.getLogger("platform_pipelines.serving")
 
 
-def build_app(http: Http, *, url: str, hosts: list[str], on_end: Callable[[], None]) -> "Starlette":
-    """The application. `hosts` are names that clients may address it by; `on_end` closes."""
+def build_app(
+    http: Http,
+    *,
+    url: str,
+    hosts: list[str],
+    instance: str,
+    on_ready: Callable[[], None],
+    on_end: Callable[[], None],
+) -> "Starlette":
+    """The application. `hosts` are names that clients may address it by; `on_end` closes.
+
+    `instance` is this server's own name, which `/readyz` tells in a header.
+    """
     from mcp.server.transport_security import TransportSecuritySettings
     from starlette.applications import Starlette
     from starlette.routing import Mount, Route
@@ -38,6 +50,7 @@ def build_app(http: Http, *, url: str, hosts: list[str], on_end: Callable[[], No
         async with mcp.session_manager.run():  # a mounted app's own lifespan does not run
             await run_sync(http.service.bases.warm)
             http.is_ready = True
+            await run_sync(on_ready)
             try:
                 yield
             finally:
@@ -48,7 +61,9 @@ def build_app(http: Http, *, url: str, hosts: list[str], on_end: Callable[[], No
         return _plain("ok", 200)
 
     async def readyz(_: "Request") -> "Response":
-        return _plain("ready", 200) if http.is_ready else _plain("not ready", 503)
+        reply = _plain("ready", 200) if http.is_ready else _plain("not ready", 503)
+        reply.headers[INSTANCE_HEADER] = instance
+        return reply
 
     async def metrics(_: "Request") -> "Response":
         from starlette.responses import Response

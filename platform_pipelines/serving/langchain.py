@@ -7,6 +7,8 @@ only when a retriever or a tool is made.
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.gateways.network import proxy_for, trusted
+
 if TYPE_CHECKING:
     import httpx
     from langchain_core.documents import Document
@@ -102,7 +104,14 @@ class Served:
         import httpx
 
         headers = {"Authorization": f"Bearer {self.token}"} if self.token else {}
-        return httpx.Client(base_url=self.url, headers=headers, timeout=SECONDS)
+        return httpx.Client(
+            base_url=self.url,
+            headers=headers,
+            timeout=SECONDS,
+            verify=trusted(),
+            proxy=proxy_for(self.url),
+            trust_env=False,
+        )
 
 
 def cited(record: dict[str, Any]) -> str:

@@ -7,6 +7,7 @@ from platform_pipelines.errors import RateLimitedError
 from platform_pipelines.gateways.clock import Clock
 
 QUERY_CHARACTERS = 8_000
+TENANT_CHARACTERS = 64
 BODY_BYTES = 256 * 1024
 _MINUTE = 60.0
 _TENANTS = 10_000  # without declared tokens anybody invents tenants; the oldest are forgotten

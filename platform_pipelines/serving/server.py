@@ -11,6 +11,7 @@ from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.traces import NoTraces, OtlpTraces, Traces, parse_headers
 from platform_pipelines.serving.app import build_app
 from platform_pipelines.serving.bases import Bases
+from platform_pipelines.serving.here import announce, withdraw
 from platform_pipelines.serving.http import Http
 from platform_pipelines.serving.ledger import Ledger
 from platform_pipelines.serving.limits import Limits
@@ -71,17 +72,27 @@ def make_app(
     limits = Limits(
         requests=serving.requests_per_minute, tokens=serving.tokens_per_minute, clock=clock
     )
-    ledger = Ledger(lambda: open_platform_store(settings), clock, uuid4().hex[:12])
+    instance = uuid4().hex[:12]
+    ledger = Ledger(lambda: open_platform_store(settings), clock, instance)
     service = Service(bases, traces, limits, Metrics(), clock, ledger)
     http = Http(service, tenants, concurrency=serving.concurrency, seconds=serving.seconds)
 
+    url = f"http://{host}:{port}"
+
     def end() -> None:
+        withdraw(settings, instance)
         ledger.close()
         bases.close()
         traces.close()
 
-    url = f"http://{host}:{port}"
-    return build_app(http, url=url, hosts=_hosts(host, port, serving), on_end=end)
+    return build_app(
+        http,
+        url=url,
+        hosts=_hosts(host, port, serving),
+        instance=instance,
+        on_ready=lambda: announce(settings, f"http://{_reached(host)}:{port}", instance),
+        on_end=end,
+    )
 
 
 def open_traces(serving: ServingSettings) -> Traces:
@@ -92,6 +103,15 @@ def open_traces(serving: ServingSettings) -> Traces:
     return OtlpTraces(
         serving.otlp_endpoint, headers=headers, content=serving.trace_content, version=VERSION
     )
+
+
+def _reached(host: str) -> str:
+    """By which name this machine reaches it: one that listens everywhere is also here."""
+    try:
+        everywhere = ipaddress.ip_address(host).is_unspecified
+    except ValueError:
+        everywhere = host == "localhost"
+    return "127.0.0.1" if everywhere else host
 
 
 def _is_local(host: str) -> bool:

@@ -17,7 +17,7 @@ from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.gateways.traces import Traces
 from platform_pipelines.serving.bases import Bases, Opened
 from platform_pipelines.serving.ledger import Ledger
-from platform_pipelines.serving.limits import QUERY_CHARACTERS, Limits
+from platform_pipelines.serving.limits import QUERY_CHARACTERS, TENANT_CHARACTERS, Limits
 from platform_pipelines.serving.metrics import Metrics
 from platform_pipelines.stages.knowledge_base.answering import Answer, answer_question
 from platform_pipelines.stages.knowledge_base.connect import open_knowledge_store
@@ -197,6 +197,8 @@ def _check(request: Request) -> None:
         raise RequestError(
             "`query` is too long", stored=len(request.query), expected=f"<= {QUERY_CHARACTERS}"
         )
+    if "\0" in request.tenant or len(request.tenant) > TENANT_CHARACTERS:
+        raise RequestError("`tenant` is not allowed", expected=f"<= {TENANT_CHARACTERS}, no NUL")
     if not 0 <= request.k <= MAX_K:
         raise RequestError("`k` is not allowed", stored=request.k, expected=f"1 to {MAX_K}")
 
@@ -213,11 +215,13 @@ def answer_record(name: str, answered: Answered) -> dict[str, Any]:
         "knowledge_base": name,
         "revision": answer.revision,
         "trace_id": answered.trace_id,
+        "question": answer.question,
         "known": answer.known,
         "text": answered.text,
         "citations": [asdict(c) for c in answer.citations],
         "model": answer.model,
         "usage": asdict(answer.usage),
+        "decision": asdict(answer.decision),
         "nearest": list(answer.nearest),
         "note": answer.note,
     }

@@ -60,6 +60,21 @@ class Tenants:
         return tenant
 
 
+def token_of(path: Path | None, tenant: str) -> str | None:
+    """A declared token of a tenant: for whoever may read the file anyway; None: none is needed.
+
+    Raises:
+        ConfigurationError: as `load_tenants`, or the tenant has none.
+    """
+    if path is None:
+        return None
+    load_tenants(path)
+    tokens: Any = json.loads(path.read_text(encoding="utf-8")).get(tenant)
+    if not tokens:
+        raise _refused(f"tenant {tenant!r} has no token", path)
+    return str(tokens if isinstance(tokens, str) else tokens[0])
+
+
 def load_tenants(path: Path | None) -> Tenants:
     """The tokens of a JSON file, `{"tenant": ["token", ...]}`; no path: none.
 

@@ -7,7 +7,7 @@ import pytest
 
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.protocol import Budget, ItemDone, Task
-from platform_pipelines.core.knowledge_base.declaration import ParseSpec
+from platform_pipelines.core.knowledge_base.parse_declaration import ParseSpec
 from platform_pipelines.settings import load_settings
 
 CONCURRENCY = 16

@@ -44,7 +44,7 @@ def parses(command: Any, words: list[str]) -> None:
 
 def make(words: list[str]) -> None:
     """A target of the Makefile."""
-    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    targets = re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert words[0] in targets
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from platform_pipelines.settings import S3Settings, Secret, Settings
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
-from tests.declared import definitions_of, use_settings
+from tests.declared import definitions_of
 from tests.end_to_end.killing import HALFWAY, killed_at
 from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge
 from tests.servers.milvus_server import milvus_server
@@ -82,11 +82,8 @@ def test_s3_with_a_real_milvus_gives_what_a_laptop_gives(
     assert outcomes["index"].snapshot.details["index"]["keyword"] is False
 
 
-def test_through_dagster_in_one_process(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_through_dagster_in_one_process(knowledge: Knowledge) -> None:
     """The job makes and checks all six assets; a second run materialises them unchanged."""
-    use_settings(monkeypatch, settings)
     with definitions_of(knowledge) as defs, dg.DagsterInstance.ephemeral() as instance:
         job = defs.get_repository_def().get_job(f"{knowledge.name}_refresh")
         first = job.execute_in_process(instance=instance)
@@ -120,11 +117,8 @@ def first_tags(run: dg.ExecuteInProcessResult) -> dict[str, str]:
     }
 
 
-def test_the_rollback_job_through_dagster(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_rollback_job_through_dagster(knowledge: Knowledge) -> None:
     """A person who rolls back from the UI gets the earlier release, with their reason on record."""
-    use_settings(monkeypatch, settings)
     knowledge.refresh()
     (knowledge.documents / "guide0.md").write_text(guide(0, note="Changed."), encoding="utf-8")
     knowledge.refresh()
@@ -147,10 +141,9 @@ def test_the_rollback_job_through_dagster(
 
 
 def test_a_failed_gate_fails_the_run_and_releases_nothing(
-    make_knowledge: Callable[..., Knowledge], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    make_knowledge: Callable[..., Knowledge],
 ) -> None:
     """CI reads the run's result: a revision that was not released is not a success."""
-    use_settings(monkeypatch, settings)
     knowledge = make_knowledge(gate={"k": 1, "own_document_floor": 1.0})
     text = "\n\n".join(guide(0) for _ in range(3))
     for number in range(6):  # the same text everywhere: no sentence finds its own document
@@ -163,11 +156,8 @@ def test_a_failed_gate_fails_the_run_and_releases_nothing(
     assert knowledge.log() == ()
 
 
-def test_a_quarantined_document_warns_and_the_run_goes_on(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_quarantined_document_warns_and_the_run_goes_on(knowledge: Knowledge) -> None:
     """One broken file among thousands: a warning with its name, and a release of the others."""
-    use_settings(monkeypatch, settings)
     (knowledge.documents / "broken.pdf").write_bytes(b"%PDF-1.7 and nothing else")
     with definitions_of(knowledge) as defs:
         job = defs.get_repository_def().get_job(f"{knowledge.name}_refresh")

@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from platform_pipelines.core.knowledge_base.keywords import keyword_tokens
 from platform_pipelines.core.knowledge_base.slots import SlotState
 from platform_pipelines.errors import UnknownNameError
-from platform_pipelines.gateways.vector_store import CollectionSpec
+from platform_pipelines.gateways.vector_store import CollectionSpec, Row
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base.live import open_live
 from platform_pipelines.stages.knowledge_base.slots import read_slot, read_slots
@@ -51,11 +52,7 @@ def results(knowledge: Knowledge) -> list[list[tuple[str, str, str, float]]]:
 
 
 def lists(knowledge: Knowledge) -> list[list[tuple[float, str, str, str]]]:
-    """The nearest chunks of each question with their scores; equal scores in one order.
-
-    Not the keyword list: Milvus Lite takes BM25's statistics of each of its files apart, so that
-    the scores of rows that came together differ from those of one file (`words` compares the rows).
-    """
+    """The nearest chunks of each question with their scores; equal scores in one order."""
     found: list[list[tuple[float, str, str, str]]] = []
     with open_live(knowledge.settings, knowledge.name, knowledge.progress.append) as live:
         store, target = live.retriever.store, live.retriever.target
@@ -67,13 +64,13 @@ def lists(knowledge: Knowledge) -> list[list[tuple[float, str, str, str]]]:
     return found
 
 
-def words(knowledge: Knowledge) -> list[set[tuple[str, str, str]]]:
-    """What the keywords of each question find, in no order."""
+def words(knowledge: Knowledge) -> list[list[tuple[float, str, str, str]]]:
+    """What the keywords of each question find, with scores; equal scores in one order."""
     with knowledge.vectors() as store:
         asked = [" ".join(keyword_tokens(text)) for text in QUESTIONS]
         target = knowledge.log()[-1].target
-        found = store.search_keywords(target, asked, k=50, tenant="default", strong=True)
-    return [{(h.chunk_id, h.title, h.place) for h in hits} for hits in found]
+        found = store.search_keywords(target, asked, k=500, tenant="default", strong=True)
+    return [sorted((-round(h.score, 4), h.chunk_id, h.title, h.place) for h in f) for f in found]
 
 
 def held(knowledge: Knowledge, collections: set[str]) -> Content:
@@ -136,7 +133,7 @@ def test_after_keep_and_one_fresh_builds_each_change_recycles(make_knowledge: Ma
 def test_a_recycled_index_answers_as_one_that_was_built_anew(
     turning: Knowledge, tmp_path: Path
 ) -> None:
-    """The same ids, the same nearest with the same scores, the same rows by keywords."""
+    """The same ids, and by vectors and by keywords the same rows with the same scores."""
     fresh = built_anew(turning, tmp_path / "fresh")
     assert turning.chunk_ids() == fresh.chunk_ids()
     assert lists(turning) == lists(fresh)
@@ -214,6 +211,12 @@ def test_too_many_deleted_rows_or_another_index_build_afresh(turning: Knowledge)
     assert other.found("walrus21")
 
 
+def foreign_row() -> Row:
+    """Of another platform's collection, whose name looks like ours."""
+    vector = np.ones(4, dtype=np.float32)
+    return Row("f" * 32, "theirs.md", "default", "theirs", "", "{}", "en", "markdown", "", vector)
+
+
 def kill_points() -> Iterator[tuple[int | str, str]]:
     yield from (("delete", HALFWAY), ("insert", HALFWAY))
     yield from ((at, AFTER) for at in range(1, MOST_WRITES))
@@ -226,8 +229,11 @@ def test_a_recycling_build_killed_at_any_write_converges(tmp_path: Path, lite_ur
     for number in range(KEEP + 2):
         change(knowledge, number)
     foreign = f"kb_{knowledge.name}__foreign"
+    foreign_spec = CollectionSpec(foreign, 4, "COSINE", "FLAT", keyword=False)
     with knowledge.vectors() as store:
-        store.create(CollectionSpec(foreign, 4, "COSINE", "FLAT", keyword=False), owner="other")
+        store.create(foreign_spec, owner="other")
+        store.insert(foreign, [foreign_row()])
+        store.seal(foreign_spec, timeout_seconds=60)
     recycled = 0
     for number, (at, how) in enumerate(kill_points(), start=KEEP + 2):
         point = f"{how} write {at}"
@@ -250,7 +256,7 @@ def test_a_recycling_build_killed_at_any_write_converges(tmp_path: Path, lite_ur
             break
     else:
         pytest.fail("it never came to its end")
-    assert foreign in knowledge.collections()
+    assert held(knowledge, {foreign}) == {foreign: [foreign_row().chunk_id]}
     assert recycled >= 10
     assert changed_stages(knowledge.refresh()) == []
 

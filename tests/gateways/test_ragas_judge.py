@@ -1,6 +1,7 @@
 """The judge through the real Ragas: apart, cached, bounded, and never silently wrong."""
 
 import json
+import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -187,3 +188,25 @@ def test_a_spent_budget_ends_the_judging_and_is_told(judged: Any, budget: dict[s
         rows, then = judged(server, samples)
         assert {row["faithfulness"]["score"] for row in rows} == {1.0}
         assert spent["calls"] + then["calls"] == 7
+
+
+def test_the_wall_of_an_evaluation_is_the_judges_latency(
+    judged: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """latency x calls / concurrency, and at most a tenth more: nothing else is waited for."""
+    latency, concurrency = 0.5, 8
+    busy = threading.Event()
+
+    def slow(_: int, body: Any) -> None:
+        busy.wait(latency)  # nobody sets it
+
+    samples = [sample(question=f"{QUESTION} {n}") for n in range(160)]
+    with JudgeServer(slow) as server:
+        judged(server, samples[:1], salt="warm")
+        _, spent = judged(server, samples, concurrency=concurrency)
+        assert server.most_at_once == concurrency
+    ratio = spent["seconds"] / (latency * spent["calls"] / concurrency)
+    with capsys.disabled():
+        print(f"\nevaluation wall / (latency x calls / concurrency) = {ratio:.3f}", end=" ")
+    assert spent["calls"] == 2 * len(samples)
+    assert ratio <= 1.1

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.server_process import ServerProcess
 from tests.servers.milvus_server import wait_until
 
@@ -60,6 +61,41 @@ def test_one_that_does_not_listen_is_killed(process: ServerProcess) -> None:
     start(process, DEAF)
     assert process.stop(grace_seconds=0.5) == "killed"
     assert not process.is_running()
+
+
+class StandingStill(SystemClock):
+    """The clock of a process that gets no time: when it looks again, all grace is over."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self._process = process
+        self._looks = 0
+
+    def monotonic(self) -> float:
+        self._looks += 1
+        if self._looks == 1:
+            return 0.0
+        wait_until(lambda: not self._process.is_running(), seconds=30)
+        return 1000.0
+
+
+def test_one_that_ended_in_time_was_not_killed_however_late_one_looks(
+    process: ServerProcess,
+) -> None:
+    """Whoever reads `killed` looks for a server that hangs."""
+    start(process, OBEDIENT)
+    late = ServerProcess(process.folder, StandingStill(process))
+    assert late.stop(grace_seconds=5) == "ended"
+
+
+def test_a_server_hears_though_its_starter_was_deaf(process: ServerProcess) -> None:
+    """A step that is told to end holds its signals back; its servers must not, for ever."""
+    signals = {signal.SIGTERM}
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
+    try:
+        start(process, OBEDIENT)
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    assert process.stop(grace_seconds=20) == "ended"
 
 
 def test_one_that_died_is_not_running_and_may_be_started_again(process: ServerProcess) -> None:

@@ -5,60 +5,37 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from platform_pipelines.components.batch_inference.pages import answers_page
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.declaring import (
-    Declaring,
     absolute_url,
     declared,
-    described,
-    nested,
+    declaring,
+    folder_of,
 )
-from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
-from platform_pipelines.components.shared.policy import policy_of, tags_of
-from platform_pipelines.components.shared.running import run_stage
-from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec, BatchModelSpec
+from platform_pipelines.components.shared.jobs import scheduled
+from platform_pipelines.components.shared.policy import timed_policy
+from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec
 from platform_pipelines.errors import ConfigurationError
-from platform_pipelines.stages.batch_inference.answers import refresh_answers
-from platform_pipelines.stages.batch_inference.workspace import ANSWERS, FOLDER, open_workspace
+from platform_pipelines.stages.batch_inference.answers import VERSION, refresh_answers
+from platform_pipelines.stages.batch_inference.workspace import (
+    ANSWERS,
+    FOLDER,
+    Workspace,
+    open_workspace,
+)
 from platform_pipelines.stages.road.outcome import StageOutcome
 
-CODE_VERSION = "1"
 ANSWERED = "prompts_are_answered"
 
 
-class BatchInference(Declaring):
+class BatchInference(declaring(BatchInferenceSpec)):
     """Each prompt of a folder answered once by a served model; what was killed goes on.
 
     Gives the asset [name, answers] with the check prompts_are_answered, the job NAME_batch, and the
     schedule NAME_nightly (off until switched on).
     """
-
-    name: str = Field(description="lower-case letters, digits and single underscores")
-    prompts: str = Field(
-        description="a folder of JSON Lines: `s3://bucket/prefix`, `file:///folder`, or a path "
-        "relative to the YAML; a line has `id` and `prompt`, or `messages`, or is a line of "
-        "OpenAI's batch API"
-    )
-    # Not `model`: that name is Dagster's, for the schema of a component.
-    language_model: dict[str, Any] = Field(**nested(BatchModelSpec, "Who answers."))
-    answers: str | None = Field(
-        default=None,
-        **described("the folder of the answers; none: in the platform's store"),
-    )
-    batch: int = Field(default=100, **described("answers in one stored file"))
-    concurrency: int = Field(default=8, **described("prompts that are asked at once"))
-    attempts: int = Field(default=4, **described("for one prompt, in one run"))
-    failed_share: float = Field(
-        default=0.02, **described("of the prompts: more than this fails the check")
-    )
-    tenant: str = Field(default="(platform)", **described("who pays, on the pages of costs"))
-    cron: str = Field(default="0 2 * * *", **described("when it runs; off until switched on"))
-    timezone: str = Field(default="UTC", **described("of that cron, an IANA name"))
-    timeout_minutes: int = Field(default=480, **described("a run older than this is ended"))
-    description: str = Field(default="", **described("one sentence for the asset pages"))
-    owner: str = Field(default="team:platform", **described("`team:name` or an e-mail address"))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Asset, job and schedule.
@@ -66,22 +43,11 @@ class BatchInference(Declaring):
         Raises:
             ConfigurationError: names the field, its value and what is allowed.
         """
-        spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
-        asset = _build_asset(spec)
-        job = asset_job(
-            f"{spec.name}_batch",
-            dg.AssetSelection.assets(asset.key),
-            description=f"Answer the prompts of {spec.name} that have no answer yet.",
-            tags=tags_of(FOLDER, spec),
+        spec = declared_spec(self.given, context.path)
+        does = f"Answer the prompts of {spec.name} that have no answer yet."
+        return scheduled(
+            FOLDER, spec, [_build_asset(spec)], job="batch", schedule="nightly", does=does
         )
-        schedule = stopped_schedule(
-            f"{spec.name}_nightly",
-            job,
-            cron=spec.cron,
-            timezone=spec.timezone,
-            description=f"Answer the new prompts of {spec.name}.",
-        )
-        return dg.Definitions(assets=[asset], jobs=[job], schedules=[schedule])
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> BatchInferenceSpec:
@@ -90,7 +56,7 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> BatchInferenceSpec:
     Raises:
         ConfigurationError: names the field, its value and what is allowed.
     """
-    folder = path if path.is_dir() else path.parent
+    folder = folder_of(path)
     spec = declared(BatchInferenceSpec, attributes, path, noun="a batch inference")
     prompts = absolute_url(spec.prompts, folder, field="prompts")
     answers = absolute_url(spec.answers, folder, field="answers") if spec.answers else None
@@ -105,33 +71,30 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> BatchInferenceSpec:
 
 
 def _build_asset(spec: BatchInferenceSpec) -> dg.AssetsDefinition:
-    key, model = dg.AssetKey([spec.name, ANSWERS]), spec.language_model
-    policy = policy_of(FOLDER, spec, code_version=CODE_VERSION)
+    key, model = [spec.name, ANSWERS], spec.language_model
     check = dg.AssetCheckSpec(
         ANSWERED, asset=key, description="Has all but the allowed share of the prompts an answer?"
     )
-    text = (
-        f"One stored answer of `{model.model}` for each prompt of {spec.prompts}; which prompts "
-        "have none, and what it cost. A run that is killed goes on where it was."
-    )
 
-    def answers(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        _, outcome = run_stage(
-            context, partial(open_workspace, spec), refresh_answers,
-            name=spec.name, timeout_seconds=policy.timeout_seconds,
-        )  # fmt: skip
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context, workspace
         return dg.MaterializeResult(
             metadata=answers_page(spec, outcome),
             data_version=dg.DataVersion(outcome.snapshot.digest),
             check_results=[_answered(spec, outcome)],
         )
 
-    return dg.asset(
-        key=key, check_specs=[check], kinds={"jsonl"},
-        description="\n\n".join(filter(None, (spec.description, text))),
+    return stage_asset(
+        key, refresh_answers, tell,
+        policy=timed_policy(FOLDER, spec, code_version=VERSION),
+        opened=partial(open_workspace, spec),
+        text=f"One stored answer of `{model.model}` for each prompt of {spec.prompts}; which "
+        "prompts have none, and what it cost. A run that is killed goes on where it was.",
+        kinds={"jsonl"}, check_specs=[check],
         metadata={"component": FOLDER, "model": model.model, "server": model.url},
-        **policy.asset_arguments(),
-    )(answers)  # fmt: skip
+    )  # fmt: skip
 
 
 def _answered(spec: BatchInferenceSpec, outcome: StageOutcome) -> dg.AssetCheckResult:

@@ -6,58 +6,32 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from platform_pipelines.components.cost.pages import alerts_of, ledger_page
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.declaring import (
-    Declaring,
     absolute_url,
     declared,
-    described,
+    declaring,
+    folder_of,
 )
-from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
-from platform_pipelines.components.shared.policy import policy_of, tags_of
-from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.components.shared.jobs import scheduled
+from platform_pipelines.components.shared.policy import timed_policy
 from platform_pipelines.core.cost.days import DaySums, differences
-from platform_pipelines.core.cost.declaration import CostSpec, ModelPriceSpec
-from platform_pipelines.stages.cost.ledger import LEDGER, refresh_ledger
-from platform_pipelines.stages.cost.workspace import FOLDER, open_workspace
+from platform_pipelines.core.cost.declaration import CostSpec
+from platform_pipelines.stages.cost.ledger import LEDGER, VERSION, refresh_ledger
+from platform_pipelines.stages.cost.workspace import FOLDER, Workspace, open_workspace
+from platform_pipelines.stages.road.outcome import StageOutcome
 
-CODE_VERSION = "1"
 ADDS_UP, BUDGETS = "it_adds_up", "budgets_hold"
 
 
-class Cost(Declaring):
+class Cost(declaring(CostSpec)):
     """What answers and machines cost: a day, a tenant, a model, a run; budgets that warn in time.
 
     Gives the asset [name, ledger] with the checks it_adds_up and budgets_hold, the job NAME_sum,
     and a daily schedule (off until switched on).
     """
-
-    name: str = Field(description="lower-case letters, digits and single underscores")
-    models: dict[str, dict[str, Any]] = Field(
-        description="model, as its answers name it -> " + ", ".join(ModelPriceSpec.model_fields)
-    )
-    instances: dict[str, Any] = Field(
-        default_factory=dict,
-        **described("instance type -> US dollars an hour, where it is not the shipped table's"),
-    )
-    nodes: str | None = Field(
-        default=None,
-        **described(
-            "a folder of node time by day (`2026-11-27.jsonl`): URL or relative path; none: no "
-            "machine is owned"
-        ),
-    )
-    budgets: dict[str, Any] = Field(
-        default_factory=dict, **described("tenant -> US dollars a calendar month")
-    )
-    warn_at: float = Field(default=0.8, **described("share of a budget at which it is told"))
-    cron: str = Field(default="15 1 * * *", **described("when; off until switched on"))
-    timezone: str = Field(default="UTC", **described("of that cron and of the months, IANA"))
-    timeout_minutes: int = Field(default=60, **described("a run older than this is ended"))
-    description: str = Field(default="", **described("one sentence for the asset pages"))
-    owner: str = Field(default="team:platform", **described("`team:name` or an e-mail address"))
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Asset, job and schedule.
@@ -65,22 +39,9 @@ class Cost(Declaring):
         Raises:
             ConfigurationError: names the field, its value and what is allowed.
         """
-        spec = declared_spec(self.model_dump(exclude_unset=True), context.path)
-        asset = _ledger(spec)
-        job = asset_job(
-            f"{spec.name}_sum",
-            dg.AssetSelection.assets(asset.key),
-            description=f"Sum the costs of {spec.name} up to yesterday.",
-            tags=tags_of(FOLDER, spec),
-        )
-        schedule = stopped_schedule(
-            f"{spec.name}_daily",
-            job,
-            cron=spec.cron,
-            timezone=spec.timezone,
-            description=f"Sum the costs of {spec.name} every day.",
-        )
-        return dg.Definitions(assets=[asset], jobs=[job], schedules=[schedule])
+        spec = declared_spec(self.given, context.path)
+        does = f"Sum the costs of {spec.name} up to yesterday."
+        return scheduled(FOLDER, spec, [_ledger(spec)], job="sum", schedule="daily", does=does)
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> CostSpec:
@@ -89,13 +50,14 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> CostSpec:
     Raises:
         ConfigurationError: names the field, its value and what is allowed.
     """
-    folder = path if path.is_dir() else path.parent
     # A float has no cents: the YAML's 0.1 is meant as the text that stands there.
     exact = {k: _texts(v) for k, v in attributes.items()}
     spec = declared(CostSpec, exact, path, noun="a page of costs")
     if spec.nodes is None:
         return spec
-    return spec.model_copy(update={"nodes": absolute_url(spec.nodes, folder, field="nodes")})
+    return spec.model_copy(
+        update={"nodes": absolute_url(spec.nodes, folder_of(path), field="nodes")}
+    )
 
 
 def _texts(value: Any) -> Any:
@@ -105,8 +67,7 @@ def _texts(value: Any) -> Any:
 
 
 def _ledger(spec: CostSpec) -> dg.AssetsDefinition:
-    key = dg.AssetKey([spec.name, LEDGER])
-    policy = policy_of(FOLDER, spec, code_version=CODE_VERSION)
+    key = [spec.name, LEDGER]
     checks = [
         dg.AssetCheckSpec(
             ADDS_UP, asset=key, description="Has every table the same total, exactly?"
@@ -116,11 +77,10 @@ def _ledger(spec: CostSpec) -> dg.AssetsDefinition:
         ),
     ]
 
-    def ledger(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        workspace, outcome = run_stage(
-            context, partial(open_workspace, spec), refresh_ledger,
-            name=spec.name, timeout_seconds=policy.timeout_seconds,
-        )  # fmt: skip
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context
         days: list[DaySums] = outcome.facts["days"]
         return dg.MaterializeResult(
             metadata=ledger_page(workspace, outcome),
@@ -128,15 +88,14 @@ def _ledger(spec: CostSpec) -> dg.AssetsDefinition:
             check_results=[_adds_up(days), _budgets(spec, days)],
         )
 
-    text = (
-        "This month up to yesterday: what answers took by the prices of their models, and the "
-        "hours of owned machines, busy, warming up and idle."
-    )
-    return dg.asset(
-        key=key, check_specs=checks, kinds={"json"},
-        description="\n\n".join(filter(None, (spec.description, text))),
-        metadata={"component": FOLDER}, **policy.asset_arguments(),
-    )(ledger)  # fmt: skip
+    return stage_asset(
+        key, refresh_ledger, tell,
+        policy=timed_policy(FOLDER, spec, code_version=VERSION),
+        opened=partial(open_workspace, spec),
+        text="This month up to yesterday: what answers took by the prices of their models, and the "
+        "hours of owned machines, busy, warming up and idle.",
+        kinds={"json"}, check_specs=checks, metadata={"component": FOLDER},
+    )  # fmt: skip
 
 
 def _adds_up(days: list[DaySums]) -> dg.AssetCheckResult:

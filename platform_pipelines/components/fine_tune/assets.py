@@ -9,8 +9,8 @@ import dagster as dg
 
 from platform_pipelines.components.fine_tune import pages
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.jobs import asset_job
-from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
 from platform_pipelines.stages.fine_tune.evidence import refresh_evidence
 from platform_pipelines.stages.fine_tune.model import refresh_model
@@ -18,7 +18,7 @@ from platform_pipelines.stages.fine_tune.registration import refresh_registratio
 from platform_pipelines.stages.fine_tune.training_set import refresh_training_set
 from platform_pipelines.stages.fine_tune.trials import STAGE as TRIALS
 from platform_pipelines.stages.fine_tune.trials import choose_adapter, refresh_trial
-from platform_pipelines.stages.fine_tune.workspace import STAGES, open_workspace
+from platform_pipelines.stages.fine_tune.workspace import STAGES, Workspace, open_workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 
@@ -111,52 +111,48 @@ def build_job(spec: FineTuneSpec) -> Any:
 
 def _build(spec: FineTuneSpec, stage: StageDescription, above: str | None) -> dg.AssetsDefinition:
     key = dg.AssetKey([spec.name, stage.name])
-    gate = [dg.AssetCheckSpec("gate", asset=key, description="Does the gate pass?", blocking=True)]
+    gate = dg.AssetCheckSpec("gate", asset=key, description="Does the gate pass?", blocking=True)
 
-    arguments: dict[str, Any] = {
-        "key": key,
-        "description": "\n\n".join(filter(None, (spec.description, stage.description))),
-        "deps": [dg.AssetKey([spec.name, above])] if above else [],
-        "kinds": set(stage.kinds),
-        "metadata": {"base": spec.base},
-        "check_specs": gate if stage.name == "evidence" else [],
-        **stage_policy(spec, stage.name).asset_arguments(),
-    }
-    if stage is TRIAL:
-        arguments["partitions_def"] = dg.StaticPartitionsDefinition(list(spec.trials))
+    def options(context: dg.AssetExecutionContext) -> Mapping[str, Any]:
+        return _options(context, key, stage)
 
-    def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return _materialize(context, spec, stage)
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context
+        return dg.MaterializeResult(
+            metadata=pages.metadata(workspace, stage.name, outcome),
+            data_version=dg.DataVersion(outcome.snapshot.digest),
+            check_results=_checks(key, outcome) if stage.name == "evidence" else [],
+        )
 
-    return dg.asset(**arguments)(stage_asset)
+    partitions = dg.StaticPartitionsDefinition(list(spec.trials)) if stage is TRIAL else None
+    return stage_asset(
+        key.path, stage.run, tell,
+        policy=stage_policy(spec, stage.name),
+        opened=partial(open_workspace, spec),
+        options=options,
+        text=stage.description,
+        deps=[dg.AssetKey([spec.name, above])] if above else [],
+        kinds=set(stage.kinds), metadata={"base": spec.base}, partitions_def=partitions,
+        check_specs=[gate] if stage.name == "evidence" else [],
+    )  # fmt: skip
 
 
-def _materialize(
-    context: dg.AssetExecutionContext, spec: FineTuneSpec, stage: StageDescription
-) -> dg.MaterializeResult:
-    key = dg.AssetKey([spec.name, stage.name])
+def _options(
+    context: dg.AssetExecutionContext, key: dg.AssetKey, stage: StageDescription
+) -> Mapping[str, Any]:
+    """A training says where it is at every step; a trial is one of the grid."""
+    if stage.name not in OBSERVED:
+        return {}
+    partition = context.partition_key if stage is TRIAL else None
 
     def observe(event: Mapping[str, Any]) -> None:
         if event["event"] == "step":
-            partition = context.partition_key if stage is TRIAL else None
             page = pages.step_observation(event)
             context.log_event(dg.AssetObservation(key, metadata=page, partition=partition))
 
-    options: dict[str, Any] = {"on_event": observe} if stage.name in OBSERVED else {}
-    if stage is TRIAL:
-        options["name"] = context.partition_key
-    workspace, outcome = run_stage(
-        context,
-        partial(open_workspace, spec),
-        lambda w: stage.run(w, **options),
-        name=spec.name,
-        timeout_seconds=stage_policy(spec, stage.name).timeout_seconds,
-    )
-    return dg.MaterializeResult(
-        metadata=pages.metadata(workspace, stage.name, outcome),
-        data_version=dg.DataVersion(outcome.snapshot.digest),
-        check_results=_checks(key, outcome) if stage.name == "evidence" else [],
-    )
+    return {"on_event": observe} if partition is None else {"on_event": observe, "name": partition}
 
 
 def _checks(key: dg.AssetKey, outcome: StageOutcome) -> list[dg.AssetCheckResult]:

@@ -1,5 +1,6 @@
 """The check that finds a `champion` which no evidence made, and its job and schedule."""
 
+from dataclasses import replace
 from functools import partial
 
 import dagster as dg
@@ -7,8 +8,6 @@ import dagster as dg
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
 from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
 from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
-from platform_pipelines.components.shared.policy import RETRIES
-from platform_pipelines.components.shared.resource import PLATFORM
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
 from platform_pipelines.stages.fine_tune.registration import STAGE, follow_the_log
@@ -22,18 +21,13 @@ def build_check(spec: FineTuneSpec) -> dg.AssetChecksDefinition:
     """MLflow has no compare-and-swap and forgets aliases silently; the release log is the truth."""
     key = dg.AssetKey([spec.name, STAGE])
 
-    @dg.asset_check(
-        name=FOLLOWS, asset=key, pool=f"{stage_policy(spec, STAGE).pool}_pointer",
-        retry_policy=RETRIES, required_resource_keys={PLATFORM}, description=DESCRIPTION,
-    )  # fmt: skip
+    policy = stage_policy(spec, STAGE)
+    pointer = replace(policy, pool=f"{policy.pool}_pointer", timeout_seconds=TIMEOUT_SECONDS)
+
+    @dg.asset_check(name=FOLLOWS, asset=key, description=DESCRIPTION, **pointer.step_arguments())
     def champion_follows_the_log(context: dg.AssetCheckExecutionContext) -> dg.AssetCheckResult:
-        _, was = run_stage(
-            context,
-            partial(open_workspace, spec),
-            follow_the_log,
-            name=spec.name,
-            timeout_seconds=TIMEOUT_SECONDS,
-        )
+        opened = partial(open_workspace, spec)
+        _, was = run_stage(context, opened, follow_the_log, name=spec.name)
         return follows_result(key, was)
 
     return champion_follows_the_log

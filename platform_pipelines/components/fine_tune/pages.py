@@ -27,11 +27,12 @@ def metadata(workspace: Workspace, stage: str, outcome: StageOutcome) -> Page:
 
 def step_observation(event: Mapping[str, Any]) -> Page:
     """One training step, as numbers that the web UI plots while the training runs."""
+    measured = {n: float(event[n]) for n in ("tokens_per_second",) if n in event}
     return {
         "step": int(event["step"]) + 1,
         "loss": float(event["loss"]),
         "learning_rate": float(event["learning_rate"]),
-        "tokens_per_second": float(event["tokens_per_second"]),
+        **measured,
         "memory_mib": int(event["rss_mb"]),
     }
 

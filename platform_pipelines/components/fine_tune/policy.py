@@ -1,22 +1,23 @@
 """What every asset of a fine-tuned model is given."""
 
-from platform_pipelines.components.shared.policy import AssetPolicy, policy_of, tags_of
+from platform_pipelines.components.shared.policy import AssetPolicy, tags_of, timed_policy
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
+from platform_pipelines.core.fine_tune.recipe import CODE_VERSION
+from platform_pipelines.stages.fine_tune.evidence import EVALUATION_VERSION
 
-# Raise a stage's version when equal input would give other output.
+# Of the stages that have none of their own, one for all: raise it when equal input would give other
+# output.
+STAGES_VERSION = "1"
 CODE_VERSIONS = {
-    "training_set": "1",
-    "adapter": "1",
-    "trials": "1",
-    "model": "1",
-    "evidence": "1",
-    "registration": "1",
+    "adapter": CODE_VERSION,
+    "trials": CODE_VERSION,
+    "evidence": EVALUATION_VERSION,
 }
 
 
 def stage_policy(spec: FineTuneSpec, stage: str) -> AssetPolicy:
     """The policy of a stage. The pool holds one slot a model: its stages never overlap."""
-    return policy_of("fine_tune", spec, code_version=CODE_VERSIONS[stage])
+    return timed_policy("fine_tune", spec, code_version=CODE_VERSIONS.get(stage, STAGES_VERSION))
 
 
 def job_tags(spec: FineTuneSpec) -> dict[str, str]:

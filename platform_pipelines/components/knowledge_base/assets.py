@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 import dagster as dg
 
@@ -10,8 +10,8 @@ from platform_pipelines.components.knowledge_base import checks, pages
 from platform_pipelines.components.knowledge_base.golden_set_assets import questions_key
 from platform_pipelines.components.knowledge_base.notices import notices
 from platform_pipelines.components.knowledge_base.policy import stage_policy
-from platform_pipelines.components.knowledge_base.running import run_stage
 from platform_pipelines.components.knowledge_base.source import SOURCE
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.pages import what_happened
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.road.declared_values import named_golden_set
@@ -21,7 +21,7 @@ from platform_pipelines.stages.knowledge_base.evidence import refresh_evidence
 from platform_pipelines.stages.knowledge_base.index import refresh_index
 from platform_pipelines.stages.knowledge_base.release import refresh_release
 from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
-from platform_pipelines.stages.knowledge_base.workspace import STAGES
+from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace, open_workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 
@@ -97,28 +97,30 @@ def build_assets(spec: KnowledgeBaseSpec) -> Sequence[dg.AssetsDefinition]:
 
 def _asset(spec: KnowledgeBaseSpec, stage: StageDescription, above: str) -> dg.AssetsDefinition:
     key = dg.AssetKey([spec.name, stage.name])
-    arguments: dict[str, Any] = {
-        "key": key,
-        "description": _description(spec, stage),
-        "deps": [dg.AssetKey([spec.name, above]), *_questions(spec, stage)],
-        "kinds": set(_kinds(spec, stage)),
-        "metadata": {"knowledge_base": spec.name, "source": spec.source.url},
-        "check_specs": checks.specs(key, stage.name),
-        **stage_policy(spec, stage.name).asset_arguments(),
-    }
-    if stage.name == "release":
 
-        def release_asset(
-            context: dg.AssetExecutionContext, config: ReleaseConfig
-        ) -> dg.MaterializeResult:
-            return _materialize(context, spec, stage, allow_rolled_back=config.allow_rolled_back)
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        context.log.info("%s: %s", stage.name, what_happened(outcome).replace("*", ""))
+        for notice in notices(workspace, stage.name, outcome):
+            context.log.warning("%s: %s", stage.name, notice)
+        return dg.MaterializeResult(
+            metadata=pages.metadata(workspace, stage.name, outcome),
+            data_version=dg.DataVersion(outcome.snapshot.digest),
+            check_results=checks.results(workspace, stage.name, outcome),
+        )
 
-        return dg.asset(**arguments)(release_asset)
-
-    def stage_asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        return _materialize(context, spec, stage)
-
-    return dg.asset(**arguments)(stage_asset)
+    return stage_asset(
+        key.path, stage.run, tell,
+        policy=stage_policy(spec, stage.name),
+        opened=partial(open_workspace, spec),
+        config=ReleaseConfig if stage.name == "release" else None,
+        text=stage.description.replace("NAME", spec.name),
+        deps=[dg.AssetKey([spec.name, above]), *_questions(spec, stage)],
+        kinds=set(_kinds(spec, stage)),
+        metadata={"knowledge_base": spec.name, "source": spec.source.url},
+        check_specs=checks.specs(key, stage.name),
+    )  # fmt: skip
 
 
 def _questions(spec: KnowledgeBaseSpec, stage: StageDescription) -> list[dg.AssetKey]:
@@ -131,29 +133,4 @@ def _kinds(spec: KnowledgeBaseSpec, stage: StageDescription) -> frozenset[str]:
     """What the web UI shows as a badge: the embedder that is declared, not the default one."""
     return frozenset(
         EMBEDDER_KINDS[spec.embed.provider] if k == "openvino" else k for k in stage.kinds
-    )
-
-
-def _description(spec: KnowledgeBaseSpec, stage: StageDescription) -> str:
-    text = stage.description.replace("NAME", spec.name)
-    return f"{spec.description}\n\n{text}" if spec.description else text
-
-
-def _materialize(
-    context: dg.AssetExecutionContext,
-    spec: KnowledgeBaseSpec,
-    stage: StageDescription,
-    **options: bool,
-) -> dg.MaterializeResult:
-    policy = stage_policy(spec, stage.name)
-    workspace, outcome = run_stage(
-        context, spec, lambda w: stage.run(w, **options), timeout_seconds=policy.timeout_seconds
-    )
-    context.log.info("%s: %s", stage.name, what_happened(outcome).replace("*", ""))
-    for notice in notices(workspace, stage.name, outcome):
-        context.log.warning("%s: %s", stage.name, notice)
-    return dg.MaterializeResult(
-        metadata=pages.metadata(workspace, stage.name, outcome),
-        data_version=dg.DataVersion(outcome.snapshot.digest),
-        check_results=checks.results(workspace, stage.name, outcome),
     )

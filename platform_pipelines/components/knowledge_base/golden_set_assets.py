@@ -5,16 +5,21 @@ from typing import Any
 
 import dagster as dg
 
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.jobs import asset_job
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
-from platform_pipelines.components.shared.policy import AssetPolicy, tags_of
-from platform_pipelines.components.shared.running import run_stage
+from platform_pipelines.components.shared.policy import tags_of, timed_policy
 from platform_pipelines.core.knowledge_base.golden_declaration import GoldenSetSpec
-from platform_pipelines.stages.knowledge_base.golden_set import open_workspace, refresh_golden_set
+from platform_pipelines.stages.knowledge_base.golden_set import (
+    VERSION,
+    Workspace,
+    open_workspace,
+    refresh_golden_set,
+)
 from platform_pipelines.stages.road.named_golden import STAGE
 from platform_pipelines.stages.road.outcome import StageOutcome
 
-CODE_VERSION = "1"
+FOLDER = "golden_set"
 CHECK = "references_stand"
 DESCRIPTION = (
     "The golden questions: read from their files, checked line by line, versioned by the digest of "
@@ -29,20 +34,12 @@ def questions_key(name: str) -> dg.AssetKey:
 
 def golden_set_asset(spec: GoldenSetSpec) -> dg.AssetsDefinition:
     """The asset `[name, questions]`."""
-    key, seconds = questions_key(spec.name), spec.timeout_minutes * 60
-    policy = AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=f"golden_set_{spec.name}",
-        code_version=CODE_VERSION,
-        timeout_seconds=seconds,
-    )
+    key = questions_key(spec.name)
 
-    def questions(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        opened = partial(open_workspace, spec)
-        _, outcome = run_stage(
-            context, opened, refresh_golden_set, name=spec.name, timeout_seconds=seconds
-        )
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del workspace
         context.log.info("questions: %s", what_happened(outcome).replace("*", ""))
         return dg.MaterializeResult(
             metadata=_page(spec, outcome),
@@ -50,16 +47,14 @@ def golden_set_asset(spec: GoldenSetSpec) -> dg.AssetsDefinition:
             check_results=[_check(key, outcome)],
         )
 
-    return dg.asset(
-        key=key,
-        description="\n\n".join(filter(None, (spec.description, DESCRIPTION))),
-        kinds={"json"},
-        metadata={"url": dg.MetadataValue.url(spec.url)},
-        check_specs=[
-            dg.AssetCheckSpec(CHECK, asset=key, description="Do the documents still hold it all?")
-        ],
-        **policy.asset_arguments(),
-    )(questions)
+    check = dg.AssetCheckSpec(CHECK, asset=key, description="Do the documents still hold it all?")
+    return stage_asset(
+        key.path, refresh_golden_set, tell,
+        policy=timed_policy(FOLDER, spec, code_version=VERSION),
+        opened=partial(open_workspace, spec),
+        text=DESCRIPTION,
+        kinds={"json"}, check_specs=[check], metadata={"url": dg.MetadataValue.url(spec.url)},
+    )  # fmt: skip
 
 
 def golden_set_job(spec: GoldenSetSpec) -> Any:
@@ -68,7 +63,7 @@ def golden_set_job(spec: GoldenSetSpec) -> Any:
         f"{spec.name}_golden_set",
         dg.AssetSelection.assets(questions_key(spec.name)),
         description=f"Read the golden questions of {spec.name} again.",
-        tags=tags_of("golden_set", spec),
+        tags=tags_of(FOLDER, spec),
     )
 
 

@@ -25,9 +25,15 @@ def _documents(workspace: Workspace, outcome: StageOutcome) -> list[str]:
 def _evidence(workspace: Workspace, outcome: StageOutcome) -> list[str]:
     del workspace
     details = outcome.snapshot.details
+    found = outcome.snapshot.counts.get("suspicious", 0)
+    flagged = (
+        [f"{found:,} passages speak to a language model: the page names them"] if found else []
+    )
     if details["verdict"] == "pass":
-        return [] if details["proven"] else ["pass, but answers are unproven: no golden set"]
-    return [f"the gate answers {details['verdict']}: {reason}" for reason in details["reasons"]]
+        unproven = [] if details["proven"] else ["pass, but answers are unproven: no golden set"]
+        return [*unproven, *flagged]
+    told = [f"the gate answers {details['verdict']}: {reason}" for reason in details["reasons"]]
+    return [*told, *flagged]
 
 
 def _release(workspace: Workspace, outcome: StageOutcome) -> list[str]:

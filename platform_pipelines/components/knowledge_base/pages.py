@@ -8,7 +8,11 @@ import dagster as dg
 from platform_pipelines.components.knowledge_base import plots
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
-from platform_pipelines.core.knowledge_base.evidence import calibration_of, sample_of
+from platform_pipelines.core.knowledge_base.evidence import (
+    calibration_of,
+    sample_of,
+    suspicious_of,
+)
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.statistics import wilson_interval
 from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
@@ -110,7 +114,7 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 
 def _measured(evidence: Evidence) -> Page:
-    page: Page = {}
+    page = _suspicious(evidence)
     sample = sample_of(evidence)
     if sample is not None:
         page["sampled_sentences"] = sample.sampled
@@ -133,6 +137,18 @@ def _measured(evidence: Evidence) -> Page:
     if any(r.baseline for r in evidence.rows):
         page["against_live"] = plots.paired_differences(evidence)
     return page | _calibration(evidence)
+
+
+def _suspicious(evidence: Evidence) -> Page:
+    """Passages that speak to a model: found by searches, and never answered from."""
+    found = suspicious_of(evidence)
+    if found is None or not found.chunks:
+        return {}
+    told = f"{found.chunks} passages of {found.documents} documents; no answer is made from them"
+    return {
+        "suspicious_passages": dg.MetadataValue.text(told),
+        "suspicious": table(found.named, ["document", "why", "text"]),
+    }
 
 
 def _calibration(evidence: Evidence) -> Page:

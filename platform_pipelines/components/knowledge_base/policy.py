@@ -1,16 +1,23 @@
 """What every asset of a knowledge base is given, and when its sensor asks again."""
 
-from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
+from platform_pipelines.components.shared.policy import AssetPolicy, policy_of, run_tags
+from platform_pipelines.core.knowledge_base.chunking.policy import CHUNKER_VERSION
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
+from platform_pipelines.core.knowledge_base.keywords import KEYWORDS_VERSION
+from platform_pipelines.core.road.releases import FORMAT as RELEASE_FORMAT
+from platform_pipelines.gateways.e5.model_files import DIGEST as MODEL_DIGEST
+from platform_pipelines.gateways.hash_embedder import VERSION as HASH_VERSION
+from platform_pipelines.stages.knowledge_base.evidence import EVALUATION_VERSION
+from platform_pipelines.stages.knowledge_base.index import SEARCH_VERSION
+from platform_pipelines.stages.knowledge_base.parsing.parse import PARSER_VERSION
 
-# Raise a stage's version when equal input would give other output.
+# The stages' own versions: each says beside it when it is to be raised.
 CODE_VERSIONS = {
-    "documents": "1",
-    "chunks": "1",
-    "vectors": "1",
-    "index": "1",
-    "evidence": "1",
-    "release": "1",
+    "documents": PARSER_VERSION,
+    "chunks": str(CHUNKER_VERSION),
+    "index": f"{KEYWORDS_VERSION}.{SEARCH_VERSION}",
+    "evidence": EVALUATION_VERSION,
+    "release": str(RELEASE_FORMAT),
 }
 
 # Share of a run's time-out that one stage may use: two slow stages still fit into a run.
@@ -26,13 +33,16 @@ FIRST_RETRY_SECONDS = 300.0
 
 def stage_policy(spec: KnowledgeBaseSpec, stage: str) -> AssetPolicy:
     """The policy of a stage. The pool holds one slot a knowledge base: its stages never overlap."""
-    return AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=pool_name(spec),
-        code_version=CODE_VERSIONS[stage],
-        timeout_seconds=int(spec.refresh.timeout_minutes * 60 * STAGE_SHARE),
+    seconds = int(spec.refresh.timeout_minutes * 60 * STAGE_SHARE)
+    return policy_of(
+        "knowledge_base", spec, code_version=code_version(spec, stage), seconds=seconds
     )
+
+
+def code_version(spec: KnowledgeBaseSpec, stage: str) -> str:
+    """Of a stage; the vectors' is that of the embedder that is declared."""
+    embedders = {"local": MODEL_DIGEST[:12], "hash": str(HASH_VERSION)}
+    return CODE_VERSIONS.get(stage) or embedders.get(spec.embed.provider, spec.embed.model)
 
 
 def pool_name(spec: KnowledgeBaseSpec) -> str:

@@ -13,7 +13,7 @@ from platform_pipelines.components.knowledge_base.policy import (
 )
 from platform_pipelines.components.knowledge_base.source import source_observation
 from platform_pipelines.components.shared.policy import ATTEMPT_TAG
-from platform_pipelines.components.shared.resource import PLATFORM, settings_of
+from platform_pipelines.components.shared.resource import RESOURCES, settings_of
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.clock import Clock, SystemClock
@@ -72,7 +72,7 @@ def build_sensor(
     @dg.sensor(
         name=f"{spec.name}_watch",
         job=job,
-        required_resource_keys={PLATFORM},
+        required_resource_keys=set(RESOURCES),
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description=f"Refresh {spec.name} when a document is added, changed or removed; again, "

@@ -4,20 +4,19 @@ from functools import partial
 
 import dagster as dg
 
-from platform_pipelines.components.shared.applied import policy_of
+from platform_pipelines.components.shared.applied import applied_asset
 from platform_pipelines.components.shared.pages import Page, table
-from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.stages.model_catalogue.rehearsal import (
     REHEARSAL,
     Rehearsed,
     refresh_rehearsal,
 )
-from platform_pipelines.stages.road.applied import MANIFESTS
-from platform_pipelines.stages.road.clusters import Applied, open_applied
+from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
+from platform_pipelines.stages.road.clusters import Applied
 from platform_pipelines.stages.road.outcome import StageOutcome
 
-TIMEOUT_SECONDS = 900
+ANSWERS = "every_model_answers"
 _COLUMNS = ("model", "answered by", "tokens", "cost $", "gateway $", "trace $", "seconds", "trace")
 
 
@@ -25,39 +24,35 @@ def build_rehearsal(applied: Applied, spec: ModelCatalogueSpec) -> dg.AssetsDefi
     """The asset, between what was rendered and what is applied."""
     key = dg.AssetKey([spec.name, REHEARSAL])
     answers = dg.AssetCheckSpec(
-        "every_model_answers", asset=key, blocking=True,
+        ANSWERS, asset=key, blocking=True,
         description="Does each model answer through the gateway, traced, at the catalogue's price?",
     )  # fmt: skip
 
-    def rehearsal(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        _, outcome = run_stage(
-            context, partial(open_applied, applied), lambda w: refresh_rehearsal(w, spec),
-            name=spec.name, timeout_seconds=TIMEOUT_SECONDS,
-        )  # fmt: skip
+    def tell(
+        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context, workspace
         seen: list[Rehearsed] = outcome.facts["requests"]
-        wrong = [one for one in seen if not one.is_right]
+        told = [f"{one.model}: {one.problem or _costs(one)}" for one in seen if not one.is_right]
+        check = dg.AssetCheckResult(
+            check_name=ANSWERS,
+            passed=not told,
+            description="; ".join(told) or "every model answers",
+        )
         return dg.MaterializeResult(
             metadata=rehearsal_page(outcome),
             data_version=dg.DataVersion(outcome.snapshot.digest),
-            check_results=[
-                dg.AssetCheckResult(
-                    check_name=answers.name, passed=not wrong,
-                    description="; ".join(f"{one.model}: {one.problem or _costs(one)}"
-                                          for one in wrong) or "every model answers",
-                )
-            ],
-        )  # fmt: skip
+            check_results=[check],
+        )
 
-    return dg.asset(
-        key=key,
-        deps=[dg.AssetKey([spec.name, MANIFESTS])],
-        check_specs=[answers],
-        kinds={"litellm", "opentelemetry"},
-        description="The rendered gateway configuration in a real LiteLLM proxy on this machine: "
-        "one request a model, with its trace and its cost, before a cluster sees it.",
-        metadata={"component": applied.component, "upstream": spec.rehearsal.upstream},
-        **policy_of(applied).asset_arguments(),
-    )(rehearsal)
+    return applied_asset(
+        applied, REHEARSAL, partial(refresh_rehearsal, spec=spec), tell,
+        text="The rendered gateway configuration in a real LiteLLM proxy on this machine: one "
+        "request a model, with its trace and its cost, before a cluster sees it.",
+        kinds={"litellm", "opentelemetry"}, check_specs=[answers],
+        above=[dg.AssetKey([spec.name, MANIFESTS])],
+        metadata={"upstream": spec.rehearsal.upstream},
+    )  # fmt: skip
 
 
 def rehearsal_page(outcome: StageOutcome) -> Page:

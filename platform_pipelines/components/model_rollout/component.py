@@ -1,34 +1,38 @@
 """`ModelRollout`: a registered candidate comes to its users step by step, or leaves them again."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import dagster as dg
-from pydantic import Field
 
 from platform_pipelines.components.model_rollout import pages
+from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.champion import DESCRIPTION, FOLLOWS, follows_result
 from platform_pipelines.components.shared.declaring import (
-    Declaring,
     declared,
-    described,
+    declaring,
+    folder_of,
     golden_set_url,
-    nested,
 )
 from platform_pipelines.components.shared.jobs import asset_job, job_of
-from platform_pipelines.components.shared.policy import AssetPolicy, tags_of
+from platform_pipelines.components.shared.policy import tags_of, timed_policy
 from platform_pipelines.components.shared.running import run_stage
-from platform_pipelines.core.model_rollout.declaration import JudgeSpec, ModelRolloutSpec
-from platform_pipelines.core.road.served_model import ServingSpec
-from platform_pipelines.stages.model_rollout.rollout import run_rollout, stop_serving
-from platform_pipelines.stages.model_rollout.workspace import open_workspace
+from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
+from platform_pipelines.stages.model_rollout.rollout import (
+    VERSION,
+    Ended,
+    run_rollout,
+    stop_serving,
+)
+from platform_pipelines.stages.model_rollout.workspace import Workspace, open_workspace
 
-CODE_VERSION = "1"
 STOP_SECONDS = 600
+TOLD = {"judge": "what each step must show", "serving": "how both sides are served"}
 
 
-class ModelRollout(Declaring):
+class ModelRollout(declaring(ModelRolloutSpec, TOLD)):
     """One gateway address for a registered model; its candidate takes declared steps to 100 %.
 
     Gives the asset NAME/rollout, the jobs NAME_rollout and NAME_stop, and a sensor (off until
@@ -36,28 +40,13 @@ class ModelRollout(Declaring):
     fails, loses its metrics or stays undecided is rolled back.
     """
 
-    name: str = Field(description="lower-case letters, digits and single underscores")
-    registered_model: str = Field(description="the name of a FineTune")
-    judge: dict[str, Any] = Field(**nested(JudgeSpec, "What each step must show."))
-    steps: list[dict[str, Any]] | None = Field(
-        default=None, **described("{percent, hold_seconds, mirror} each; 5, 20, 50, 100 by default")
-    )
-    serving: dict[str, Any] = Field(
-        default_factory=dict, **nested(ServingSpec, "How both sides are served.")
-    )
-    port: int = Field(default=8090, **described("of the gateway, on this machine"))
-    admin_port: int = Field(default=8091, **described("of the gateway's admin page"))
-    description: str = Field(default="", **described("one sentence for the asset page"))
-    owner: str = Field(default="team:platform", **described("`team:name` or an e-mail address"))
-    timeout_minutes: int = Field(default=240, **described("a run older than this is ended"))
-
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
         """Asset and jobs of this rollout.
 
         Raises:
             ConfigurationError: names the field, its value and what is allowed.
         """
-        spec = declared_spec(self.model_dump(exclude_unset=True, exclude_none=True), context.path)
+        spec = declared_spec(self.given, context.path)
         asset = _build_asset(spec)
         job = asset_job(
             f"{spec.name}_rollout",
@@ -78,9 +67,8 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> ModelRolloutSpec:
     Raises:
         ConfigurationError: names the field, its value and what is allowed.
     """
-    folder = path if path.is_dir() else path.parent
     spec = declared(ModelRolloutSpec, attributes, path, noun="a model rollout")
-    golden = golden_set_url(spec.judge.golden_set, folder, field="judge.golden_set")
+    golden = golden_set_url(spec.judge.golden_set, folder_of(path), field="judge.golden_set")
     judge = spec.judge.model_copy(update={"golden_set": golden})
     return spec.model_copy(update={"judge": judge})
 
@@ -94,53 +82,35 @@ def _pool(spec: ModelRolloutSpec) -> str:
 
 
 def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
-    policy = AssetPolicy(
-        owner=spec.owner,
-        group=spec.name,
-        pool=_pool(spec),
-        code_version=CODE_VERSION,
-        timeout_seconds=spec.timeout_minutes * 60,
-    )
-    text = (
-        f"Where the last rollout of `{spec.registered_model}` stands: the steps, both sides' "
-        "numbers, and why it was promoted or rolled back."
-    )
-
     key = dg.AssetKey([spec.name, "rollout"])
-    arguments: dict[str, Any] = {
-        "key": key,
-        "check_specs": [
-            dg.AssetCheckSpec(FOLLOWS, asset=key, description=DESCRIPTION),
-        ],
-        "description": "\n\n".join(filter(None, (spec.description, text))),
-        "deps": [dg.AssetKey([spec.registered_model, "registration"])],
-        "kinds": {"vllm", "envoy"},
-        "metadata": {"address": f"http://127.0.0.1:{spec.port}/v1"},
-        **policy.asset_arguments(),
-    }
+    policy = timed_policy("model_rollout", spec, code_version=VERSION)
 
-    def rollout(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
-        _, ended = run_stage(
-            context,
-            partial(open_workspace, spec),
-            run_rollout,
-            name=spec.name,
-            timeout_seconds=policy.timeout_seconds,
-        )
+    def tell(
+        context: dg.AssetExecutionContext, workspace: Workspace, ended: Ended
+    ) -> dg.MaterializeResult:
+        del workspace
+        follows = follows_result(key, ended.alias_was)
         found = ended.rollout
         if found is None:
             page = {"outcome": "the champion serves; there is no candidate"}
-            return dg.MaterializeResult(
-                metadata=page, check_results=[follows_result(key, ended.alias_was)]
-            )
+            return dg.MaterializeResult(metadata=page, check_results=[follows])
         context.log.info("%s: %s", spec.name, found.phase)
         return dg.MaterializeResult(
             metadata=pages.metadata(found, spec),
             data_version=dg.DataVersion(found.id),
-            check_results=[follows_result(key, ended.alias_was)],
+            check_results=[follows],
         )
 
-    return dg.asset(**arguments)(rollout)
+    return stage_asset(
+        key.path, run_rollout, tell,
+        policy=replace(policy, pool=_pool(spec)),
+        opened=partial(open_workspace, spec),
+        text=f"Where the last rollout of `{spec.registered_model}` stands: the steps, both sides' "
+        "numbers, and why it was promoted or rolled back.",
+        check_specs=[dg.AssetCheckSpec(FOLLOWS, asset=key, description=DESCRIPTION)],
+        deps=[dg.AssetKey([spec.registered_model, "registration"])],
+        kinds={"vllm", "envoy"}, metadata={"address": f"http://127.0.0.1:{spec.port}/v1"},
+    )  # fmt: skip
 
 
 def _build_sensor(spec: ModelRolloutSpec, job: Any) -> dg.SensorDefinition:
@@ -164,13 +134,7 @@ def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
     """`<name>_stop`: nobody is served any more."""
 
     def stop_op(context: dg.OpExecutionContext) -> None:
-        run_stage(
-            context,
-            partial(open_workspace, spec),
-            stop_serving,
-            name=spec.name,
-            timeout_seconds=STOP_SECONDS,
-        )
+        run_stage(context, partial(open_workspace, spec), stop_serving, name=spec.name)
 
     return job_of(
         stop_op,
@@ -179,4 +143,5 @@ def _build_stop_job(spec: ModelRolloutSpec) -> dg.JobDefinition:
         description=f"End what serves {spec.registered_model} on this machine.",
         pool=_pool(spec),
         tags=_tags(spec),
+        timeout_seconds=STOP_SECONDS,
     )

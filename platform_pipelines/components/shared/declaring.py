@@ -1,12 +1,21 @@
-"""How attributes of a component are described to `dg`, and how a declaration is loaded."""
+"""How attributes of a component are described to `dg`, and how a declaration is loaded.
 
-from collections.abc import Iterable
-from functools import cache
+What can be declared stands in one place, the schema in `core`: a component has its attributes from
+there. Their types are loose here, because a value may be a template; loading checks what it gave.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import date
+from decimal import Decimal
+from functools import cache, reduce
+from operator import or_
 from pathlib import Path
-from typing import Any, TypeVar
+from types import UnionType
+from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin
 
 import dagster as dg
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Field, create_model, model_validator
+from pydantic.fields import FieldInfo
 
 from platform_pipelines.core.road.declarations import Spec, parse_spec
 from platform_pipelines.core.road.declared_values import named_golden_set, shown
@@ -15,9 +24,15 @@ from platform_pipelines.gateways.obstore_store import open_store
 
 Declared = TypeVar("Declared", bound=Spec)
 
+_PLAIN: dict[Any, Any] = {
+    **{kind: kind for kind in (str, int, float, bool, type(None))}, Decimal: Any, date: str,
+}  # fmt: skip
 
-def nested(model: type[BaseModel], text: str) -> dict[str, Any]:
+
+def nested(model: type[BaseModel], text: str, *, many: bool = False) -> dict[str, Any]:
     """Arguments of `Field` for a nested attribute: every field, what it means, its default.
+
+    `many`: the attribute holds several of them, by name or in a list.
 
     The names stand in the schema, so that `dg check yaml` and editors refuse a misspelt one; values
     do not, because a value may be a template, and loading checks what the template gave.
@@ -26,6 +41,8 @@ def nested(model: type[BaseModel], text: str) -> dict[str, Any]:
     for name, field in model.model_fields.items():
         default = "required" if field.is_required() else f"default {field.default!r}"
         lines.append(f"- `{name}`: {field.description} ({default})")
+    if many:
+        return described("\n".join(lines))
     properties = {n: {"description": f.description} for n, f in model.model_fields.items()}
     return described("\n".join(lines), properties=properties, **names_of(properties))
 
@@ -46,6 +63,71 @@ class Declaring(dg.Component, dg.Model, dg.Resolvable):
         """Dagster's schema, whose refusal of another attribute does not say what is allowed."""
         return _with_known_attributes(super().model())
 
+    @property
+    def given(self) -> dict[str, Any]:
+        """The attributes that were written down."""
+        return self.model_dump(exclude_unset=True)
+
+
+def declaring(
+    spec: type[Spec],
+    told: Mapping[str, str] | None = None,
+    *,
+    keys: Mapping[str, Iterable[str]] | None = None,
+) -> type[Declaring]:
+    """The base of a component whose attributes are the fields of `spec`.
+
+    `told` says of single attributes what their descriptions in the schema do not; `keys` are those
+    that a mapping may have.
+    """
+    fields = {n: _attribute(f, (told or {}).get(n)) for n, f in spec.model_fields.items()}
+    for name, allowed in (keys or {}).items():
+        fields[name][1].json_schema_extra |= names_of(allowed)
+    return create_model(f"{spec.__name__}Attributes", __base__=Declaring, **fields)  # pyright: ignore[reportCallIssue, reportArgumentType]
+
+
+def _attribute(field: FieldInfo, told: str | None) -> tuple[Any, Any]:
+    """The type and the `Field` of an attribute; an empty value of one that has a default is it."""
+    loose, inner = _loose(field.annotation), _model_in(field.annotation)
+    text = told or field.description or ""
+    if inner is not None:
+        text = f"{text[:1].upper()}{text[1:].removesuffix('.')}."
+        arguments = nested(inner, text, many=_is_collection(field.annotation))
+    else:
+        arguments = described(text)
+    if field.is_required():
+        return loose, Field(**arguments)
+    if loose in (str, int, float, bool):
+        return loose, Field(default=field.default, **arguments)
+    return loose | None, Field(default=None, **arguments)
+
+
+def _loose(annotation: Any) -> Any:
+    """What a value of this type looks like in YAML."""
+    kind, inner = get_origin(annotation), get_args(annotation)
+    if kind is Annotated:
+        return _loose(inner[0])
+    if kind in (Union, UnionType):
+        return reduce(or_, (_loose(one) for one in inner))
+    if kind is dict:
+        return dict[str, _loose(inner[1])]
+    if kind in (tuple, list):
+        return list[_loose(inner[0])]
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return dict[str, Any]
+    return _PLAIN.get(annotation, str if kind is Literal else Any)
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The schema of a nested attribute."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    return next(filter(None, map(_model_in, get_args(annotation))), None)
+
+
+def _is_collection(annotation: Any) -> bool:
+    return any(get_origin(one) in (dict, tuple) for one in (annotation, *get_args(annotation)))
+
 
 def declared(
     model: type[Declared], attributes: dict[str, Any], path: Path, *, noun: str
@@ -55,8 +137,27 @@ def declared(
     Raises:
         ConfigurationError: names the field, its value and what is allowed.
     """
-    folder = path if path.is_dir() else path.parent
-    return parse_spec(model, attributes, where=str(folder / "defs.yaml"), noun=noun)
+    where = str(folder_of(path) / "defs.yaml")
+    return parse_spec(model, written(model, attributes), where=where, noun=noun)
+
+
+def folder_of(path: Path) -> Path:
+    """The folder of a declaration."""
+    return path if path.is_dir() else path.parent
+
+
+def written(model: type[Spec], attributes: dict[str, Any]) -> dict[str, Any]:
+    """Without what was left empty, where empty means nothing but the default."""
+    fields = model.model_fields
+    return {
+        name: value
+        for name, value in attributes.items()
+        if value is not None or name not in fields or _may_be_none(fields[name])
+    }
+
+
+def _may_be_none(field: FieldInfo) -> bool:
+    return field.is_required() or type(None) in get_args(field.annotation)
 
 
 def absolute_url(value: str, folder: Path, *, field: str) -> str:

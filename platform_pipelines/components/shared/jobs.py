@@ -9,10 +9,12 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.policy import RETRIES
-from platform_pipelines.components.shared.resource import PLATFORM
+from platform_pipelines.components.shared.policy import RETRIES, TIMEOUT_TAG, tags_of
+from platform_pipelines.components.shared.resource import RESOURCES
 from platform_pipelines.components.shared.running import Opener, Workspace, run_stage
+from platform_pipelines.core.road.declarations import ScheduledSpec
 from platform_pipelines.core.road.releases import ReleaseEntry
+from platform_pipelines.errors import ConfigurationError
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "INFO"}}}}
 
@@ -40,16 +42,53 @@ def stopped_schedule(
     description: str,
     tags: Mapping[str, str] | None = None,
 ) -> dg.ScheduleDefinition:
-    """A schedule that a person switches on."""
-    return dg.ScheduleDefinition(
-        name=name,
-        job=job,
-        cron_schedule=cron if isinstance(cron, str) else list(cron),
-        execution_timezone=timezone,
-        default_status=dg.DefaultScheduleStatus.STOPPED,
-        description=description,
-        tags=dict(tags) if tags else None,
+    """A schedule that a person switches on.
+
+    Raises:
+        ConfigurationError: Dagster cannot read the cron, or does not know the time zone.
+    """
+    try:
+        return dg.ScheduleDefinition(
+            name=name,
+            job=job,
+            cron_schedule=cron if isinstance(cron, str) else list(cron),
+            execution_timezone=timezone,
+            default_status=dg.DefaultScheduleStatus.STOPPED,
+            description=description,
+            tags=dict(tags) if tags else None,
+        )
+    except dg.DagsterInvalidDefinitionError as error:  # it knows values, not our fields
+        raise ConfigurationError(
+            f"the schedule {name} cannot be read: {error}",
+            stored=f"cron = {cron!r}, timezone = {timezone!r}",
+            expected="a cron of five fields: minute 0-59, hour 0-23, day 1-31, month 1-12, "
+            "weekday 0-7",
+            remedy="correct `cron`",
+        ) from error
+
+
+def scheduled(
+    component: str,
+    spec: ScheduledSpec,
+    assets: Sequence[dg.AssetsDefinition],
+    *,
+    job: str,
+    schedule: str,
+    does: str,
+    more_jobs: Sequence[dg.JobDefinition] = (),
+) -> dg.Definitions:
+    """A component that runs by the clock: its assets, one job of them all, and its schedule."""
+    keys = [key for asset in assets for key in asset.keys]
+    made = asset_job(
+        f"{spec.name}_{job}",
+        dg.AssetSelection.assets(*keys),
+        description=does,
+        tags=tags_of(component, spec),
     )
+    clock = stopped_schedule(
+        f"{spec.name}_{schedule}", made, cron=spec.cron, timezone=spec.timezone, description=does
+    )
+    return dg.Definitions(assets=assets, jobs=[made, *more_jobs], schedules=[clock])
 
 
 class RollbackConfig(dg.Config):
@@ -67,14 +106,16 @@ def job_of(
     description: str,
     pool: str,
     tags: Mapping[str, str],
+    timeout_seconds: float,
 ) -> dg.JobDefinition:
-    """A job of one op that needs the platform's resource, in one process."""
+    """A job of one op that needs the platform's resources, in one process."""
     made = dg.op(
         name=op_name,
         description=description,
         pool=pool,
         retry_policy=RETRIES,
-        required_resource_keys={PLATFORM},
+        required_resource_keys=set(RESOURCES),
+        tags={TIMEOUT_TAG: str(timeout_seconds)},
     )(work)
 
     @dg.job(
@@ -106,9 +147,7 @@ def build_rollback_job(
         def work(workspace: Workspace) -> ReleaseEntry:
             return roll_back(workspace, config.to_revision or None, config.reason)
 
-        _, entry = run_stage(
-            context, open_workspace, work, name=name, timeout_seconds=timeout_seconds
-        )
+        _, entry = run_stage(context, open_workspace, work, name=name)
         context.log.info("%s: readers now follow revision %s", name, entry.revision)
         page: dict[str, Any] = {
             "revision": entry.revision, "target": entry.target, "release": entry.sequence,
@@ -122,4 +161,5 @@ def build_rollback_job(
         description=description,
         pool=f"{pool}_pointer",
         tags=tags,
+        timeout_seconds=timeout_seconds,
     )

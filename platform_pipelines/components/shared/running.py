@@ -4,9 +4,9 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 import dagster as dg
-from dagster._core.errors import DagsterExecutionInterruptedError
+from dagster._core.errors import DagsterExecutionInterruptedError  # not exported: see policy.py
 
-from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure
+from platform_pipelines.components.shared.policy import RunInterruptedError, as_failure, seconds_of
 from platform_pipelines.components.shared.resource import settings_of
 from platform_pipelines.errors import PlatformError, scrub_causes
 from platform_pipelines.gateways.clock import Clock, SystemClock
@@ -54,7 +54,7 @@ class Opener(Protocol[Workspace_co]):
         *,
         run_id: str,
         progress: Callable[[str], None],
-        timeout_seconds: float,
+        timeout_seconds: float | None,
     ) -> Workspace_co:
         """The workspace."""
         ...
@@ -66,9 +66,10 @@ def run_stage(
     work: Callable[[Workspace], Result],
     *,
     name: str,
-    timeout_seconds: float,
 ) -> tuple[Workspace, Result]:
-    """Do the work of a stage or of a rollback, in a step that requires the platform's resource.
+    """Do the work of a stage or of a rollback, in a step that requires the platform's resources.
+
+    It ends after the time-out that the step's tag `platform/timeout_seconds` says.
 
     Raises:
         dg.Failure: a terminal error, not to be tried again; a transient one is raised as it is.
@@ -79,7 +80,7 @@ def run_stage(
             settings_of(context),
             run_id=context.run.run_id,
             progress=progress,
-            timeout_seconds=timeout_seconds,
+            timeout_seconds=seconds_of(context.op_def.tags),
         )
         result = work(workspace)
     except PlatformError as error:

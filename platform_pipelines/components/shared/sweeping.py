@@ -7,9 +7,9 @@ import dagster as dg
 
 from platform_pipelines.components.shared.jobs import job_of
 from platform_pipelines.components.shared.policy import as_failure, run_tags
-from platform_pipelines.components.shared.resource import PLATFORM, settings_of
+from platform_pipelines.components.shared.resource import RESOURCES, settings_of
 from platform_pipelines.errors import PlatformError
-from platform_pipelines.stages.road.backends import KUBERNETES, open_jobs
+from platform_pipelines.stages.road.backends import open_jobs, runs_in_cluster
 from platform_pipelines.stages.road.sweeping import find_orphans, sweep_orphans
 
 SWEEP = "orphaned_jobs_sweep"
@@ -37,12 +37,13 @@ def build_sweeping() -> dg.Definitions:
         description="Delete the Jobs of stages that no run follows any more.",
         pool=SWEEP,
         tags=run_tags("sweep", "jobs", timeout_seconds=TIMEOUT_SECONDS),
+        timeout_seconds=TIMEOUT_SECONDS,
     )
 
     @dg.sensor(
         name="orphaned_jobs",
         job_name=SWEEP,
-        required_resource_keys={PLATFORM},
+        required_resource_keys=set(RESOURCES),
         minimum_interval_seconds=SENSOR_SECONDS,
         default_status=dg.DefaultSensorStatus.STOPPED,
         description="Find Jobs that no run follows; those found twice are deleted. Only in a "
@@ -52,7 +53,7 @@ def build_sweeping() -> dg.Definitions:
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
         settings = settings_of(context)
-        if settings.compute != KUBERNETES:
+        if not runs_in_cluster(settings):
             return dg.SkipReason("tasks run on this machine: no Job can be left over")
         try:
             found = find_orphans(open_jobs(settings), _busy(context.instance))

@@ -4,10 +4,9 @@ from decimal import Decimal
 
 from pydantic import Field, model_validator
 
-from platform_pipelines.core.road.declarations import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
+from platform_pipelines.core.road.declarations import Cron, ScheduledSpec, Spec, Timezone
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.pricing import TokenPrice
-from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 
 
 class ModelPriceSpec(Spec):
@@ -22,14 +21,9 @@ class ModelPriceSpec(Spec):
         return TokenPrice(self.input_per_million, self.output_per_million)
 
 
-class CostSpec(Spec):
+class CostSpec(ScheduledSpec):
     """Where the money went, day by day."""
 
-    name: str = Field(
-        pattern=NAME_PATTERN,
-        max_length=NAME_MAX_CHARACTERS,
-        description="lower-case letters, digits and single underscores",
-    )
     models: dict[str, ModelPriceSpec] = Field(
         min_length=1, description="model, as its answers name it -> US dollars a million tokens"
     )
@@ -48,21 +42,12 @@ class CostSpec(Spec):
     warn_at: Decimal = Field(
         default=Decimal("0.8"), gt=0, le=1, description="share of a budget at which it is told"
     )
-    cron: str = Field(default="15 1 * * *", description="when; off until switched on")
-    timezone: str = Field(default="UTC", description="of that cron and of the months, IANA")
-    timeout_minutes: int = Field(default=60, ge=1, description="a run older than this is ended")
-    description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    cron: Cron = Field(default="15 1 * * *", description="when; off until switched on")
+    timezone: Timezone = Field(default="UTC", description="of that cron and of the months, IANA")
 
     @model_validator(mode="after")
     def _sound(self) -> "CostSpec":
-        problems = {
-            "owner": owner_problem(self.owner),
-            "cron": cron_problem(self.cron),
-            "timezone": timezone_problem(self.timezone),
-        }
-        told = [f"{name} {problem}" for name, problem in problems.items() if problem]
-        told += [f"budgets.{t} is not over 0" for t, usd in self.budgets.items() if usd <= 0]
+        told = [f"budgets.{t} is not over 0" for t, usd in self.budgets.items() if usd <= 0]
         told += [f"instances.{i} is below 0" for i, usd in self.instances.items() if usd < 0]
         if told:
             raise ValueError("; ".join(told))

@@ -5,14 +5,9 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import (
-    NAME_MAX_CHARACTERS,
-    NAME_PATTERN,
-    Spec,
-)
+from platform_pipelines.core.road.declarations import Cron, ScheduledSpec, Spec, Timezone
 from platform_pipelines.core.road.identity import digest_json, digest_parts
 from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
-from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 
 
 class ArmSpec(Spec):
@@ -39,14 +34,9 @@ class MeasureSpec(Spec):
     )
 
 
-class ExperimentSpec(Spec):
+class ExperimentSpec(ScheduledSpec):
     """Two arms, compared on those who were sent to them."""
 
-    name: str = Field(
-        pattern=NAME_PATTERN,
-        max_length=NAME_MAX_CHARACTERS,
-        description="lower-case letters, digits and single underscores",
-    )
     arms: dict[str, ArmSpec] = Field(
         min_length=2, max_length=2, description="two names -> share and target; 100 together"
     )
@@ -68,11 +58,10 @@ class ExperimentSpec(Spec):
     promote: Literal["never", "winner"] = Field(
         default="never", description="`winner`: a candidate that wins gets everybody"
     )
-    cron: str = Field(default="30 6 * * *", description="when it is looked at; off by default")
-    timezone: str = Field(default="UTC", description="of that cron and of the days, an IANA name")
-    timeout_minutes: int = Field(default=60, ge=1, description="a run older than this is ended")
-    description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
+    cron: Cron = Field(default="30 6 * * *", description="when it is looked at; off by default")
+    timezone: Timezone = Field(
+        default="UTC", description="of that cron and of the days, an IANA name"
+    )
 
     @field_validator("arms")
     @classmethod
@@ -84,15 +73,7 @@ class ExperimentSpec(Spec):
 
     @model_validator(mode="after")
     def _sound(self) -> "ExperimentSpec":
-        told = [
-            f"{name} {problem}"
-            for name, problem in (
-                ("owner", owner_problem(self.owner)),
-                ("cron", cron_problem(self.cron)),
-                ("timezone", timezone_problem(self.timezone)),
-            )
-            if problem
-        ]
+        told: list[str] = []
         if self.baseline not in self.arms:
             told.append(f"baseline {self.baseline!r} is not among {', '.join(self.arms)}")
         if self.decides not in self.metrics:

@@ -4,13 +4,11 @@ import itertools
 import math
 from typing import Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from platform_pipelines.core.road.declarations import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
+from platform_pipelines.core.road.declarations import Spec, TimedSpec
 from platform_pipelines.core.road.identity import digest_json
-from platform_pipelines.core.road.model_questions import METRICS
-from platform_pipelines.core.road.refreshing import owner_problem
-from platform_pipelines.core.road.served_model import ServingSpec
+from platform_pipelines.core.road.served_model import QuestionsSpec, ServingSpec
 
 SHIPPED_BASE = "smollm2-135m-instruct"
 MOST_TRIALS = 24
@@ -88,37 +86,13 @@ class GridSpec(Spec):
         return {name: found for name, found in every.items() if found}
 
 
-class ModelGateSpec(Spec):
+class ModelGateSpec(QuestionsSpec):
     """What evidence must say before a model becomes a candidate."""
 
-    golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
-    floors: dict[str, float] = Field(
-        default_factory=dict, description=f"of {', '.join(m.name for m in METRICS)}"
-    )
-    minimum_effect: float = Field(
-        default=0.05, ge=0, le=1, description="a loss of answer_f1 that does not matter"
-    )
-    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
-    answer_tokens: int = Field(default=48, ge=1, description="longest answer that is asked for")
 
-    @field_validator("floors")
-    @classmethod
-    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
-        allowed = [metric.name for metric in METRICS]
-        unknown = sorted(set(floors) - set(allowed))
-        if unknown:
-            raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")
-        return floors
-
-
-class FineTuneSpec(Spec):
+class FineTuneSpec(TimedSpec):
     """One fine-tuned model. The shortest declaration: a name, sources and a golden set."""
 
-    name: str = Field(
-        pattern=NAME_PATTERN,
-        max_length=NAME_MAX_CHARACTERS,
-        description="lower-case letters, digits and single underscores; also the registered model",
-    )
     data: DataSpec
     gate: ModelGateSpec
     base: str = Field(
@@ -130,19 +104,10 @@ class FineTuneSpec(Spec):
         default=None, description="recipes to be tried; the adapter is the best one's"
     )
     serving: ServingSpec = ServingSpec()
-    description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
     profile: Literal["cpu", "gpu-training"] = Field(
         default="cpu", description="the compute profile; on one machine all are a process"
     )
     timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
-
-    @field_validator("owner")
-    @classmethod
-    def _reachable(cls, owner: str) -> str:
-        if problem := owner_problem(owner):
-            raise ValueError(problem)
-        return owner
 
     @model_validator(mode="after")
     def _trainable(self) -> "FineTuneSpec":
@@ -176,11 +141,6 @@ class FineTuneSpec(Spec):
             name = " ".join(f"{field}={value:g}" for field, value in change.items())
             found[name] = RecipeSpec.model_validate({**self.recipe.model_dump(), **change})
         return found
-
-    @property
-    def digest(self) -> str:
-        """Of the whole declaration."""
-        return digest_json(self.model_dump(mode="json"))
 
 
 def training_digest(recipe: RecipeSpec, *, data: str, base: str, code: str) -> str:

@@ -87,13 +87,16 @@ def told(event: Event, *, max_steps: int) -> str:
     """One line for the log of the run, or nothing."""
     kind = event["event"]
     if kind == "step":
+        rate = event.get("tokens_per_second")  # a bi-encoder's recipe does not count them
         return (
             f"step {int(event['step']) + 1} of {max_steps}: loss {event['loss']:.3f}, "
-            f"lr {event['learning_rate']:.2e}, {event['tokens_per_second']:.0f} tokens/s, "
-            f"{event['rss_mb']} MiB"
+            f"lr {event['learning_rate']:.2e}, "
+            f"{f'{rate:.0f} tokens/s, ' if rate is not None else ''}{event['rss_mb']} MiB"
         )
     if kind == "validation":
-        return f"validation after step {int(event['step']) + 1}: loss {event['loss']:.3f}"
+        found = f"validation after step {int(event['step']) + 1}: loss {event['loss']:.3f}"
+        rank = event.get("reciprocal_rank")
+        return found if rank is None else f"{found}, mean reciprocal rank {rank:.3f}"
     if kind == "checkpoint":
         return f"checkpoint {event['name']} sealed in {event['seconds']} s"
     if kind == "ready" and event["resume_step"]:

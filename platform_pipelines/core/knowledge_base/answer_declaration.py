@@ -3,6 +3,7 @@
 A secret is never declared: keys are read from the environment (`settings.py`).
 """
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -12,6 +13,8 @@ from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.declared_values import server_problem
 from platform_pipelines.core.road.refreshing import cron_problem, timezone_problem
 
+WEBHOOK = "webhook"
+TOPIC = re.compile(r"arn:aws[a-z-]*:sns:[a-z0-9-]+:[0-9]{12}:[A-Za-z0-9_-]{1,256}(?:\.fifo)?")
 MAX_JUDGE_SECONDS = 60.0  # longer waits stalled whole evaluations (measured once: 605 s)
 MAX_JUDGE_CONCURRENCY = 16  # bursts beyond it lost requests on a warm pool
 
@@ -136,6 +139,19 @@ class EvaluationSpec(Spec):
     roll_back: bool = Field(
         default=False, description="roll back when the live revision is worse than the one before"
     )
+    notify: tuple[str, ...] = Field(
+        default=(),
+        description="who is told of a failed evaluation: `webhook` (PLATFORM_NOTIFY_WEBHOOK), or "
+        "the ARN of an SNS topic",
+    )
+
+    @field_validator("notify")
+    @classmethod
+    def _can_be_told(cls, notify: tuple[str, ...]) -> tuple[str, ...]:
+        for one in notify:
+            if one != WEBHOOK and not TOPIC.fullmatch(one):
+                raise ValueError(f"{one!r} is neither `webhook` nor the ARN of an SNS topic")
+        return tuple(dict.fromkeys(notify))
 
     @field_validator("cron")
     @classmethod

@@ -5,14 +5,9 @@ value is a `ConfigurationError` that names the field, the value and what is allo
 """
 
 from collections.abc import Mapping
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
-from pydantic import (
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
 
 from platform_pipelines.core.knowledge_base.answer_declaration import (
     AnswerSpec,
@@ -20,33 +15,21 @@ from platform_pipelines.core.knowledge_base.answer_declaration import (
     JudgeSpec,
 )
 from platform_pipelines.core.knowledge_base.chunking.policy import policies_from_mapping
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.metrics import JUDGED, METRICS
+from platform_pipelines.core.knowledge_base.parse_declaration import ParseSpec
 from platform_pipelines.core.road.declarations import (
-    NAME_MAX_CHARACTERS,
-    NAME_PATTERN,
+    Cron,
+    NamedSpec,
     Spec,
+    Text,
+    Timezone,
     parse_spec,
 )
-from platform_pipelines.core.road.declared_values import server_problem, text_problem
-from platform_pipelines.core.road.identity import digest_json
-from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
-PROFILE_PATTERN = r"^[a-z]([a-z0-9-]*[a-z0-9])?$"
 DEFAULT_PREFIX = "kb"
 PREFIX_PATTERN = r"^[a-z][a-z0-9]*$"  # no underscore: it ends where the name begins
-
-_Text = TypeVar("_Text", str, str | None)
-
-SHIPPED_WINDOW_TOKENS = 512  # of multilingual-e5-small, and of the hash embedder
-_FIXED = {  # by the embedders that come with this package
-    ("local", "dimension"): 384,
-    ("local", "window_tokens"): SHIPPED_WINDOW_TOKENS,
-    ("hash", "window_tokens"): SHIPPED_WINDOW_TOKENS,
-}
-_ONLY_SERVED = (
-    "url", "revision", "query_prefix", "passage_prefix", "tokenizer", "batch", "concurrency",
-)  # fmt: skip
 
 
 class EventsSpec(Spec):
@@ -65,7 +48,7 @@ class EventsSpec(Spec):
 class SourceSpec(Spec):
     """Where the documents are."""
 
-    url: str = Field(
+    url: Text = Field(
         min_length=1,
         description="`s3://bucket/prefix`, `file:///folder`, or a path relative to the YAML",
     )
@@ -90,96 +73,6 @@ class SourceSpec(Spec):
     def _of_a_bucket(self) -> "SourceSpec":
         if self.events is not None and not self.url.startswith("s3://"):
             raise ValueError("`events` goes with an `s3://` source")
-        return self
-
-    @field_validator("url")
-    @classmethod
-    def _says_where(cls, url: str) -> str:
-        return _refuse(url, text_problem(url))
-
-
-class ParseSpec(Spec):
-    """What one document may cost to parse."""
-
-    seconds: float = Field(default=60, gt=0, le=3600, description="time budget of one document")
-    memory_mb: int = Field(default=1024, ge=64, description="memory budget of one worker, MiB")
-    max_document_mb: int = Field(default=100, ge=1, description="larger documents are quarantined")
-    profile: str = Field(
-        default="cpu",
-        pattern=PROFILE_PATTERN,
-        description="the compute profile of its tasks; on one machine all are a process",
-    )
-
-
-class EmbedSpec(Spec):
-    """What turns texts into vectors."""
-
-    provider: Literal["local", "openai", "hash"] = Field(
-        default="local",
-        description="`local`: on this machine's CPU; `openai`: any OpenAI-compatible server "
-        "(vLLM, TEI, NIM); `hash`: free and meaningless, for load tests",
-    )
-    model: str = Field(default="multilingual-e5-small", description="the model's name")
-    url: str | None = Field(default=None, description="`openai` only: the server, up to `/v1`")
-    dimension: int | None = Field(default=None, ge=1, le=32768, description="of the vectors")
-    window_tokens: int | None = Field(default=None, ge=16, description="longest text it reads")
-    revision: str = Field(
-        default="", description="`openai` only: of the model's weights, part of the identity"
-    )
-    query_prefix: str = Field(default="", description="`openai` only: put before every query")
-    passage_prefix: str = Field(default="", description="`openai` only: put before every chunk")
-    tokenizer: str = Field(
-        default="server",
-        description="`openai` only: `server` (its /tokenize) or the path of a tokenizer.json",
-    )
-    batch: int = Field(default=32, ge=1, le=2048, description="`openai` only: texts in one request")
-    concurrency: int = Field(
-        default=4, ge=1, le=256, description="`openai` only: requests at a time"
-    )
-    profile: str = Field(
-        default="cpu",
-        pattern=PROFILE_PATTERN,
-        description="the compute profile of its tasks; on one machine all are a process",
-    )
-
-    @property
-    def window(self) -> int:
-        """The longest text that the embedder reads, in tokens."""
-        return self.window_tokens or SHIPPED_WINDOW_TOKENS
-
-    @field_validator(*_ONLY_SERVED)
-    @classmethod
-    def _used(cls, value: object, info: ValidationInfo) -> object:
-        name, provider = str(info.field_name), info.data.get("provider", "openai")
-        if provider == "openai" or value == cls.model_fields[name].default:
-            return value
-        raise ValueError(f"`{name}` goes with provider `openai`, not `{provider}`")
-
-    @field_validator("dimension", "window_tokens")
-    @classmethod
-    def _of_the_model(cls, value: int | None, info: ValidationInfo) -> int | None:
-        provider = info.data.get("provider", "openai")
-        fixed = _FIXED.get((provider, str(info.field_name)))
-        if fixed is None or value in (None, fixed):
-            return value
-        raise ValueError(f"provider `{provider}` has {fixed}; serve other models with `openai`")
-
-    @field_validator("url")
-    @classmethod
-    def _is_a_server(cls, url: str | None) -> str | None:
-        return _refuse(url, server_problem(url))
-
-    @model_validator(mode="after")
-    def _complete(self) -> "EmbedSpec":
-        if self.provider == "openai":
-            absent = [n for n in ("url", "dimension", "window_tokens") if getattr(self, n) is None]
-            if absent:
-                raise ValueError(f"provider `openai` needs {', '.join(absent)}")
-        if self.provider == "local" and self.model != "multilingual-e5-small":
-            raise ValueError(
-                f"model {self.model!r} is not shipped: provider `local` has multilingual-e5-small, "
-                "any other model is served by provider `openai`"
-            )
         return self
 
 
@@ -235,7 +128,7 @@ class IndexSpec(Spec):
 class GateSpec(Spec):
     """What evidence must say before a revision is released."""
 
-    golden_set: str | None = Field(
+    golden_set: Text | None = Field(
         default=None,
         description="URL of a golden set (JSON Lines), a path relative to the declaration, or "
         "`golden_set:NAME` of a declared one",
@@ -270,11 +163,6 @@ class GateSpec(Spec):
         description="without a golden set: share of sampled sentences that find their document",
     )
 
-    @field_validator("golden_set")
-    @classmethod
-    def _says_where(cls, golden_set: str | None) -> str | None:
-        return _refuse(golden_set, text_problem(golden_set))
-
     @field_validator("floors")
     @classmethod
     def _known(cls, floors: dict[str, float]) -> dict[str, float]:
@@ -296,34 +184,17 @@ class ReleaseSpec(Spec):
 class RefreshSpec(Spec):
     """When a refresh starts by itself; schedule and sensor are off until switched on."""
 
-    cron: str = Field(default="0 * * * *", description="five fields: when the schedule refreshes")
-    timezone: str = Field(default="UTC", description="IANA name, e.g. `Asia/Seoul`")
+    cron: Cron = Field(default="0 * * * *", description="five fields: when the schedule refreshes")
+    timezone: Timezone = Field(default="UTC", description="IANA name, e.g. `Asia/Seoul`")
     watch: bool = Field(default=True, description="a sensor that notices changed documents")
     timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
 
-    @field_validator("cron")
-    @classmethod
-    def _fires(cls, cron: str) -> str:
-        return _refuse(cron, cron_problem(cron))
 
-    @field_validator("timezone")
-    @classmethod
-    def _exists(cls, timezone: str) -> str:
-        return _refuse(timezone, timezone_problem(timezone))
-
-
-class KnowledgeBaseSpec(Spec):
+class KnowledgeBaseSpec(NamedSpec):
     """One knowledge base. The shortest declaration is a name and a source URL."""
 
-    name: str = Field(
-        pattern=NAME_PATTERN,
-        max_length=NAME_MAX_CHARACTERS,
-        description="lower-case letters, digits and single underscores",
-    )
     source: SourceSpec
-    description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
-    tenant: str = Field(default="default", min_length=1, max_length=64, description="whose chunks")
+    tenant: Text = Field(default="default", min_length=1, max_length=64, description="whose chunks")
     parse: ParseSpec = ParseSpec()
     chunk: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="document type -> chunk policy; `default` for the others"
@@ -339,16 +210,6 @@ class KnowledgeBaseSpec(Spec):
     release: ReleaseSpec = ReleaseSpec()
     refresh: RefreshSpec = RefreshSpec()
 
-    @field_validator("owner")
-    @classmethod
-    def _reachable(cls, owner: str) -> str:
-        return _refuse(owner, owner_problem(owner))
-
-    @field_validator("tenant")
-    @classmethod
-    def _is_somebody(cls, tenant: str) -> str:
-        return _refuse(tenant, text_problem(tenant))
-
     @model_validator(mode="after")
     def _has_its_judge(self) -> "KnowledgeBaseSpec":
         judged = [m for m in self.gate.floors if m in JUDGED]
@@ -357,17 +218,6 @@ class KnowledgeBaseSpec(Spec):
         if self.judge is not None and self.gate.golden_set is None:
             raise ValueError("a judge needs questions: declare `gate.golden_set`")
         return self
-
-    @property
-    def digest(self) -> str:
-        """Of the whole declaration: two equal declarations have one."""
-        return digest_json(self.model_dump(mode="json"))
-
-
-def _refuse(value: _Text, problem: str) -> _Text:
-    if problem:
-        raise ValueError(problem)
-    return value
 
 
 def parse_declaration(values: Mapping[str, Any], *, where: str) -> KnowledgeBaseSpec:

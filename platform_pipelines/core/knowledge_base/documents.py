@@ -22,6 +22,7 @@ class DocumentType(StrEnum):
     CHAT = "chat"
     MAIL = "mail"
     HWPX = "hwpx"
+    IMAGE = "image"
 
 
 class Reason(StrEnum):
@@ -133,6 +134,33 @@ class ParsedDocument:
     blocks: tuple[Block, ...]
     code_language: str | None = None
     notes: tuple[Note, ...] = ()  # what was not read
+    attached: "tuple[Attached, ...]" = ()  # documents inside it, where they are wanted apart
+
+
+@dataclass(frozen=True, slots=True)
+class Attached:
+    """A file inside a document: what it was parsed to, or why not."""
+
+    name: str
+    size_bytes: int
+    content_digest: str
+    document: ParsedDocument | None = None
+    reason: Reason | None = None
+    detail: str = ""
+
+
+_INSIDE = "!/"
+
+
+def inner_key(container: str, name: str) -> str:
+    """The key of a document inside another: `mail.eml!/report.pdf`."""
+    clean = name.replace("/", "_").replace("\\", "_")
+    return f"{container}{_INSIDE}{clean}"
+
+
+def container_of(key: str) -> str:
+    """The listed document that a key stands in; of a listed one itself, unless it looks so."""
+    return key.partition(_INSIDE)[0]
 
 
 _KINDS = {str(kind): kind for kind in BlockKind}

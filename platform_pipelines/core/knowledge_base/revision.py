@@ -13,9 +13,9 @@ from pydantic.dataclasses import dataclass
 from platform_pipelines.core.knowledge_base.answer_declaration import AnswerSpec
 from platform_pipelines.core.knowledge_base.declaration import (
     DEFAULT_PREFIX,
-    EmbedSpec,
     KnowledgeBaseSpec,
 )
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.records import (
     CONFIG,

@@ -162,19 +162,6 @@ class GatewaySpec(ManifestSpec):
         return callbacks
 
 
-class TierSpec(ManifestSpec):
-    """Which model answers a request that names a tier instead of a model."""
-
-    rules_characters: tuple[int, int] = Field(
-        default=(400, 4000),
-        description="prompts up to the first are simple, over the last complex",
-    )
-    complex_words: tuple[str, ...] = Field(
-        default=("prove", "refactor", "step by step", "분석", "설계"),
-        description="a prompt with one of these is complex",
-    )
-
-
 class RehearsalSpec(ManifestSpec):
     """A real LiteLLM proxy with the rendered configuration, before it reaches a cluster."""
 
@@ -201,7 +188,6 @@ class ModelCatalogueSpec(ComponentSpec):
 
     models: dict[str, ModelSpec] = Field(min_length=1, description="name -> model")
     gateway: GatewaySpec = Field(default=GatewaySpec(), description="the way in")
-    tiers: TierSpec = Field(default=TierSpec(), description="how a tier is chosen")
     watch: ScrapeSpec = Field(default=ScrapeSpec(), description="metrics")
     rehearsal: RehearsalSpec = Field(default=RehearsalSpec(), description="tried before applied")
 

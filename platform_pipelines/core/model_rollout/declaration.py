@@ -4,11 +4,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import NAME_MAX_CHARACTERS, NAME_PATTERN, Spec
-from platform_pipelines.core.road.identity import digest_json
-from platform_pipelines.core.road.model_questions import METRICS
-from platform_pipelines.core.road.refreshing import owner_problem
-from platform_pipelines.core.road.served_model import ServingSpec
+from platform_pipelines.core.road.declarations import NAME_PATTERN, Spec, TimedSpec
+from platform_pipelines.core.road.served_model import QuestionsSpec, ServingSpec
 
 
 class StepSpec(Spec):
@@ -27,16 +24,9 @@ class StepSpec(Spec):
         return self
 
 
-class JudgeSpec(Spec):
+class JudgeSpec(QuestionsSpec):
     """What each side's own numbers must say."""
 
-    golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
-    floors: dict[str, float] = Field(
-        default_factory=dict, description=f"of {', '.join(m.name for m in METRICS)}"
-    )
-    minimum_effect: float = Field(default=0.05, ge=0, le=1, description="allowed loss of answer_f1")
-    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
-    answer_tokens: int = Field(default=48, ge=1, description="longest answer that is asked for")
     minimum_requests: int = Field(
         default=10, ge=1, description="of users to the candidate in a step; fewer never pass"
     )
@@ -53,27 +43,13 @@ class JudgeSpec(Spec):
         default=300, ge=0, description="how long `undecided` may last after the hold"
     )
 
-    @field_validator("floors")
-    @classmethod
-    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
-        allowed = [metric.name for metric in METRICS]
-        unknown = sorted(set(floors) - set(allowed))
-        if unknown:
-            raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")
-        return floors
-
 
 DEFAULT_STEPS = tuple(StepSpec(percent=share) for share in (5, 20, 50, 100))
 
 
-class ModelRolloutSpec(Spec):
+class ModelRolloutSpec(TimedSpec):
     """One gateway address, and how a registered model's candidate comes behind it."""
 
-    name: str = Field(
-        pattern=NAME_PATTERN,
-        max_length=NAME_MAX_CHARACTERS,
-        description="lower-case letters, digits and single underscores",
-    )
     registered_model: str = Field(pattern=NAME_PATTERN, description="the name of a FineTune")
     judge: JudgeSpec
     steps: tuple[StepSpec, ...] = Field(
@@ -85,16 +61,7 @@ class ModelRolloutSpec(Spec):
     )
     port: int = Field(default=8090, ge=1, le=65535, description="of the gateway, on this machine")
     admin_port: int = Field(default=8091, ge=1, le=65535, description="of the gateway's admin page")
-    description: str = Field(default="", description="one sentence for the asset page")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
     timeout_minutes: int = Field(default=240, ge=1, description="a run older than this is ended")
-
-    @field_validator("owner")
-    @classmethod
-    def _reachable(cls, owner: str) -> str:
-        if problem := owner_problem(owner):
-            raise ValueError(problem)
-        return owner
 
     @field_validator("steps")
     @classmethod
@@ -109,8 +76,3 @@ class ModelRolloutSpec(Spec):
         if self.port == self.admin_port:
             raise ValueError("port and admin_port are the same")
         return self
-
-    @property
-    def digest(self) -> str:
-        """Of the whole declaration."""
-        return digest_json(self.model_dump(mode="json"))

@@ -3,13 +3,14 @@
 For every component whose declaration is one pydantic model.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal, TypeVar, get_args, get_origin
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from platform_pipelines.core.road.declared_values import shown
+from platform_pipelines.core.road.declared_values import server_problem, shown, text_problem
 from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.refreshing import cron_problem, owner_problem, timezone_problem
 from platform_pipelines.errors import ConfigurationError
 
 NAME_PATTERN = r"^[a-z](?:_?[a-z0-9])*$"
@@ -17,6 +18,25 @@ NAME_MAX_CHARACTERS = 40
 DNS_LABEL = r"^[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?$"
 
 Model = TypeVar("Model", bound=BaseModel)
+Value = TypeVar("Value")
+
+
+def refusing(problem_of: Callable[[Value], str]) -> AfterValidator:
+    """A validator of a field: refuses a value by what is wrong with it."""
+
+    def check(value: Value) -> Value:
+        if problem := problem_of(value):
+            raise ValueError(problem)
+        return value
+
+    return AfterValidator(check)
+
+
+Cron = Annotated[str, refusing(cron_problem)]
+Timezone = Annotated[str, refusing(timezone_problem)]
+Owner = Annotated[str, refusing(owner_problem)]
+Server = Annotated[str, refusing(server_problem)]
+Text = Annotated[str, refusing(text_problem)]
 
 
 class Spec(BaseModel):
@@ -40,19 +60,20 @@ class ManifestSpec(Spec):
 class ApplySpec(ManifestSpec):
     """How rendered objects reach the cluster."""
 
-    mode: Literal["auto", "dry_run", "apply", "folder"] = Field(
+    mode: Literal["auto", "render", "dry_run", "apply", "folder"] = Field(
         default="auto",
         description="`apply`: server-side apply; `dry_run`: the server checks and writes nothing; "
-        "`folder`: YAML files for Argo CD, which applies them; `auto`: `apply` in production "
-        "(PLATFORM_ENVIRONMENT), else `dry_run`",
+        "`render`: no server is asked; `folder`: YAML files for Argo CD, which applies them; "
+        "`auto`: `apply` in production (PLATFORM_ENVIRONMENT), else `dry_run`, or `render` where "
+        "no cluster is named",
     )
     folder: str | None = Field(default=None, description="`folder` only: where the files go")
-    drift_cron: str = Field(default="*/15 * * * *", description="when drift is looked for")
-    timezone: str = Field(default="UTC", description="of that cron, an IANA name")
+    drift_cron: Cron = Field(default="*/15 * * * *", description="when drift is looked for")
+    timezone: Timezone = Field(default="UTC", description="of that cron, an IANA name")
 
 
-class ComponentSpec(ManifestSpec):
-    """What every component that is applied to a cluster has."""
+class NamedSpec(Spec):
+    """What every component has."""
 
     name: str = Field(
         pattern=NAME_PATTERN,
@@ -60,13 +81,31 @@ class ComponentSpec(ManifestSpec):
         description="lower-case letters, digits and single underscores",
     )
     description: str = Field(default="", description="one sentence for the asset pages")
-    owner: str = Field(default="team:platform", description="`team:name` or an e-mail address")
-    apply: ApplySpec = Field(default=ApplySpec(), description="how it reaches the cluster")
+    owner: Owner = Field(default="team:platform", description="`team:name` or an e-mail address")
 
     @property
     def digest(self) -> str:
         """Of the whole declaration: two equal declarations have one."""
         return digest_json(self.model_dump(mode="json"))
+
+
+class TimedSpec(NamedSpec):
+    """What every component has whose runs are ended when they take too long."""
+
+    timeout_minutes: int = Field(default=60, ge=1, description="a run older than this is ended")
+
+
+class ScheduledSpec(TimedSpec):
+    """What every component has that runs by the clock."""
+
+    cron: Cron = Field(default="0 0 * * *", description="when it runs; off until switched on")
+    timezone: Timezone = Field(default="UTC", description="of that cron, an IANA name")
+
+
+class ComponentSpec(NamedSpec, ManifestSpec):
+    """What every component that is applied to a cluster has."""
+
+    apply: ApplySpec = Field(default=ApplySpec(), description="how it reaches the cluster")
 
     @property
     def slug(self) -> str:

@@ -7,11 +7,11 @@ undefined for a sample means is declared with the metric.
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
-from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
+from platform_pipelines.core.road.evidence import LOOKS, Evidence, Failure, Outcome, SampleRow
 from platform_pipelines.core.road.metrics import (
     Direction,
     MeanScore,
@@ -25,6 +25,8 @@ from platform_pipelines.core.road.statistics import (
     paired_differences,
     probability_not_below,
     samples_needed,
+    samples_to_detect,
+    spent_confidence,
 )
 from platform_pipelines.errors import ConfigurationError
 
@@ -112,12 +114,17 @@ class Reason:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """The worst status of all reasons. `proven`: a pass that rests on known answers."""
+    """The worst status of all reasons. `proven`: a pass that rests on known answers.
+
+    `detects`: by compared metric, how many samples find a loss of twice the minimum effect with
+    the power of `statistics.POWER`.
+    """
 
     status: Status
     reasons: tuple[Reason, ...]
     more_samples: int | None  # further samples that would decide it, where a number would
     proven: bool
+    detects: Mapping[str, int] = field(default_factory=dict[str, int])
 
 
 Rule = Callable[[Evidence], Sequence[Reason]]
@@ -172,6 +179,7 @@ def decide(
     if evidence is None:
         missing = f"there is no evidence about revision {expected.revision}; evaluate it first"
         return _verdict([Reason(Status.UNDECIDED, Code.MISSING, missing)], proven=False)
+    policy = _spent(policy, evidence)
     unfit = [
         *_not_finite(evidence, policy),
         *_foreign(evidence, expected),
@@ -189,7 +197,7 @@ def decide(
         *_floors(evidence, policy),
         *_against_live(evidence, policy),
     ]
-    return _verdict(reasons, proven=True)
+    return _verdict(reasons, proven=True, detects=_detects(evidence, policy))
 
 
 def _check(name: str, value: object, *, allowed: bool, expected: str) -> None:
@@ -199,7 +207,31 @@ def _check(name: str, value: object, *, allowed: bool, expected: str) -> None:
         )
 
 
-def _verdict(reasons: Sequence[Reason], *, proven: bool) -> Verdict:
+def _spent(policy: GatePolicy, evidence: Evidence) -> GatePolicy:
+    """Who looks again and again sees chance: each look at one comparison may err less often."""
+    looks = evidence.facts.get(LOOKS)
+    if looks is None:
+        return policy
+    return replace(policy, confidence=spent_confidence(policy.confidence, int(looks)))
+
+
+def _detects(evidence: Evidence, policy: GatePolicy) -> dict[str, int]:
+    """How many samples tell twice the minimum effect from the minimum effect."""
+    found: dict[str, int] = {}
+    confidence = 1.0 - (1.0 - policy.confidence) / max(1, len(policy.compared))
+    for name in policy.compared if evidence.baseline else ():
+        gains = _gains(evidence, evidence.rows, name)
+        effect = policy.effect(name)
+        if len(set(gains)) > 1 and effect > 0:
+            size = samples_to_detect(gains, effect, confidence=confidence)
+            if size is not None:
+                found[name] = size
+    return found
+
+
+def _verdict(
+    reasons: Sequence[Reason], *, proven: bool, detects: Mapping[str, int] | None = None
+) -> Verdict:
     found = {r.status for r in reasons}
     status = next((s for s in (Status.FAIL, Status.UNDECIDED) if s in found), Status.PASS)
     more = [r.more_samples for r in reasons if r.more_samples is not None]
@@ -208,6 +240,7 @@ def _verdict(reasons: Sequence[Reason], *, proven: bool) -> Verdict:
         reasons=tuple(reasons),
         more_samples=max(more) if more and status is Status.UNDECIDED else None,
         proven=proven and status is Status.PASS,
+        detects=detects or {},
     )
 
 
@@ -361,7 +394,7 @@ def _not_worse(
     shown += f" [{interval.low:+.4f}, {interval.high:+.4f}]; {margin:+} is allowed"
     if wide.high < margin:
         return [Reason(Status.FAIL, Code.REGRESSION, shown, metric=name)]
-    needed = samples_needed(gains, margin, confidence=policy.confidence) if len(gains) > 1 else None
+    needed = samples_needed(gains, margin, confidence=strict) if len(gains) > 1 else None
     more = None if needed is None else max(1, needed - len(gains))
     return [Reason(Status.UNDECIDED, Code.UNCERTAIN, shown, metric=name, more_samples=more)]
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.model_questions import METRICS
 
 SERVED_NAME = "chat"
 
@@ -69,3 +70,26 @@ def vllm_arguments(folder: str, spec: ServingSpec, *, host: str, port: int) -> l
     if spec.max_queued is not None:
         arguments += ["--max-num-queued-reqs", str(spec.max_queued)]
     return arguments
+
+
+class QuestionsSpec(Spec):
+    """The golden questions that two models are asked, and what their answers must be worth."""
+
+    golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
+    floors: dict[str, float] = Field(
+        default_factory=dict, description=f"of {', '.join(m.name for m in METRICS)}"
+    )
+    minimum_effect: float = Field(
+        default=0.05, ge=0, le=1, description="a loss of answer_f1 that does not matter"
+    )
+    minimum_questions: int = Field(default=20, ge=1, description="fewer answer `undecided`")
+    answer_tokens: int = Field(default=48, ge=1, description="longest answer that is asked for")
+
+    @field_validator("floors")
+    @classmethod
+    def _known(cls, floors: dict[str, float]) -> dict[str, float]:
+        allowed = [metric.name for metric in METRICS]
+        unknown = sorted(set(floors) - set(allowed))
+        if unknown:
+            raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")
+        return floors

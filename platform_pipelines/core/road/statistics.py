@@ -15,8 +15,10 @@ if TYPE_CHECKING:
     Vector: TypeAlias = npt.NDArray[np.float64]
 
 _NORMAL = NormalDist()
+_RESOLVED = 10  # resampled means beyond an end, below which their quantile is the extreme one
 _ROUNDING = 1e-12  # scores that differ by less are equal
 _DRAWS_AT_ONCE = 1 << 20  # bounds memory to about 16 MiB whatever the number of samples
+POWER = 0.9  # with which a number of samples that is printed suffices
 MOST_SAMPLES = 100_000  # beyond this "more samples" is no advice
 
 
@@ -52,7 +54,9 @@ def bootstrap_interval(
 ) -> Interval:
     """BCa bootstrap interval of the mean (Efron, Better bootstrap confidence intervals, JASA 1987).
 
-    Deterministic for a seed. Equal values give an interval of no width: identical runs are certain.
+    Deterministic for a seed. Where few resampled means lie beyond the ends they cannot tell them:
+    the interval is then no narrower than Student's. Equal values give an interval of no width:
+    identical runs are certain.
 
     Raises:
         EvidenceError: no value, or one that is not finite.
@@ -68,7 +72,17 @@ def bootstrap_interval(
     tail = (1.0 - confidence) / 2.0
     low_q, high_q = (_bca_quantile(sample, means, q) for q in (tail, 1.0 - tail))
     low, high = (float(np.quantile(means, q)) for q in (low_q, high_q))
+    if tail * resamples < _RESOLVED:
+        half = _student(1.0 - tail, len(values) - 1) * float(sample.std(ddof=1))
+        half /= math.sqrt(len(values))
+        low, high = min(low, mean - half), max(high, mean + half)
     return Interval(mean, low, high, confidence, len(values))
+
+
+def _student(probability: float, freedom: int) -> float:
+    """Student's quantile from the normal one (Abramowitz & Stegun 26.7.5, two terms)."""
+    z = _NORMAL.inv_cdf(probability)
+    return z + (z**3 + z) / (4 * freedom) + (5 * z**5 + 16 * z**3 + 3 * z) / (96 * freedom**2)
 
 
 def _resampled_means(sample: "Vector", *, resamples: int, seed: int) -> "Vector":
@@ -121,11 +135,12 @@ def probability_not_below(
 
 
 def samples_needed(
-    values: Sequence[float], bound: float, *, confidence: float = 0.95
+    values: Sequence[float], bound: float, *, confidence: float = 0.95, power: float = POWER
 ) -> int | None:
     """How many samples in all would tell the mean from `bound`, if mean and spread stayed.
 
-    n = (z * s / (mean - bound))^2, normal approximation. None when no sensible number would do.
+    n = ((z + z_power) * s / (mean - bound))^2, normal approximation: with so many it is told with
+    probability `power` (0.5 would be a coin's). None when no sensible number would do.
 
     Raises:
         EvidenceError: fewer than 2 values, or one that is not finite.
@@ -135,10 +150,32 @@ def samples_needed(
     mean = math.fsum(checked) / n
     variance = math.fsum((v - mean) ** 2 for v in checked) / (n - 1)
     distance = abs(mean - bound)
-    z = _NORMAL.inv_cdf(0.5 + confidence / 2.0)
+    z = _NORMAL.inv_cdf(0.5 + confidence / 2.0) + _NORMAL.inv_cdf(power)
     if distance * math.sqrt(MOST_SAMPLES) < z * math.sqrt(variance):
         return None
     return max(2, math.ceil(z * z * variance / distance**2)) if variance > 0.0 else n
+
+
+def samples_to_detect(
+    values: Sequence[float], distance: float, *, confidence: float = 0.95, power: float = POWER
+) -> int | None:
+    """How many samples tell a mean from one that is `distance` away, with these values' spread.
+
+    Raises:
+        EvidenceError: fewer than 2 values, or one that is not finite.
+    """
+    centred = [v - math.fsum(values) / len(values) for v in _finite(values, least=2)]
+    return samples_needed(centred, distance, confidence=confidence, power=power)
+
+
+def spent_confidence(confidence: float, look: int) -> float:
+    """The confidence of the `look`-th look (from 1) at one comparison, so that all of them together
+    err no more often than a single one: look k may spend 6 / (pi k)^2 of the error, whose sum is 1.
+
+    Looks beyond the first thus cost power and no error, however many there will be (a union bound;
+    Lan & DeMets, Discrete sequential boundaries for clinical trials, Biometrika 70, 1983).
+    """
+    return 1.0 - (1.0 - confidence) * 6.0 / (math.pi * look) ** 2
 
 
 def wilson_interval(hits: int, trials: int, *, confidence: float = 0.95) -> Interval:

@@ -4,8 +4,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator
 
-from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec
-from platform_pipelines.core.road.declared_values import server_problem
+from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, Server
 from platform_pipelines.core.watch.dashboards import DASHBOARDS
 from platform_pipelines.core.watch.rules import RULES
 
@@ -25,7 +24,7 @@ class WatchSpec(ComponentSpec):
         default={"release": "kube-prometheus-stack"},
         description="labels by which the Prometheus operator picks rules",
     )
-    prometheus: str | None = Field(
+    prometheus: Server | None = Field(
         default=None,
         description="a server that is asked every query before anything is applied, e.g. "
         "`http://prometheus.monitoring.svc:9090`; none: nothing is asked",
@@ -48,13 +47,6 @@ class WatchSpec(ComponentSpec):
         if unknown:
             raise ValueError(f"no alert {', '.join(unknown)}")
         return thresholds
-
-    @field_validator("prometheus")
-    @classmethod
-    def _reachable(cls, url: str | None) -> str | None:
-        if problem := server_problem(url):
-            raise ValueError(problem)
-        return url
 
     @field_validator("components")
     @classmethod

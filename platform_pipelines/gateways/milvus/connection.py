@@ -11,6 +11,7 @@ from typing import Any
 from platform_pipelines.errors import UnavailableError, hide_user
 from platform_pipelines.gateways.milvus.failures import translated
 from platform_pipelines.gateways.milvus.library import pymilvus
+from platform_pipelines.gateways.network import pymilvus_network
 
 
 class Connection:
@@ -70,7 +71,11 @@ class Connection:
         logging.getLogger("pymilvus").setLevel(logging.CRITICAL)
         with translated("connect", where=hide_user(uri)):
             return pymilvus().MilvusClient(
-                uri=uri, token=self._token or "", timeout=self.timeout_seconds, dedicated=True
+                uri=uri,
+                token=self._token or "",
+                timeout=self.timeout_seconds,
+                dedicated=True,
+                **pymilvus_network(uri),
             )
 
 

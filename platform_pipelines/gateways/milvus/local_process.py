@@ -10,7 +10,9 @@ opens collections without a lock (milvus-lite 3.2.2, `adapter/grpc/server.py`, "
 - writes to one collection take turns; reads are never held up by them;
 - a collection is opened once, even when two clients ask at the same moment, and is loaded then:
   Milvus Lite forgets `load` when it is reopened;
-- what aliases point to is opened, and its keyword index built, before a person asks.
+- what aliases point to is opened, and its keyword index built, before a person asks;
+- keywords are scored by the statistics of the whole collection (`lite_keywords`), and ids are
+  listed without making rows (`lite_rows`).
 """
 
 import argparse
@@ -29,6 +31,8 @@ from types import FrameType
 from typing import IO, TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
+from platform_pipelines.gateways.milvus.lite_keywords import CorpusKeywords
+from platform_pipelines.gateways.milvus.lite_rows import IdListing, quick_rows
 from platform_pipelines.gateways.milvus.local_files import (
     LOG_MAX_BYTES,
     LocalFiles,
@@ -194,6 +198,8 @@ def _open_database(path: str) -> Any:
                 collection = base.get_collection(self, name, database_name)
                 if collection.name not in self._opened:
                     _load(collection)
+                    collection.query = IdListing(collection).query
+                    collection._search_sparse = CorpusKeywords(collection).search
                     self._opened.add(collection.name)
                 return collection
 
@@ -202,6 +208,7 @@ def _open_database(path: str) -> Any:
                 self._opened.discard(self.resolve_collection_name(name, database_name))
                 base.drop_collection(self, name, database_name)
 
+    quick_rows()
     return OpenedOnce(path)
 
 

@@ -8,6 +8,7 @@ server or one that is found again. Exit status 3: one is running already. Standa
 import fcntl
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -33,6 +34,7 @@ def launch(folder: Path, command: list[str]) -> int:
     os.write(writer, b"1")
     while os.getppid() == launcher:
         time.sleep(0.01)
+    _hear_signals()
     os.execv(command[0], command)  # noqa: S606 - no shell is meant
     return RUNNING  # never: exec does not come back
 
@@ -50,6 +52,13 @@ def _prepared(folder: Path) -> bool:
     unfinished.write_text(json.dumps({"pid": os.getpid()}), encoding="utf-8")
     unfinished.replace(folder / "running.json")
     return True
+
+
+def _hear_signals() -> None:
+    """Ignored and blocked signals outlive exec: a server must not be deaf as its starter was."""
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def _taken(lock: int) -> bool:

@@ -17,9 +17,12 @@ import resource
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 PREEMPTED = 75
+BI_ENCODER = "TrainBiEncoderRecipe"
+MEASURED = {"val_loss": "loss", "val_acc1": "first_is_right", "val_mrr": "reciprocal_rank"}
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -54,7 +57,8 @@ def train(events: Events, arguments: list[str]) -> int:
 
     started = time.monotonic()
     _allow_cpu()
-    recipe = _recipe_class(events)(parse_args_and_load_config(arguments[0], argv=arguments[1:]))
+    config = parse_args_and_load_config(arguments[0], argv=arguments[1:])
+    recipe = _recipe_class(events, str(config.get("recipe")))(config)
     recipe.setup()
     events.is_first = torch.distributed.get_rank() == 0
     steps = recipe.step_scheduler
@@ -75,12 +79,23 @@ def train(events: Events, arguments: list[str]) -> int:
     return PREEMPTED if is_preempted else 0
 
 
-def _recipe_class(events: Events) -> Any:
-    import torch
+def _base_class(name: str) -> Any:
+    """Automodel's own recipe of this name."""
+    if name == BI_ENCODER:
+        from nemo_automodel.recipes.retrieval import train_bi_encoder
+
+        train_bi_encoder.wandb = SimpleNamespace(run=None)  # it is asked, and not installed
+        return train_bi_encoder.TrainBiEncoderRecipe
     from nemo_automodel.recipes.llm.train_ft import TrainFinetuneRecipeForNextTokenPrediction
+
+    return TrainFinetuneRecipeForNextTokenPrediction
+
+
+def _recipe_class(events: Events, name: str) -> Any:
+    import torch
     from sealing import seal
 
-    class Recipe(TrainFinetuneRecipeForNextTokenPrediction):
+    class Recipe(_base_class(name)):
         """The recipe, telling what it does."""
 
         _last = time.monotonic()
@@ -89,25 +104,29 @@ def _recipe_class(events: Events) -> Any:
             """After each step."""
             now = time.monotonic()
             metrics = log_data.metrics
+            rate = (
+                {"tokens_per_second": round(float(metrics["tps"]), 1)} if "tps" in metrics else {}
+            )
             events.tell(
                 "step",
                 step=log_data.step,
                 loss=float(metrics["loss"]),
                 learning_rate=float(metrics["lr"]),
                 gradient_norm=float(metrics["grad_norm"]),
-                tokens_per_second=round(float(metrics["tps"]), 1),
                 seconds=round(now - self._last, 2),
                 rss_mb=resident_mb(),
+                **rate,
             )
             self._last = now
             super().log_train_metrics(log_data)
 
-        def log_val_metrics(self, val_name: Any, log_data: Any, metric_logger: Any = None) -> None:
-            """After each validation pass."""
-            if log_data is not None:
-                loss = float(log_data.metrics["val_loss"])
-                events.tell("validation", step=log_data.step, loss=loss)
-            super().log_val_metrics(val_name, log_data, metric_logger)
+        def log_val_metrics(self, *given: Any, **named: Any) -> None:
+            """After each validation pass; recipes differ in what else they are given."""
+            told = [one for one in (*given, *named.values()) if hasattr(one, "metrics")]
+            for one in told:
+                found = {n: float(one.metrics[k]) for k, n in MEASURED.items() if k in one.metrics}
+                events.tell("validation", step=one.step, **found)
+            super().log_val_metrics(*given, **named)
 
         def save_checkpoint(self, epoch: int, step: int, *rest: Any, **named: Any) -> None:
             """Save as the recipe does, then seal what it published."""

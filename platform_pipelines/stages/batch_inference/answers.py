@@ -26,6 +26,7 @@ from platform_pipelines.stages.batch_inference.workspace import ANSWERS, Workspa
 from platform_pipelines.stages.road.language_models import open_served_model
 from platform_pipelines.stages.road.outcome import StageOutcome
 
+VERSION = "1"  # raise it when equal input would give other output
 SHOWN_FAILURES = 20
 OpenModel = Callable[[Workspace], LanguageModel]
 

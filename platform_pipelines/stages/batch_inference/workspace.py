@@ -1,19 +1,15 @@
 """What a batch inference works with: the road's workspace, its declaration, three stores."""
 
 from dataclasses import dataclass
-from typing import Unpack
 
 from platform_pipelines.core.batch_inference.declaration import BatchInferenceSpec
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
-from platform_pipelines.settings import Settings
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
 from platform_pipelines.stages.road.connect import (
     component_url,
-    open_component_store,
     open_own_store,
     open_platform_store,
+    open_source,
 )
 
 FOLDER = "batch_inference"
@@ -29,8 +25,7 @@ class Workspace(road.Workspace):
     @property
     def prompts(self) -> ObjectStore:
         """Where prompts are; a missing folder is an error and not an empty one."""
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.prompts, options=options, named="prompts")
+        return open_source(self.settings, self.spec.prompts, named="prompts")
 
     @property
     def answers_url(self) -> str:
@@ -48,13 +43,4 @@ class Workspace(road.Workspace):
         return open_platform_store(self.settings)
 
 
-def open_workspace(
-    spec: BatchInferenceSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared batch inference.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = open_component_store(settings, FOLDER, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, FOLDER)

@@ -4,16 +4,13 @@ from dataclasses import dataclass
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import Any, Unpack
+from typing import Any
 
 from platform_pipelines.core.cost.declaration import CostSpec
 from platform_pipelines.errors import IntegrityError
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
-from platform_pipelines.settings import Settings
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
-from platform_pipelines.stages.road.connect import open_component_store, open_platform_store
+from platform_pipelines.stages.road.connect import open_platform_store, open_source
 
 FOLDER = "cost"
 TABLE = "instance_prices.yaml"
@@ -44,8 +41,7 @@ class Workspace(road.Workspace):
         """Where node time is; None: no machine is owned."""
         if self.spec.nodes is None:
             return None
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.nodes, options=options, named="nodes")
+        return open_source(self.settings, self.spec.nodes, named="nodes")
 
     @property
     def hourly(self) -> dict[str, Decimal]:
@@ -53,16 +49,7 @@ class Workspace(road.Workspace):
         return {**shipped_prices().usd_per_hour, **self.spec.instances}
 
 
-def open_workspace(
-    spec: CostSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared page of costs.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = open_component_store(settings, FOLDER, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, FOLDER)
 
 
 @cache

@@ -1,15 +1,11 @@
 """What an experiment works with: the road's workspace and the declaration."""
 
 from dataclasses import dataclass
-from typing import Unpack
 
 from platform_pipelines.core.experiment.declaration import ExperimentSpec
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
-from platform_pipelines.settings import Settings
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.access import store_options
-from platform_pipelines.stages.road.connect import open_component_store
+from platform_pipelines.stages.road.connect import open_source
 
 FOLDER = "experiment"
 
@@ -23,17 +19,7 @@ class Workspace(road.Workspace):
     @property
     def observations(self) -> ObjectStore:
         """Where observations are; a missing folder is an error and not a quiet day."""
-        options = StoreOptions(**store_options(self.settings))
-        return open_store(self.spec.observations, options=options, named="observations")
+        return open_source(self.settings, self.spec.observations, named="observations")
 
 
-def open_workspace(
-    spec: ExperimentSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared experiment.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = open_component_store(settings, FOLDER, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, FOLDER)

@@ -64,6 +64,7 @@ def train(workspace: Workspace, stage: str, *, on_event: OnEvent) -> StageOutcom
     digest = run_digest(workspace, base_files)
     key = f"{STAGE}s/{digest}"
     if previous and previous.settings == digest and workspace.store.exists(f"{key}/{FILES}"):
+        _Run(workspace, stage, digest, on_event).clean()  # a run that was killed here did not
         return StageOutcome.unchanged(previous)
     if workspace.spec.recipe.method == "qlora":
         raise CapabilityError(
@@ -237,7 +238,7 @@ class _Page:
         """A step or a validation."""
         names: dict[str, tuple[str, ...]] = {
             "step": ("loss", "learning_rate", "tokens_per_second", "rss_mb"),
-            "validation": ("loss",),
+            "validation": ("loss", "first_is_right", "reciprocal_rank"),
         }
         kind = str(event["event"])
         step, milliseconds = int(event.get("step", 0)), int(float(event["at"]) * 1000)
@@ -245,6 +246,7 @@ class _Page:
         metrics = [
             (f"{prefix}{name}", float(event[name]), milliseconds, step)
             for name in names.get(kind, ())
+            if name in event
         ]
         if metrics:
             self._try(lambda run: self._registry.log_metrics(run, metrics))

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Unpack
 
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
-from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.connect import open_component_store
 from platform_pipelines.stages.road.models import ModelTools
 
 STAGES = ("training_set", "adapter", "model", "evidence", "registration")
@@ -31,13 +28,4 @@ class Workspace(road.Workspace):
         return self.settings.home / FOLDER / self.name
 
 
-def open_workspace(
-    spec: FineTuneSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared model.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = open_component_store(settings, FOLDER, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, FOLDER)

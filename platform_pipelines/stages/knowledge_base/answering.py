@@ -29,7 +29,12 @@ from platform_pipelines.core.knowledge_base.chain import (
 from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, Revision
 from platform_pipelines.gateways.language_model import LanguageModel, Message, ModelReply
 from platform_pipelines.stages.knowledge_base.prompts import SHIPPED, shipped_prompt
-from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, Compared, compare
+from platform_pipelines.stages.knowledge_base.quoting import (
+    ANSWER_CHUNKS,
+    Compared,
+    compare,
+    sound,
+)
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 
 NONCE_BYTES = 8
@@ -144,7 +149,8 @@ def answer_question(
     hits, compared, vectors = _retrieved(live, question, tenant=tenant, k=k, spans=spans)
     decision = decide_answer(compared.features, live.calibration)
     sentences = compared.quotes if decision.answer else ()
-    chosen = _passages(live, hits, vectors)
+    usable = sound(hits)
+    chosen = _passages(live, usable, vectors)
     if sentences and model is not None:
         answer = _worded(live, question, chosen, hits, sentences, model, spans)
     else:
@@ -158,7 +164,7 @@ def answer_question(
         revision=live.revision.digest,
         model=answer.model,
         nearest=tuple(dict.fromkeys(h.citation for h in hits[:3])),
-        note=answer.note,
+        note="; ".join(filter(None, (answer.note, _left_out(hits, usable)))),
         usage=answer.usage,
         passages=tuple(h.text for h in chosen),
     )
@@ -254,6 +260,15 @@ def _note(reply: ModelReply, checked: CheckedReply) -> str:
     if not reply.finished:
         parts.append("was cut off at its length")
     return f"{reply.model} {'; '.join(parts)}" if parts else ""
+
+
+def _left_out(hits: Sequence[Found], usable: Sequence[Found]) -> str:
+    """What was found, and is not answered from."""
+    kept = {h.chunk_id for h in usable}
+    left = list(dict.fromkeys(h.citation for h in hits if h.chunk_id not in kept))
+    if not left:
+        return ""
+    return f"{len(left)} passages that speak to a model were left out, the first: {left[0]}"
 
 
 def _citation(number: int, hit: Found, quote: str) -> Citation:

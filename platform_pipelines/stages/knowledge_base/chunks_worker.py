@@ -15,7 +15,6 @@ from platform_pipelines.core.knowledge_base.chunking.policy import (
 )
 from platform_pipelines.core.knowledge_base.chunking.split import chunk_document
 from platform_pipelines.core.knowledge_base.chunks import Chunk
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.documents import (
     DocumentType,
     ParsedDocument,
@@ -23,6 +22,7 @@ from platform_pipelines.core.knowledge_base.documents import (
     blocks_from_json,
     place_record,
 )
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.road.identity import canonical_json, digest_parts, digest_text
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.errors import keep_secret
-from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
-from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.network import sendable
+from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import connect as road
-from platform_pipelines.stages.road.access import plain, store_options
+from platform_pipelines.stages.road.access import key_for, plain
 from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:  # imported where they are opened: a worker that parses needs none of them
-    from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+    from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
     from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, EmbedRecipe
     from platform_pipelines.gateways.embedder import Embedder, TokenCounter
     from platform_pipelines.gateways.language_model import LanguageModel
     from platform_pipelines.gateways.vector_store import VectorStore
-    from platform_pipelines.settings import Settings
+    from platform_pipelines.settings import Secret, Settings
 
     Embed = EmbedSpec | EmbedRecipe
 
@@ -39,7 +39,7 @@ FOLDER = "knowledge"  # of the platform's store
 
 def open_source(settings: "Settings", url: str) -> ObjectStore:
     """A source of documents: a missing folder is an error, not an empty corpus."""
-    return open_store(url, options=StoreOptions(**store_options(settings)))
+    return road.open_source(settings, url)
 
 
 def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
@@ -50,6 +50,9 @@ def open_knowledge_store(settings: "Settings", name: str) -> ObjectStore:
 @contextmanager
 def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
     """The vector store: the server of the settings, or the embedded one, started when needed."""
+    if settings.gateways.vector_store is not None:
+        yield settings.gateways.vector_store
+        return
     from platform_pipelines.gateways.milvus.local_server import LocalMilvus
     from platform_pipelines.gateways.milvus.store import MilvusStore
 
@@ -74,18 +77,22 @@ def vectors_of(settings: "Settings") -> "Iterator[VectorStore]":
 
 def task_model(access: Mapping[str, Any], embed: "Embed") -> Mapping[str, Any]:
     """As `model_record`, by the access of a task; all its processors are the embedder's."""
-    key = access["embedder_api_key"] if embed.provider == "openai" else None
+    url, key = access.get("embedder_url"), None
+    if embed.provider == "openai":
+        key = sendable(access["embedder_api_key"], url or embed.url or "", access["key_hosts"])
     return {
         "model_dir": access["model_dir"],
         "api_key": key,
         "threads": access["workers"],
-        "url": access.get("embedder_url"),
+        "url": url,
     }
 
 
 def model_record(settings: "Settings", embed: "Embed") -> Mapping[str, object]:
     """What a worker needs beside the declaration to count tokens and to embed."""
-    key = plain(settings.embedder_api_key) if embed.provider == "openai" else None
+    key = None
+    if embed.provider == "openai":
+        key = key_for(settings, embed.url or "", settings.embedder_api_key)
     return {"model_dir": str(settings.model_dir), "api_key": key, "threads": 1}
 
 
@@ -161,28 +168,29 @@ def open_language_model(
 
     A declared chain says itself; where none is declared it is the settings' model.
     """
+    if settings.gateways.language_model is not None:
+        return settings.gateways.language_model
     from platform_pipelines.gateways.language_model import FallbackModels
 
     if recipe is not None:
-        key = plain(settings.language_model_api_key)
+        key = settings.language_model_api_key
         models = [_language_model(settings, m.url, m.model, key, recipe) for m in recipe.models]
         return FallbackModels(models) if models else None
     configured = settings.language_model
     if configured is None:
         return None
-    key = plain(configured.api_key)
-    return _language_model(settings, configured.url, configured.model, key, None)
+    return _language_model(settings, configured.url, configured.model, configured.api_key, None)
 
 
 def _language_model(
-    settings: "Settings", url: str, name: str, key: str | None, recipe: "AnswerRecipe | None"
+    settings: "Settings", url: str, name: str, key: "Secret | None", recipe: "AnswerRecipe | None"
 ) -> "LanguageModel":
     from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
     from platform_pipelines.gateways.language_model import HttpLanguageModel
 
     endpoint = Endpoint(
         url=url,
-        api_key=key,
+        api_key=key_for(settings, url, key),
         timeout_seconds=settings.language_model_seconds,
         max_attempts=LANGUAGE_MODEL_ATTEMPTS,
         connections=LANGUAGE_MODEL_CONNECTIONS,

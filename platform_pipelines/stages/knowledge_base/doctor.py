@@ -12,12 +12,13 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from platform_pipelines.compute.limits import memory_is_bounded
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.core.knowledge_base.revision import EmbedRecipe, Revision, alias_name
 from platform_pipelines.core.road.ownership import store_address
 from platform_pipelines.core.road.releases import ReleaseEntry
 from platform_pipelines.errors import ConflictError, IntegrityError, PlatformError, hide_user
 from platform_pipelines.gateways.language_model import Message
+from platform_pipelines.gateways.network import policy
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
@@ -56,6 +57,7 @@ def examine(settings: Settings) -> Iterator[Finding]:
     """Every part in turn; a broken one does not hide the others."""
     looks: list[tuple[str, Callable[[Settings], Iterator[Finding]]]] = [
         ("configuration", _configuration),
+        ("network", _network),
         ("versions", _versions),
         ("disk", _disk),
         ("memory budgets", _memory),
@@ -94,6 +96,13 @@ def _configuration(settings: Settings) -> Iterator[Finding]:
         f"{settings.workers} workers, actor {settings.actor}"
     )
     yield Finding("configuration", Health.OK, seen)
+
+
+def _network(settings: Settings) -> Iterator[Finding]:
+    """Whom connections trust, by which proxy they go, and where keys and readers may go."""
+    hosts = ", ".join(settings.key_hosts) or "the hosts that are declared"
+    sources = ", ".join(settings.sources) or "anywhere"
+    yield Finding("network", Health.OK, f"{policy()}; API keys to {hosts}; sources {sources}")
 
 
 def _versions(settings: Settings) -> Iterator[Finding]:

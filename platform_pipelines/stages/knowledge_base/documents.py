@@ -6,14 +6,16 @@ bytes did not keeps its parsed text, and nothing after this stage runs.
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from itertools import chain
 from typing import Any
 
 from platform_pipelines.compute.tasks import TaskSpec
 from platform_pipelines.core.knowledge_base.documents import (
     Reason,
     SourceObject,
+    container_of,
     notes_from_json,
 )
 from platform_pipelines.core.knowledge_base.text import shortened
@@ -27,11 +29,11 @@ from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.documents_worker import (
-    documents_digest,
-    parse_shards,
-)
+from platform_pipelines.stages.knowledge_base.documents_plan import documents_digest
+from platform_pipelines.stages.knowledge_base.documents_worker import parse_shards
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
+from platform_pipelines.stages.knowledge_base.people import list_for, lists_of, versioned
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
@@ -56,13 +58,14 @@ class _Digests:
 
     parsed: str
     quarantined: str
+    people: Mapping[str, SourceObject] = field(default_factory=dict[str, SourceObject])
 
     @staticmethod
     def of(workspace: Workspace) -> "_Digests":
-        parser = parser_digest()
-        return _Digests(
-            parser, digest_parts(parser, workspace.spec.parse.model_dump_json(exclude={"profile"}))
-        )
+        spec = workspace.spec.parse
+        declared = spec.model_dump(mode="json")
+        parser = parser_digest(OcrOptions.of(declared["ocr"]))
+        return _Digests(parser, digest_parts(parser, spec.model_dump_json(exclude={"profile"})))
 
 
 def refresh_documents(workspace: Workspace) -> StageOutcome:
@@ -76,7 +79,7 @@ def refresh_documents(workspace: Workspace) -> StageOutcome:
     previous, version = workspace.standing(STAGE)
     skipped = Skipped()
     listed = _list_source(workspace, skipped)
-    digests = _Digests.of(workspace)
+    digests = replace(_Digests.of(workspace), people=lists_of(chain(*listed.values())))
     before = {s.shard: s for s in previous.shards} if previous else {}
     inputs = {n: _listing(objects, digests) for n, objects in listed.items()}
     again = _readable_again(workspace, previous, listed)
@@ -190,8 +193,17 @@ def _task(workspace: Workspace, group: Sequence[_Change], digests: _Digests) -> 
             "shards": [change.arguments for change in group],
             "parse": spec.parse.model_dump(mode="json"),
             "digests": {"parsed": digests.parsed, "quarantined": digests.quarantined},
+            "people": _people(group, digests),
         },
     )
+
+
+def _people(group: Sequence[_Change], digests: _Digests) -> dict[str, list[str]]:
+    """The lists of people that the group's chats need, `[key, version]` by folder."""
+    folders = {o.key: folder for folder, o in digests.people.items()}
+    found = {list_for(o.key, digests.people) for change in group for o in change.objects}
+    needed = sorted((o for o in found if o is not None), key=lambda o: o.key)
+    return {folders[o.key]: [o.key, o.version] for o in needed}
 
 
 def _written(store: ObjectStore, changes: Sequence[_Change]) -> dict[int, ShardRecord]:
@@ -250,7 +262,7 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
         workspace.deadline.check("listing the source")
         for item in batch:
             if is_taken(item.key, include, exclude):
-                shards[shard_of(item.key, spec.shards)].append(item)
+                shards[shard_of(container_of(item.key), spec.shards)].append(item)
     if not shards:
         raise EmptyCorpusError(
             "the source lists no document; what is released stays as it is",
@@ -259,7 +271,8 @@ def _list_source(workspace: Workspace, skipped: Skipped) -> dict[int, list[Sourc
             expected="at least one",
             remedy="correct source.url, source.include or source.exclude, or put documents there",
         )
-    return dict(shards)
+    lists = lists_of(chain(*shards.values()))
+    return {n: [versioned(o, lists) for o in objects] for n, objects in shards.items()}
 
 
 def is_taken(key: str, include: Sequence[str], exclude: Sequence[str]) -> bool:

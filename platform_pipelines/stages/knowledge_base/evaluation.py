@@ -14,6 +14,7 @@ from platform_pipelines.core.knowledge_base.calibration import (
     CalibrationSample,
     calibrate,
 )
+from platform_pipelines.core.knowledge_base.documents import container_of
 from platform_pipelines.core.knowledge_base.evidence import SentenceSample, scored_outcome
 from platform_pipelines.core.knowledge_base.golden import Question
 from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
@@ -95,7 +96,7 @@ def _document_chunks(
 ) -> tuple[dict[str, list[ChunkText]], dict[str, str]]:
     """The chunks and the type of some documents, from the revision's own files."""
     shards = revision.recipe.shards
-    wanted = {shard_of(key, shards) for key in documents}
+    wanted = {shard_of(container_of(key), shards) for key in documents}
     texts: dict[str, list[ChunkText]] = defaultdict(list)
     types: dict[str, str] = {}
     for shard in revision.chunks:

@@ -17,7 +17,7 @@ from platform_pipelines.core.knowledge_base.metrics import (
     DECLARED,
 )
 from platform_pipelines.core.knowledge_base.revision import Revision
-from platform_pipelines.core.road.evidence import Evidence, make_evidence
+from platform_pipelines.core.road.evidence import LOOKS, Evidence, make_evidence
 from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
@@ -49,13 +49,14 @@ from platform_pipelines.stages.knowledge_base.losses import lost_against, unread
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
+from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
 
-EVALUATION_VERSION = "5"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "6"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -88,11 +89,23 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         evidence = _known(held, previous, asked)
         cost = previous.details.get("judging") if previous else None
         if evidence is None:
-            evidence, cost = evaluate(held, revision, baseline, golden)
+            looks = _looks(previous, revision, baseline)
+            evidence, cost = evaluate(held, revision, baseline, golden, looks=looks)
         verdict = judge(held, evidence, revision, baseline, golden)
         snapshot = _record(held, evidence, verdict, asked, cost)
         held.move_head(snapshot, version)
     return StageOutcome.changed(snapshot, previous, {"questions": evidence.samples})
+
+
+def _looks(previous: Snapshot | None, revision: Revision, baseline: Revision | None) -> int | None:
+    """The same candidate against the same live one on other questions is another look; None: the
+    first one."""
+    if previous is None or baseline is None:
+        return None
+    details = previous.details
+    if (details["revision"], details["baseline"]) != (revision.digest, baseline.digest):
+        return None
+    return int(details.get("looks") or 1) + 1
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
@@ -126,14 +139,20 @@ def _record(
         stage=STAGE,
         settings=_judged(workspace, asked),
         shards=(),
-        counts={"questions": evidence.samples, "judged": evidence.judged},
+        counts={"questions": evidence.samples, "judged": evidence.judged, **_flagged(evidence)},
         details={
             **_details(evidence, verdict),
             "asked": asked,
+            **({LOOKS: evidence.facts[LOOKS]} if LOOKS in evidence.facts else {}),
             "rules": declared_rules(workspace),
             **({"judging": cost} if cost else {}),
         },
     )
+
+
+def _flagged(evidence: Evidence) -> dict[str, int]:
+    found = known.suspicious_of(evidence)
+    return {"suspicious": found.chunks} if found and found.chunks else {}
 
 
 def judge(
@@ -187,8 +206,12 @@ def evaluate(
     golden: GoldenSet | None,
     *,
     salt: str = "",
+    looks: int | None = None,
 ) -> tuple[Evidence, dict[str, Any] | None]:
-    """Evidence about a revision, and what its judging took; another `salt` answers anew."""
+    """Evidence about a revision, and what its judging took; another `salt` answers anew.
+
+    `looks`: how many times this comparison was looked at, where it was more than once.
+    """
     with connect.vectors_of(workspace.settings) as store:
         if baseline is not None:
             ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
@@ -223,7 +246,9 @@ def evaluate(
                 lost=lost,
                 judge=asked.judge,
                 unread=unread_documents(workspace),
-            ),
+                suspicious=suspicious_passages(workspace.store, revision),
+            )
+            | ({LOOKS: looks} if looks else {}),
         )
     )
     return made, asked.cost
@@ -253,6 +278,7 @@ def _without_labels(
                 calibration_reason="no golden set is declared",
                 lost=lost,
                 unread=unread_documents(workspace),
+                suspicious=suspicious_passages(workspace.store, retriever.revision),
             ),
         )
     )

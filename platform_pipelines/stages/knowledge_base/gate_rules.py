@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from platform_pipelines.core.knowledge_base import evidence as known
+from platform_pipelines.core.knowledge_base import evidence_rules
 from platform_pipelines.core.knowledge_base.declaration import GateSpec
 from platform_pipelines.core.knowledge_base.metrics import (
     JUDGED,
@@ -66,7 +66,7 @@ def policy_of(gate: GateSpec, judged: Sequence[str], *, stopped: bool = False) -
 def gate_rules(workspace: Workspace, *, approved: str = "") -> list[Rule]:
     """What the gate asks of a knowledge base beside its metrics."""
     gate = workspace.spec.gate
-    return known.rules(
+    return evidence_rules.rules(
         own_document_floor=gate.own_document_floor,
         coverage_floor=gate_policy(workspace).coverage_floor,
         max_removed=gate.max_removed,

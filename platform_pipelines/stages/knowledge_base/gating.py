@@ -4,10 +4,13 @@ Nothing that says `pass` is believed: the evidence is read and certified, and ju
 rules that were declared when it was made, about the candidate and the live revision of now.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from platform_pipelines.core.knowledge_base.declaration import GateSpec
-from platform_pipelines.core.knowledge_base.evidence import COMPONENT, rules
+from platform_pipelines.core.knowledge_base.evidence import COMPONENT
+from platform_pipelines.core.knowledge_base.evidence_rules import rules
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.gate import Expected, Verdict, decide
@@ -32,6 +35,7 @@ class Gated:
 
     evidence: Evidence
     verdict: Verdict
+    cost: Mapping[str, Any] | None = None  # what the judging took
 
 
 def gate_now(settings: Settings, name: str) -> Gated:
@@ -50,7 +54,8 @@ def gate_now(settings: Settings, name: str) -> Gated:
             "the evidence is gone", where=name, remedy=f"run the job {name}_refresh again"
         )
     require_signature(settings, store, evidence.digest)
-    return Gated(evidence, _verdict(store, name, evidence, head, built.details["revision"]))
+    verdict = _verdict(store, name, evidence, head, built.details["revision"])
+    return Gated(evidence, verdict, head.details.get("judging"))
 
 
 def _verdict(

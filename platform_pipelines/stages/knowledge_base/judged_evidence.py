@@ -65,13 +65,14 @@ def judge_rows(
     """
     answers, judged = _side(workspace, made, golden, salt)
     outcomes = {r.sample_id: r.candidate for r in rows}
-    now = {i: judged_outcome(o, i, judged, answers[i]) for i, o in outcomes.items()}
+    asked = {q.id: q for q in golden.answerable}
+    now = {i: judged_outcome(o, asked[i], judged, answers[i]) for i, o in outcomes.items()}
     sides, before = [judged], {r.sample_id: r.baseline for r in rows}
     if live is not None:
         old, verdicts = _side(workspace, live, golden, salt)
         sides.append(verdicts)
         before = {
-            i: o and judged_outcome(o, i, verdicts, old[i]) for i, o in before.items()
+            i: o and judged_outcome(o, asked[i], verdicts, old[i]) for i, o in before.items()
         }  # fmt: skip
     made_rows = [replace(r, candidate=now[r.sample_id], baseline=before[r.sample_id]) for r in rows]
     return made_rows, _facts(workspace, golden, answers, sides), cost_of(sides)

@@ -27,9 +27,9 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.answering import answer_question
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
-from platform_pipelines.stages.road.access import plain
+from platform_pipelines.stages.road.access import key_for
 
-ANSWERS_VERSION = "1"  # raise it when the same chain would give other answers
+ANSWERS_VERSION = "2"  # raise it when the same chain would give other answers
 RAGAS_VERSION = "0.4.3"  # of environments/evaluation.in; a part of every cached verdict's name
 ANSWERERS = 4
 JUDGE_SECONDS = 6 * 3600.0
@@ -170,12 +170,15 @@ def judge_answers(
     return Judged(scores, troubles, spent, _noise(rows, again, metrics))
 
 
-def judged_outcome(outcome: Outcome, question: str, judged: Judged, answer: GivenAnswer) -> Outcome:
+def judged_outcome(
+    outcome: Outcome, question: Question, judged: Judged, answer: GivenAnswer
+) -> Outcome:
     """An outcome with its answer and verdicts. A verdict that could not be had is a failure."""
-    troubles = judged.troubles[question]
+    troubles = judged.troubles[question.id]
     failed = bool(troubles) and not judged.stopped_by
     details = {
         **outcome.details,
+        "question": question.question,
         "answer": answer.text,
         "passages": list(answer.passages),
         "model": answer.model,
@@ -184,7 +187,7 @@ def judged_outcome(outcome: Outcome, question: str, judged: Judged, answer: Give
     }
     return replace(
         outcome,
-        scores={**outcome.scores, **judged.scores[question]},
+        scores={**outcome.scores, **judged.scores[question.id]},
         failure=outcome.failure or (Failure.ERROR if failed else None),
         details=details,
     )
@@ -221,7 +224,7 @@ def _by_worker(
         **judge.model_dump(exclude={"metrics", "repeats"}),
         "version": RAGAS_VERSION,
         "cache": str(settings.home / "judge" / workspace.name),
-        "api_key": plain(settings.judge_api_key),
+        "api_key": key_for(settings, judge.url, settings.judge_api_key),
         "salt": salt,
     }
     budget = Budget(

@@ -5,12 +5,15 @@ server that changed since then shows as a paired difference. By declared policy 
 back. Nothing here moves a candidate forward.
 """
 
-from dataclasses import dataclass, replace
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.evidence import COMPONENT
 from platform_pipelines.core.road.evidence import Evidence, make_evidence
 from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
+from platform_pipelines.core.road.identity import digest_text
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
 from platform_pipelines.stages.knowledge_base import evidence as stage
 from platform_pipelines.stages.knowledge_base.gate_rules import gate_policy, gate_rules
@@ -18,6 +21,7 @@ from platform_pipelines.stages.knowledge_base.golden_questions import live_revis
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
 from platform_pipelines.stages.knowledge_base.release import roll_back
 from platform_pipelines.stages.knowledge_base.stored_evidence import read_evidence
+from platform_pipelines.stages.knowledge_base.telling import tell_people
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import write_evidence
@@ -33,6 +37,7 @@ class LiveEvaluation:
     markdown: str
     cost: dict[str, Any] | None
     rolled_back_to: str = ""
+    told: Mapping[str, str] = field(default_factory=dict[str, str])  # whom, and what came of it
 
 
 def evaluate_live(workspace: Workspace) -> LiveEvaluation:
@@ -55,12 +60,29 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
             remedy="declare `gate.golden_set`",
         )
     salt = workspace.run_id or workspace.clock.now().isoformat()
-    made, cost = stage.evaluate(workspace, live, None, golden, salt=salt)
+    made, cost = stage.evaluate(
+        workspace, live, None, golden, salt=salt, looks=_look(workspace, salt)
+    )
     evidence = _against_its_release(workspace, made)
     write_evidence(workspace.settings, workspace.store, evidence)
     verdict = _judged(workspace, evidence)
     back = _rolled_back(workspace, verdict)
-    return LiveEvaluation(evidence, verdict, markdown_report(evidence, verdict), cost, back)
+    told = tell_people(workspace, evidence, verdict, rolled_back_to=back)
+    return LiveEvaluation(
+        evidence, verdict, markdown_report(evidence, verdict, cost=cost), cost, back, told
+    )
+
+
+def _look(workspace: Workspace, salt: str) -> int:
+    """Which look at this release it is; a retry of one run is the same look."""
+    entry = release_log(workspace.store, workspace.name).head()
+    folder = f"evaluations/{entry.sequence if entry else 0}"
+    key = f"{folder}/{digest_text(salt)}.json"
+    if not workspace.store.exists(key):
+        taken = sum(len(batch) for batch in workspace.store.list_objects(folder))
+        record = {"look": taken + 1, "at": workspace.clock.now().isoformat()}
+        workspace.store.put(key, json.dumps(record).encode())
+    return int(json.loads(workspace.store.get(key)[0])["look"])
 
 
 def _against_its_release(workspace: Workspace, made: Evidence) -> Evidence:

@@ -22,6 +22,7 @@ from platform_pipelines.core.knowledge_base.quotes import (
     SentenceCandidate,
     quotable,
 )
+from platform_pipelines.core.knowledge_base.suspicion import suspicions
 from platform_pipelines.core.knowledge_base.text import detect_language
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.stages.knowledge_base.retrieve import Found
@@ -113,5 +114,10 @@ def _chunks(hits: Sequence[Found]) -> list[RetrievedChunk]:
             language=hit.language,
             score=hit.score,
         )
-        for hit in hits[:ANSWER_CHUNKS]
+        for hit in sound(hits)[:ANSWER_CHUNKS]
     ]
+
+
+def sound(hits: Sequence[Found]) -> list[Found]:
+    """Those that an answer may be made from: not what speaks to a model."""
+    return [hit for hit in hits if not suspicions(f"{hit.citation}\n{hit.text}")]

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.compute.protocol import Working
-from platform_pipelines.core.knowledge_base.declaration import EmbedSpec
+from platform_pipelines.core.knowledge_base.embed_declaration import EmbedSpec
 from platform_pipelines.errors import ConfigurationError, IntegrityError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore

@@ -1,11 +1,9 @@
 """What every stage of a knowledge base works with: the road's workspace and the declaration."""
 
 from dataclasses import dataclass
-from typing import Unpack
 
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.core.knowledge_base.revision import alias_name, collection_prefix
-from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.road import workspace as road
 
@@ -29,13 +27,4 @@ class Workspace(road.Workspace):
         return collection_prefix(self.name, self.spec.index.prefix)
 
 
-def open_workspace(
-    spec: KnowledgeBaseSpec, settings: Settings, **opening: Unpack[road.Opening]
-) -> Workspace:
-    """The workspace of a declared knowledge base.
-
-    Raises:
-        ConfigurationError: the store's URL is wrong.
-    """
-    store = connect.open_knowledge_store(settings, spec.name)
-    return road.open_workspace(Workspace, settings, store, name=spec.name, spec=spec, **opening)
+open_workspace = road.opener(Workspace, connect.FOLDER)

@@ -71,7 +71,7 @@ class Gateway:
 
     def __init__(self, url: str, key: str, receiver: TraceReceiver) -> None:
         self.url = url
-        self._key = key
+        self.key = key
         self.receiver = receiver
 
     def ask(self, model: str, prompt: str, *, maximum_tokens: int, trace: str = "") -> Any:
@@ -87,7 +87,7 @@ class Gateway:
         return httpx.post(
             f"{self.url}/v1/chat/completions",
             json=body,
-            headers={"Authorization": f"Bearer {self._key}"},
+            headers={"Authorization": f"Bearer {self.key}"},
             timeout=REQUEST_SECONDS,
             trust_env=False,
         )

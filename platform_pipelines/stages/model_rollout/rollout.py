@@ -58,6 +58,7 @@ from platform_pipelines.stages.road.evidence import read_evidence, write_evidenc
 from platform_pipelines.stages.road.models import ChampionAlias
 from platform_pipelines.stages.road.release import Judged, release
 
+VERSION = "1"  # raise it when equal input would give other output
 STATE = "rollout.json"
 SERVERS = "model_servers"
 TICK_SECONDS = 1.0
@@ -104,12 +105,12 @@ class Controller:
     def tick(self, rollout: Rollout, version: str | None) -> tuple[Rollout, str | None]:
         """One look, and one entry in the state at most."""
         spec = self.workspace.spec
-        settled = self.world.settle(wanted(rollout, spec), rollout.candidate, rollout.champion)
-        if rollout.phase is Phase.STEPPING and settled and not rollout.samples:
-            return self._write(replace(rollout, samples=self._samples(rollout)), version)
         try:
             if rollout.phase is Phase.PROMOTING:
-                self._release(rollout)
+                self._release(rollout)  # before the old one is drained: a refusal finds it serving
+            settled = self.world.settle(wanted(rollout, spec), rollout.candidate, rollout.champion)
+            if rollout.phase is Phase.STEPPING and settled and not rollout.samples:
+                return self._write(replace(rollout, samples=self._samples(rollout)), version)
             after = advance(rollout, self._look(rollout, settled=settled), spec)
         except GateFailedError as error:
             after = replace(rollout, phase=Phase.STEPPING)
@@ -136,6 +137,7 @@ class Controller:
             return None, version
         if last and last.phase is Phase.ROLLED_BACK and last.candidate == candidate:
             self.workspace.progress(f"version {candidate.version} was rolled back; it is held")
+            self._end(last)  # its run may have been killed before it took the alias away
             return None, version
         return self._write(begin(candidate, serves, now=self._now()), version)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import keep_secret
+from platform_pipelines.gateways.network import sendable
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 
@@ -22,6 +23,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "store": store_options(settings),
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
+        "key_hosts": settings.key_hosts,
         "embedder_url": settings.embedder_url,
         "workers": settings.workers,  # processors that one task may keep busy
         "keeps_open": False,  # whether what a task opened stays open for the next one
@@ -58,6 +60,15 @@ def store_options(settings: "Settings") -> dict[str, Any]:
         "secret_key": plain(s3.secret_key),
         "session_token": plain(s3.session_token),
     }
+
+
+def key_for(settings: "Settings", url: str, secret: "Secret | None") -> str | None:
+    """The key that is sent to that address.
+
+    Raises:
+        ConfigurationError: PLATFORM_API_KEY_HOSTS does not name its host.
+    """
+    return sendable(plain(secret), url, settings.key_hosts)
 
 
 def plain(secret: "Secret | None") -> str | None:

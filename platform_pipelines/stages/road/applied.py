@@ -32,15 +32,17 @@ from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.errors import OwnershipError
 from platform_pipelines.gateways.cluster.manifests import Cluster
 from platform_pipelines.stages.road import release as road
-from platform_pipelines.stages.road.admission import CONDITIONS, admit
+from platform_pipelines.stages.road.admission import admit, conditions_of
 from platform_pipelines.stages.road.api_replacements import known_replacements
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import read_evidence, write_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.workspace import Workspace
 
+VERSION = "1"  # raise it when equal input would give other output
 MANIFESTS, APPLIED = "manifests", "applied"
 LIVE_KEY = "live.json"
+RENDERED = "rendered and held to the rules; no cluster was asked, nothing was written"
 POLICY = GatePolicy(
     floors={"admitted": 1.0}, coverage_floor=1.0, minimum_samples=1, sample_noun="objects"
 )
@@ -56,13 +58,16 @@ class AppliedWorkspace(Workspace):
     apply: ApplySpec
     render: Callable[[], Sequence[Manifest]]
     open_cluster: Callable[[], Cluster]
+    names_a_cluster: bool = True  # a kubeconfig, or the service account of a pod
 
     @property
     def mode(self) -> str:
-        """What applying means here: `apply`, `dry_run` or `folder`."""
+        """What applying means here: `apply`, `dry_run`, `render` or `folder`."""
         if self.apply.mode != "auto":
             return self.apply.mode
-        return "apply" if self.settings.environment == "production" else "dry_run"
+        if self.settings.environment == "production":
+            return "apply"
+        return "dry_run" if self.names_a_cluster else "render"
 
     @property
     def installation(self) -> str:
@@ -113,10 +118,12 @@ def refresh_applied(
         OwnershipError: an object of that name belongs to somebody else; nothing was written.
     """
     revision = read_revision(workspace, workspace.require_head(MANIFESTS).details["revision"])
-    cluster = workspace.open_cluster()
+    cluster = None if workspace.mode == "render" else workspace.open_cluster()
     evidence = admit(workspace, workspace.component, cluster, revision)
     digest = write_evidence(workspace.settings, workspace.store, evidence)
     verdict = judge(workspace, revision, evidence, None)
+    if cluster is None:
+        return _outcome(workspace, revision, RENDERED, digest, verdict)
     if workspace.mode == "dry_run":
         return _outcome(workspace, revision, "dry run: nothing was written", digest, verdict)
     target = ManifestTarget(workspace, cluster)
@@ -254,7 +261,8 @@ def judge(
     baseline: str | None,
 ) -> Verdict:
     """The gate's verdict: every object is admitted."""
-    expected = Expected(workspace.component, revision.digest, baseline, revision.digest, CONDITIONS)
+    conditions = conditions_of(asks=workspace.mode != "render")
+    expected = Expected(workspace.component, revision.digest, baseline, revision.digest, conditions)
     return decide(evidence, POLICY, expected)
 
 

@@ -22,7 +22,7 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
     Raises:
         ConfigurationError: the image is not named, or no cluster can be reached with this.
     """
-    if settings.compute != KUBERNETES:
+    if not runs_in_cluster(settings):
         return None
     from platform_pipelines.compute.indexed_jobs import IndexedJobs
     from platform_pipelines.compute.pod_specs import PodSettings
@@ -52,12 +52,19 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
     )
 
 
+def runs_in_cluster(settings: "Settings") -> bool:
+    """Whether tasks are Jobs."""
+    return settings.compute == KUBERNETES or settings.gateways.jobs is not None
+
+
 def open_jobs(settings: "Settings") -> "Jobs":
     """The Jobs of the platform's namespace; no request is made.
 
     Raises:
         ConfigurationError: no cluster can be reached with this.
     """
+    if settings.gateways.jobs is not None:
+        return settings.gateways.jobs
     from platform_pipelines.compute.pod_specs import SPEC_DIGEST
     from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
     from platform_pipelines.gateways.cluster.jobs import Jobs

@@ -8,6 +8,7 @@ from platform_pipelines.core.road.manifests import Manifest
 from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
 from platform_pipelines.gateways.cluster.manifests import Cluster, KubernetesCluster
+from platform_pipelines.machine import is_pod
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road.applied import AppliedWorkspace
 from platform_pipelines.stages.road.connect import open_component_store
@@ -30,6 +31,8 @@ def open_cluster(settings: Settings, context: str | None = None) -> Cluster:
     Raises:
         ConfigurationError: there is no such kubeconfig or context, or this is no pod.
     """
+    if settings.gateways.cluster is not None:
+        return settings.gateways.cluster
     address = ClusterAddress(settings.kubeconfig, context or settings.kube_context)
     return KubernetesCluster(Connection(address))
 
@@ -60,4 +63,7 @@ def open_applied(
         apply=applied.spec.apply,
         render=applied.render,
         open_cluster=lambda: open_cluster(settings, applied.context),
+        names_a_cluster=settings.gateways.cluster is not None
+        or settings.kubeconfig is not None
+        or is_pod(),
     )

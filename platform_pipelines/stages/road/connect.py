@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.object_store import ObjectStore, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.stages.road.access import store_options
@@ -35,6 +36,25 @@ def open_component_store(settings: "Settings", folder: str, name: str) -> Object
         ConfigurationError: the store's URL is wrong.
     """
     return open_own_store(settings, component_url(settings, folder, name))
+
+
+def open_source(settings: "Settings", url: str, *, named: str = "url") -> ObjectStore:
+    """What others write and we read: a missing folder is an error, not an empty one.
+
+    Raises:
+        ConfigurationError: the URL is wrong, or not below one of PLATFORM_SOURCES.
+    """
+    store = open_store(url, options=StoreOptions(**store_options(settings)), named=named)
+    allowed = [open_store(one, named="PLATFORM_SOURCES").url for one in settings.sources]
+    if allowed and not any(f"{store.url}/".startswith(f"{one}/") for one in allowed):
+        raise ConfigurationError(
+            "this source is not allowed here",
+            where=named,
+            stored=store.url,
+            expected=f"below {' or '.join(allowed)}",
+            remedy="declare another source, or have whoever runs this platform allow it",
+        )
+    return store
 
 
 def open_own_store(settings: "Settings", url: str) -> ObjectStore:

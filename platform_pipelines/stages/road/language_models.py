@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from platform_pipelines.stages.road.access import plain
+from platform_pipelines.stages.road.access import key_for
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.language_model import HttpLanguageModel
@@ -25,7 +25,7 @@ def open_served_model(
 
     endpoint = Endpoint(
         url=url,
-        api_key=plain(settings.language_model_api_key),
+        api_key=key_for(settings, url, settings.language_model_api_key),
         timeout_seconds=settings.language_model_seconds,
         max_attempts=attempts,
         connections=connections,

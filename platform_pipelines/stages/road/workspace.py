@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Self, TypedDict, TypeVar
+from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
 
 from platform_pipelines.compute.execute import Operation
 from platform_pipelines.compute.local_backend import HereBackend, LocalBackend
@@ -23,6 +23,7 @@ from platform_pipelines.stages.road.handing_out import records_of
 from platform_pipelines.stages.road.ownership import own_identity
 
 Opened = TypeVar("Opened", bound="Workspace")
+Opened_co = TypeVar("Opened_co", bound="Workspace", covariant=True)
 
 WRITER, POINTER = "writer", "pointer"
 CPU = "cpu"  # the compute profile of tasks that declare none
@@ -258,6 +259,28 @@ def open_workspace(
         progress=progress,
         deadline=deadline_in(timeout_seconds, clock),
     )
+
+
+class Opener(Protocol[Opened_co]):
+    """Opens the workspace of a declared component, by its declaration and the settings."""
+
+    def __call__(self, spec: Any, settings: Settings, **opening: Unpack[Opening]) -> Opened_co:
+        """The workspace.
+
+        Raises:
+            ConfigurationError: the store's URL is wrong.
+        """
+        ...
+
+
+def opener(kind: Callable[..., Opened], folder: str) -> Opener[Opened]:
+    """How a component is opened whose store is named as it is, under its kind's folder."""
+
+    def opened(spec: Any, settings: Settings, **opening: Unpack[Opening]) -> Opened:
+        store = connect.open_component_store(settings, folder, spec.name)
+        return open_workspace(kind, settings, store, name=spec.name, spec=spec, **opening)
+
+    return opened
 
 
 def deadline_in(timeout_seconds: float | None, clock: Clock) -> Deadline:

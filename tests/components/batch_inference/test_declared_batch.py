@@ -10,7 +10,7 @@ import yaml
 from platform_pipelines.components.batch_inference.component import declared_spec
 from platform_pipelines.errors import ConfigurationError
 from tests.batches import prompt_lines, said
-from tests.declared import definitions, use_settings
+from tests.declared import definitions
 from tests.knowledge import settings_under
 from tests.servers.chat_server import ChatServer
 
@@ -19,9 +19,7 @@ MODEL = {"url": "http://m/v1", "model": "m", "input_per_million": 1, "output_per
 GIVEN: dict[str, Any] = {"name": "nightly", "prompts": "prompts", "language_model": MODEL}
 
 
-def test_it_runs_at_two_and_says_what_it_cost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_runs_at_two_and_says_what_it_cost(tmp_path: Path) -> None:
     """The asset's page: counts, failures, cost, a picture."""
     (tmp_path / "prompts").mkdir()
     (tmp_path / "prompts" / "a.jsonl").write_text(prompt_lines(12) + "{}\n")
@@ -30,11 +28,12 @@ def test_it_runs_at_two_and_says_what_it_cost(
         model = {"url": server.url, "model": "m", **prices}
         prompts = (tmp_path / "prompts").as_uri()
         given = {"type": TYPE, "attributes": {**GIVEN, "language_model": model, "prompts": prompts}}
-        with definitions(yaml.safe_dump(given)) as made:
+        with definitions(
+            yaml.safe_dump(given), settings=settings_under(tmp_path / "home", None)
+        ) as made:
             schedule = made.resolve_schedule_def("nightly_nightly")
             assert (schedule.cron_schedule, schedule.execution_timezone) == ("0 2 * * *", "UTC")
             assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
-            use_settings(monkeypatch, settings_under(tmp_path / "home", None))
             result = made.resolve_job_def("nightly_batch").execute_in_process()
     assert result.success
     (found,) = result.asset_materializations_for_node("nightly__answers")
@@ -52,8 +51,8 @@ def test_it_runs_at_two_and_says_what_it_cost(
     ("change", "told"),
     [
         ({"answers": "prompts/answers"}, "answers are written among the prompts"),
-        ({"cron": "61 2 * * *"}, "cron the minute '61'"),
-        ({"timezone": "Mars/Base"}, "timezone no time zone has this name"),
+        ({"cron": "61 2 * *"}, "cron = '61 2 * *': has 4 fields, not five"),
+        ({"timezone": "Mars/Base"}, "timezone = 'Mars/Base': no time zone has this name"),
         ({"language_model": {**MODEL, "url": "m:8000"}}, "language_model.url"),
         (
             {"language_model": {"url": "http://m/v1", "model": "m"}},

@@ -12,7 +12,7 @@ from platform_pipelines.core.road.usage import Usage
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.road.connect import open_platform_store
 from platform_pipelines.stages.road.usage import write_usage
-from tests.declared import definitions, use_settings
+from tests.declared import definitions
 from tests.knowledge import settings_under
 
 TYPE = "platform_pipelines.components.Cost"
@@ -23,9 +23,7 @@ GIVEN: dict[str, Any] = {
 }
 
 
-def test_yesterday_is_on_the_page_and_a_spent_budget_is_an_alert(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_yesterday_is_on_the_page_and_a_spent_budget_is_an_alert(tmp_path: Path) -> None:
     """Tables at every level, a picture, and both checks."""
     settings = settings_under(tmp_path / "home", None)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
@@ -34,9 +32,10 @@ def test_yesterday_is_on_the_page_and_a_spent_budget_is_an_alert(
         Usage("2", "beta", "m", "", 1_000_000, 0),
     ]
     write_usage(open_platform_store(settings), yesterday, "batch", usage)
-    with definitions(yaml.safe_dump({"type": TYPE, "attributes": GIVEN})) as made:
+    with definitions(
+        yaml.safe_dump({"type": TYPE, "attributes": GIVEN}), settings=settings
+    ) as made:
         assert made.resolve_schedule_def("costs_daily").cron_schedule == "15 1 * * *"
-        use_settings(monkeypatch, settings)
         result = made.resolve_job_def("costs_sum").execute_in_process()
     (found,) = result.asset_materializations_for_node("costs__ledger")
     page = found.metadata

@@ -9,25 +9,25 @@ import yaml
 
 from platform_pipelines.components.experiment.component import declared_spec
 from platform_pipelines.errors import ConfigurationError
-from tests.declared import definitions, use_settings
+from tests.declared import definitions
 from tests.experiments import GIVEN, write_days
 from tests.knowledge import settings_under
 
 TYPE = "platform_pipelines.components.Experiment"
 
 
-def test_it_is_looked_at_daily_and_shows_the_gain(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_it_is_looked_at_daily_and_shows_the_gain(tmp_path: Path) -> None:
     """Both assets with their pages, checks, a picture, and the shares that routers read."""
     write_days(tmp_path / "observations", 5, effect=0.1)
     observations = (tmp_path / "observations").as_uri()
     attributes = {**GIVEN, "observations": observations, "promote": "winner"}
-    with definitions(yaml.safe_dump({"type": TYPE, "attributes": attributes})) as made:
+    with definitions(
+        yaml.safe_dump({"type": TYPE, "attributes": attributes}),
+        settings=settings_under(tmp_path / "home", None),
+    ) as made:
         schedule = made.resolve_schedule_def("models_ab_daily")
         assert schedule.default_status is dg.DefaultScheduleStatus.STOPPED
         assert made.resolve_job_def("models_ab_rollback")
-        use_settings(monkeypatch, settings_under(tmp_path / "home", None))
         result = made.resolve_job_def("models_ab_analyse").execute_in_process()
     assert result.success
     (looks,) = result.asset_materializations_for_node("models_ab__looks")

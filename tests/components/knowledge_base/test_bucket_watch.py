@@ -12,7 +12,6 @@ import pytest
 
 from platform_pipelines.components.knowledge_base.automation import build_refresh_job
 from platform_pipelines.components.knowledge_base.watching import build_sensor
-from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.errors import (
     ConfigurationError,
     SourceNotFoundError,
@@ -21,7 +20,7 @@ from platform_pipelines.errors import (
 from platform_pipelines.gateways.event_queue import SqsQueue
 from platform_pipelines.gateways.object_store import StoreOptions
 from platform_pipelines.settings import S3Settings, Secret, Settings
-from tests.declared import use_settings
+from tests.declared import resources_of
 from tests.fakes import FakeClock
 from tests.knowledge import Knowledge
 from tests.servers.milvus_server import free_port
@@ -50,6 +49,7 @@ class Bucket:
     queue: str
     instance: dg.DagsterInstance
     clock: FakeClock
+    resources: dict[str, Any]
     cursor: str | None = None
 
     def put(self, key: str, text: str = "# A\n\nText.") -> None:
@@ -73,7 +73,7 @@ class Bucket:
         spec = self.knowledge.spec
         sensor = build_sensor(spec, build_refresh_job(spec), clock=self.clock)
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={PLATFORM: platform_resource()}
+            instance=self.instance, cursor=self.cursor, resources=self.resources
         )
         seen = sensor.evaluate_tick(context)
         self.cursor = seen.cursor or self.cursor
@@ -81,9 +81,7 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(
-    endpoint: str, knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Bucket]:
+def bucket(endpoint: str, knowledge: Knowledge, settings: Settings) -> Iterator[Bucket]:
     import boto3
 
     known = {
@@ -101,7 +99,6 @@ def bucket(
     s3 = S3Settings(
         endpoint=endpoint, region=REGION, access_key=Secret("test"), secret_key=Secret("testsecret")
     )
-    use_settings(monkeypatch, replace(settings, s3=s3))
     source = {
         "url": "s3://docs/handbook", "shards": 2, "exclude": ["drafts/*"],
         "events": {"queue": queue, "listing_minutes": 30},
@@ -109,7 +106,7 @@ def bucket(
     with dg.DagsterInstance.ephemeral() as instance:
         made = Bucket(
             knowledge.declared(source=source), clients, queue, instance,
-            FakeClock(datetime.now(UTC)),
+            FakeClock(datetime.now(UTC)), resources_of(replace(settings, s3=s3)),
         )  # fmt: skip
         made.put("handbook/first.md")
         clients["s3"].put_bucket_notification_configuration(

@@ -13,7 +13,7 @@ from platform_pipelines.components.knowledge_base.component import declared_spec
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
-from tests.declared import declaration, definitions, use_settings
+from tests.declared import declaration, definitions
 from tests.knowledge import golden_lines, settings_under, write_guides
 
 SHORTEST: dict[str, Any] = {"name": "first", "source": {"url": "documents"}}
@@ -257,13 +257,12 @@ def test_a_golden_set_is_an_asset_that_the_evidence_waits_for() -> None:
         ]
 
 
-def test_a_golden_set_runs_and_shows_its_page(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_golden_set_runs_and_shows_its_page(tmp_path: Path) -> None:
     """Version, kinds and languages where people look for them."""
-    use_settings(monkeypatch, settings_under(tmp_path / "home", None))
     (tmp_path / "rows.jsonl").write_text(golden_lines([1]), "utf-8")
     url = (tmp_path / "rows.jsonl").as_uri()
     text = declaration({"name": "asked", "url": url}).replace("KnowledgeBase", "GoldenSet")
-    with definitions(text) as defs:
+    with definitions(text, settings=settings_under(tmp_path / "home", None)) as defs:
         done = defs.resolve_job_def("asked_golden_set").execute_in_process()
     (event,) = done.get_asset_materialization_events()
     page = event.materialization.metadata

@@ -16,17 +16,17 @@ from platform_pipelines.components.knowledge_base.policy import (
     retry_seconds,
 )
 from platform_pipelines.components.knowledge_base.watching import Request, build_sensor
-from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.errors import SourceNotFoundError
-from platform_pipelines.settings import Settings
-from tests.declared import definitions_of, use_settings
+from tests.declared import definitions_of, resources_of
 from tests.fakes import FakeClock
 from tests.knowledge import Knowledge
 
 
-def sensor_context(instance: dg.DagsterInstance, cursor: str | None) -> dg.SensorEvaluationContext:
-    """A tick's context, with the platform's resource."""
-    resources = {PLATFORM: platform_resource()}
+def sensor_context(
+    knowledge: Knowledge, instance: dg.DagsterInstance, cursor: str | None
+) -> dg.SensorEvaluationContext:
+    """A tick's context, with the platform's resources."""
+    resources = resources_of(knowledge.settings)
     return dg.build_sensor_context(instance=instance, cursor=cursor, resources=resources)
 
 
@@ -35,15 +35,12 @@ def watch(knowledge: Knowledge, cursor: str | None) -> Any:
     with definitions_of(knowledge) as defs:
         sensor = defs.get_repository_def().get_sensor_def(f"{knowledge.name}_watch")
         with dg.DagsterInstance.ephemeral() as instance:
-            context = sensor_context(instance, cursor)
+            context = sensor_context(knowledge, instance, cursor)
             return sensor.evaluate_tick(context)
 
 
-def test_the_sensor_asks_for_a_run_when_a_document_changed(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensor_asks_for_a_run_when_a_document_changed(knowledge: Knowledge) -> None:
     """One run per state of the source; none while nothing changes; one again after a deletion."""
-    use_settings(monkeypatch, settings)
     first = watch(knowledge, None)
     assert len(first.run_requests) == 1
     again = watch(knowledge, first.cursor)
@@ -57,11 +54,8 @@ def test_the_sensor_asks_for_a_run_when_a_document_changed(
     assert after.run_requests[0].tags["platform/knowledge_base"] == knowledge.name
 
 
-def test_the_sensor_notes_what_it_saw_of_the_source(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_sensor_notes_what_it_saw_of_the_source(knowledge: Knowledge) -> None:
     """The lineage begins at the source, and shows when it changed."""
-    use_settings(monkeypatch, settings)
     (seen,) = watch(knowledge, None).asset_events
     assert seen.asset_key == dg.AssetKey([knowledge.name, "source"])
     assert watch(knowledge, None).asset_events[0].tags == seen.tags
@@ -70,10 +64,9 @@ def test_the_sensor_notes_what_it_saw_of_the_source(
 
 
 def test_the_sensor_tells_what_is_wrong_with_the_source(
-    make_knowledge: Callable[..., Knowledge], settings: Settings, monkeypatch: pytest.MonkeyPatch
+    make_knowledge: Callable[..., Knowledge],
 ) -> None:
     """A folder that was unmounted must show as a failed tick, not as a run that deletes all."""
-    use_settings(monkeypatch, settings)
     knowledge = make_knowledge(source={"url": "gone", "shards": 2})
     with pytest.raises(SourceNotFoundError, match="no such folder"):
         watch(knowledge, None)
@@ -92,7 +85,7 @@ class Watched:
         """One tick, and the cursor that it leaves."""
         spec = self.knowledge.spec
         sensor = build_sensor(spec, build_refresh_job(spec), clock=self.clock)
-        seen = sensor.evaluate_tick(sensor_context(self.instance, self.cursor))
+        seen = sensor.evaluate_tick(sensor_context(self.knowledge, self.instance, self.cursor))
         self.cursor = seen.cursor or self.cursor
         return seen
 
@@ -116,11 +109,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(
-    knowledge: Knowledge, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Watched]:
+def watched(knowledge: Knowledge) -> Iterator[Watched]:
     """A sensor that has asked for its first run."""
-    use_settings(monkeypatch, settings)
     with dg.DagsterInstance.ephemeral() as instance:
         one = Watched(knowledge, instance, FakeClock(datetime.now(UTC)))
         assert len(one.tick().run_requests) == 1

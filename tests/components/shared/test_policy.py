@@ -1,5 +1,7 @@
 """What every asset is given, in one place."""
 
+from typing import Any
+
 import dagster as dg
 import pytest
 from dagster._core.errors import DagsterExecutionInterruptedError
@@ -19,6 +21,8 @@ from platform_pipelines.components.shared.policy import (
     RunInterruptedError,
     as_failure,
 )
+from platform_pipelines.components.shared.resource import RESOURCES
+from platform_pipelines.core.knowledge_base.chunking.policy import CHUNKER_VERSION
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec, parse_declaration
 from platform_pipelines.errors import (
     ConfigurationError,
@@ -26,6 +30,9 @@ from platform_pipelines.errors import (
     PlatformError,
     UnavailableError,
 )
+from platform_pipelines.gateways.e5.model_files import DIGEST as MODEL_DIGEST
+from platform_pipelines.gateways.hash_embedder import VERSION as HASH_VERSION
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 
 KINDS = [
     one
@@ -34,29 +41,25 @@ KINDS = [
 ]
 
 
+DECLARED = {"name": "handbook", "source": {"url": "docs"}, "owner": "team:search"}
+
+
 def declared(name: str = "handbook", *, minutes: int = 240) -> KnowledgeBaseSpec:
-    return parse_declaration(
-        {
-            "name": name,
-            "source": {"url": "docs"},
-            "owner": "team:search",
-            "refresh": {"timeout_minutes": minutes},
-        },
-        where="defs.yaml",
-    )
+    given = {**DECLARED, "name": name, "refresh": {"timeout_minutes": minutes}}
+    return parse_declaration(given, where="defs.yaml")
 
 
-@pytest.mark.parametrize("stage", CODE_VERSIONS)
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_stage_gets_owner_group_pool_retries_version_and_time_out(stage: str) -> None:
     """An asset without one of them is found in an outage: nobody owns it, or it never ends."""
     assert stage_policy(declared(), stage).asset_arguments() == {
         "owners": ["team:search"],
         "group_name": "handbook",
         "pool": "knowledge_base_handbook",
-        "code_version": CODE_VERSIONS[stage],
+        "code_version": CODE_VERSIONS.get(stage, MODEL_DIGEST[:12]),
         "retry_policy": RETRIES,
         "op_tags": {TIMEOUT_TAG: "7200"},
-        "required_resource_keys": {"platform"},
+        "required_resource_keys": set(RESOURCES),
     }
 
 
@@ -72,7 +75,7 @@ def test_dagster_takes_the_arguments() -> None:
     assert (list(spec.owners), spec.group_name, spec.code_version) == (
         ["team:search"],
         "handbook",
-        "1",
+        str(CHUNKER_VERSION),
     )
     assert chunks.op.pool == "knowledge_base_handbook"
     assert chunks.op.retry_policy == RETRIES
@@ -90,9 +93,22 @@ def test_a_stage_ends_before_its_run_is_ended(minutes: int) -> None:
 
 def test_stages_of_one_knowledge_base_share_a_pool_and_of_two_do_not() -> None:
     """A refresh and a rollback must not overlap; two knowledge bases may."""
-    pools = {stage_policy(declared(), stage).pool for stage in CODE_VERSIONS}
+    pools = {stage_policy(declared(), stage).pool for stage in STAGES}
     assert pools == {pool_name(declared())}
     assert pool_name(declared("other")) not in pools
+
+
+def test_the_version_of_the_vectors_is_the_declared_embedders() -> None:
+    """Dagster marks them stale when the embedder changed, and only then."""
+
+    def version(**embed: Any) -> str:
+        spec = parse_declaration({**DECLARED, "embed": embed}, where="defs.yaml")
+        return stage_policy(spec, "vectors").code_version
+
+    served = {"provider": "openai", "url": "http://e/v1", "dimension": 8, "window_tokens": 512}
+    assert version() == MODEL_DIGEST[:12]
+    assert version(provider="hash") == str(HASH_VERSION)
+    assert version(**served, model="bge-m3") == "bge-m3"
 
 
 def test_runs_are_found_by_their_knowledge_base() -> None:

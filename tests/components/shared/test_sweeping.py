@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from platform_pipelines.components.shared import sweeping
-from platform_pipelines.components.shared.resource import PLATFORM, PlatformResource
+from platform_pipelines.components.shared.resource import platform_resources
 from platform_pipelines.compute.pod_specs import OWNER
 from platform_pipelines.errors import UnavailableError
 from platform_pipelines.gateways.cluster.jobs import OpenJob
@@ -28,25 +28,23 @@ class Jobs:
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> Jobs:
-    made = Jobs()
-    monkeypatch.setenv("PLATFORM_COMPUTE", "kubernetes")
-    monkeypatch.setattr(sweeping, "open_jobs", lambda settings: made)
-    return made
+def jobs() -> Jobs:
+    return Jobs()
 
 
 class Ticks:
     """A daemon's ticks, one after the other, with the cursor that each leaves."""
 
-    def __init__(self, instance: dg.DagsterInstance) -> None:
+    def __init__(self, instance: dg.DagsterInstance, **ready: Any) -> None:
         self.instance, self.cursor = instance, ""
+        self.resources = {**platform_resources(), **ready}
         self.defs = dg.Definitions.merge(
-            sweeping.build_sweeping(), dg.Definitions(resources={PLATFORM: PlatformResource()})
+            sweeping.build_sweeping(), dg.Definitions(resources=self.resources)
         )
 
     def tick(self) -> Any:
         context = dg.build_sensor_context(
-            instance=self.instance, cursor=self.cursor, resources={PLATFORM: PlatformResource()}
+            instance=self.instance, cursor=self.cursor, resources=self.resources
         )
         (sensor,) = self.defs.sensors or []
         assert isinstance(sensor, dg.SensorDefinition)
@@ -65,7 +63,7 @@ def test_nothing_is_looked_at_where_tasks_run_here() -> None:
 def test_what_is_found_twice_is_asked_for_once(jobs: Jobs) -> None:
     """The first look may fall between a run's end and the next one's start."""
     with dg.DagsterInstance.ephemeral() as instance:
-        ticks = Ticks(instance)
+        ticks = Ticks(instance, jobs=jobs)
         assert "once more" in ticks.tick().skip_message
         (request,) = ticks.tick().run_requests
         assert request.run_config["ops"]["sweep_orphans"]["config"] == {"jobs": ["chunks-1/u1"]}
@@ -76,7 +74,7 @@ def test_what_is_found_twice_is_asked_for_once(jobs: Jobs) -> None:
 def test_a_run_of_the_owner_keeps_its_jobs(jobs: Jobs) -> None:
     """It follows them, or adopts them when it gets there."""
     with dg.DagsterInstance.ephemeral() as instance:
-        ticks = Ticks(instance)
+        ticks = Ticks(instance, jobs=jobs)
         ticks.tick()
         instance.create_run_for_job(
             _job, tags={"platform/knowledge_base": "handbook"}, status=dg.DagsterRunStatus.STARTED
@@ -92,7 +90,7 @@ def _job() -> None:
 def test_the_job_deletes_what_is_an_orphan_still(jobs: Jobs) -> None:
     """And says which."""
     defs = dg.Definitions.merge(
-        sweeping.build_sweeping(), dg.Definitions(resources={PLATFORM: PlatformResource()})
+        sweeping.build_sweeping(), dg.Definitions(resources={**platform_resources(), "jobs": jobs})
     )
     config = {"ops": {"sweep_orphans": {"config": {"jobs": ["chunks-1/u1", "gone/u2"]}}}}
     done = defs.get_job_def(sweeping.SWEEP).execute_in_process(run_config=config)
@@ -100,17 +98,17 @@ def test_the_job_deletes_what_is_an_orphan_still(jobs: Jobs) -> None:
     assert jobs.deleted == ["chunks-1"]
 
 
-def test_a_cluster_that_does_not_answer_fails_the_tick(
-    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The next tick looks again; nothing was found, and nothing is deleted."""
+class Away(Jobs):
+    """A cluster that nobody reaches."""
 
-    def away(labels: Any) -> list[OpenJob]:
+    def unfinished(self, labels: Any) -> list[OpenJob]:
         raise UnavailableError("the API server does not answer")
 
-    monkeypatch.setattr(jobs, "unfinished", away)
+
+def test_a_cluster_that_does_not_answer_fails_the_tick() -> None:
+    """The next tick looks again; nothing was found, and nothing is deleted."""
     with (
         dg.DagsterInstance.ephemeral() as instance,
         pytest.raises(UnavailableError, match="does not answer"),
     ):
-        Ticks(instance).tick()
+        Ticks(instance, jobs=Away()).tick()

@@ -16,15 +16,14 @@ from platform_pipelines.core.knowledge_base.evidence import (
     calibration_of,
     conditions,
     counts_of,
-    enough_read,
     facts,
     k_of,
     references_of,
-    rules,
     sample_of,
     scored_outcome,
     upgrade_evidence,
 )
+from platform_pipelines.core.knowledge_base.evidence_rules import enough_read, rules
 from platform_pipelines.core.knowledge_base.metrics import DECLARED, METRICS
 from platform_pipelines.core.road.evidence import (
     Evidence,

@@ -14,6 +14,8 @@ from platform_pipelines.core.road.statistics import (
     paired_differences,
     probability_not_below,
     samples_needed,
+    samples_to_detect,
+    spent_confidence,
     wilson_interval,
 )
 from platform_pipelines.errors import EvidenceError
@@ -147,10 +149,20 @@ def test_p_values_are_small_below_the_bound_and_large_above_it() -> None:
 
 
 def test_samples_needed_follows_the_formula() -> None:
-    """n = (z s / distance)^2."""
+    """n = ((z + z of the power) s / distance)^2."""
     values = [0.0, 1.0] * 50
     spread = math.sqrt(0.25 * 100 / 99)
-    assert samples_needed(values, 0.4) == math.ceil((1.959963984540054 * spread / 0.1) ** 2)
+    z, power = 1.959963984540054, 1.2815515655446004
+    assert samples_needed(values, 0.4) == math.ceil(((z + power) * spread / 0.1) ** 2)
+    assert samples_needed(values, 0.4, power=0.5) == math.ceil((z * spread / 0.1) ** 2)
+    assert samples_to_detect(values, 0.1) == samples_needed(values, 0.4)
+
+
+def test_all_looks_together_spend_one_error() -> None:
+    """Whoever looks every six hours for years errs no more often than whoever looks once."""
+    spent = [1.0 - spent_confidence(0.95, look) for look in range(1, 5000)]
+    assert spent == sorted(spent, reverse=True)
+    assert 0.0499 < math.fsum(spent) < 0.05
 
 
 def test_no_number_of_samples_tells_a_mean_from_itself() -> None:

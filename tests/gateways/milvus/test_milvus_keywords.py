@@ -1,11 +1,13 @@
 """BM25 over our own tokens on Milvus Lite, and its absence on Milvus 2.3."""
 
+import math
+
 import pytest
 
 from platform_pipelines.core.knowledge_base.keywords import keyword_text
 from platform_pipelines.errors import CapabilityError, MissingTenantError
-from platform_pipelines.gateways.milvus.store import MilvusStore
-from platform_pipelines.gateways.vector_store import CollectionSpec
+from platform_pipelines.gateways.milvus.store import QUERY_PAGE_ROWS, MilvusStore
+from platform_pipelines.gateways.vector_store import CollectionSpec, Row
 from tests.gateways.milvus.rows import DIMENSION, Sealed, fill, make_row, unit_vectors
 from tests.servers.milvus_server import milvus_server
 
@@ -76,3 +78,73 @@ def test_a_server_without_bm25_refuses_a_keyword_collection() -> None:
         store.create(spec)
     assert store.collections("worded") == []
     store.close()
+
+
+def scored(store: MilvusStore, name: str, query: str) -> list[tuple[str, float]]:
+    """All that a query finds, with scores; equal ones in the order of their ids."""
+    found = store.search_keywords(name, [keyword_text(query)], k=200, tenant="default")
+    return sorted((hit.chunk_id, round(hit.score, 5)) for hit in found[0])
+
+
+def test_what_came_later_is_scored_as_if_it_had_been_there(lite: MilvusStore) -> None:
+    """A recycled index and a fresh one of the same rows: one score, whatever file a row is in.
+
+    The later rows are rare words of a small file, and the deleted ones long and many: statistics of
+    files, or of rows that are gone, give other scores.
+    """
+    vectors = unit_vectors(150)
+
+    def row(number: int, text: str) -> Row:
+        return make_row(number, vectors[number], text=text, keywords=keyword_text(text))
+
+    gone = [row(n, f"quota report {'padding words ' * 9}{n}") for n in range(50)]
+    stays = [row(n, f"quota of pool {n} in zone {n % 7}") for n in range(50, 120)]
+    later = [
+        row(n, f"incident report of pool {n}, long {'text ' * (n % 5)}") for n in range(120, 140)
+    ]
+    changed = fill(lite, "changed", [*gone, *stays], keyword=True)
+    assert scored(lite, "changed", "quota report")
+    lite.delete("changed", [one.chunk_id for one in gone])
+    lite.insert("changed", later)
+    lite.seal(changed.spec, timeout_seconds=60)
+    fill(lite, "at_once", [*stays, *later], keyword=True)
+    for query in ("quota of pool", "incident report", "zone 3", "text"):
+        assert scored(lite, "changed", query) == scored(lite, "at_once", query) != []
+    lite.unload("changed")
+    lite.seal(changed.spec, timeout_seconds=60)
+    assert scored(lite, "changed", "quota of pool") == scored(lite, "at_once", "quota of pool")
+
+
+def test_keywords_are_scored_by_bm25(lite: MilvusStore) -> None:
+    """Against the formula, computed here from the texts."""
+    texts = ["alpha beta", "alpha alpha gamma delta", "beta", "alpha epsilon zeta eta theta"]
+    vectors = unit_vectors(len(texts))
+    rows = [make_row(n, vectors[n], text=t, keywords=t) for n, t in enumerate(texts)]
+    fill(lite, "by_formula", rows, keyword=True)
+    words = [text.split() for text in texts]
+    mean = sum(map(len, words)) / len(words)
+
+    def score(own: list[str], term: str) -> float:
+        held = sum(term in one for one in words)
+        rarity = math.log((len(words) - held + 0.5) / (held + 0.5) + 1)
+        count = own.count(term)
+        return rarity * count * 2.5 / (count + 1.5 * (0.25 + 0.75 * len(own) / mean))
+
+    (hits,) = lite.search_keywords("by_formula", ["alpha beta"], k=10, tenant="default")
+    found = {int(hit.chunk_id, 16): hit.score for hit in hits}
+    expected = {n: score(own, "alpha") + score(own, "beta") for n, own in enumerate(words)}
+    assert found == pytest.approx(expected, rel=1e-5)
+
+
+def test_ids_are_listed_page_by_page_without_what_was_deleted(lite: MilvusStore) -> None:
+    """More rows than a page, some of them deleted, some put in again."""
+    vectors = unit_vectors(QUERY_PAGE_ROWS + 2_000, dimension=DIMENSION)
+    rows = [make_row(number, vector) for number, vector in enumerate(vectors)]
+    listed = fill(lite, "listed", rows)
+    ids = [row.chunk_id for row in rows]
+    lite.delete("listed", ids[:1500])
+    lite.insert("listed", rows[:10])
+    assert sorted(lite.chunk_ids("listed")) == sorted([*ids[:10], *ids[1500:]])
+    lite.seal(listed.spec, timeout_seconds=60)
+    assert sorted(lite.chunk_ids("listed")) == sorted([*ids[:10], *ids[1500:]])
+    assert lite.count("listed") == len(ids) - 1490

@@ -72,7 +72,8 @@ def test_a_usable_machine_is_looked_at_in_every_part(settings: Settings) -> None
     """What is not looked at is found by the first run that fails."""
     found = findings(settings)
     assert {
-        "configuration", "versions", "disk", "memory budgets", "store", "model", "milvus",
+        "configuration", "network", "versions", "disk", "memory budgets", "store", "model",
+        "milvus",
         "language model", "knowledge bases", "store identity",
     } == set(found)  # fmt: skip
     assert "compares and swaps" in found["store"].seen

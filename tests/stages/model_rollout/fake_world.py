@@ -212,6 +212,29 @@ class FakeRegistry:
 
     found: list[ModelVersion]
     named: dict[str, int]
+    runs: dict[str, str] = field(default_factory=dict)  # key -> id
+
+    def open_run(self, experiment: str, key: str, name: str, params: Mapping[str, str]) -> str:
+        del experiment, name, params
+        return self.runs.setdefault(key, f"run-{len(self.runs)}")
+
+    def log_metrics(self, run_id: str, metrics: Sequence[tuple[str, float, int, int]]) -> None:
+        assert run_id in self.runs.values()
+        assert metrics
+
+    def close_run(self, run_id: str, status: str) -> None:
+        assert run_id in self.runs.values()
+        assert status == "FINISHED"
+
+    def ensure_version(
+        self, name: str, digest: str, source: str, run_id: str | None, tags: Mapping[str, str]
+    ) -> int:
+        del name, run_id
+        for one in self.found:
+            if one.digest == digest:
+                return one.version
+        self.found.append(ModelVersion(len(self.found) + 1, source, digest, dict(tags)))
+        return self.found[-1].version
 
     def versions(self, name: str) -> list[ModelVersion]:
         del name

@@ -1,115 +1,25 @@
 """The controller against twelve kinds of bad canaries, and against being killed anywhere."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Callable
+from dataclasses import replace
 from random import Random
-from typing import Any
 
 import pytest
 
-from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec, StepSpec
-from platform_pipelines.core.model_rollout.machine import Phase, Rollout, abandon
-from platform_pipelines.core.road.model_questions import ModelGoldenSet, ModelQuestion
-from platform_pipelines.gateways.model_registry import ModelVersion
-from platform_pipelines.stages.model_rollout.rollout import Controller
-from platform_pipelines.stages.model_rollout.workspace import Workspace
-from platform_pipelines.stages.model_rollout.world import World
-from platform_pipelines.stages.road.connect import open_component_store, release_log
+from platform_pipelines.core.model_rollout.declaration import StepSpec
+from platform_pipelines.core.model_rollout.machine import Phase, abandon
+from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.models import put_champion_right
-from platform_pipelines.stages.road.workspace import Deadline
-from tests.knowledge import settings_under
-from tests.stages.model_rollout.fake_world import (
-    FakeClock,
-    FakeRegistry,
-    FakeRouter,
-    FakeServers,
-    Side,
+from tests.stages.model_rollout.fake_world import Side
+from tests.stages.model_rollout.town import (
+    NEW,
+    OLD,
+    RIGHT,
+    SPEC,
+    Town,
+    must_be_promoted,
+    must_be_rolled_back,
 )
-
-GOLDEN = ModelGoldenSet(
-    tuple(ModelQuestion(f"q{n}", f"question {n}", f"answer number {n}") for n in range(20))
-)
-RIGHT = {q.question: q.answer for q in GOLDEN.questions}
-OLD, NEW = "a" * 32, "b" * 32
-SPEC = ModelRolloutSpec.model_validate(
-    {
-        "name": "live",
-        "registered_model": "assistant",
-        "steps": [{"percent": p, "hold_seconds": 10} for p in (5, 20, 50, 100)],
-        "judge": {"golden_set": "file:///x.jsonl", "patience_seconds": 20},
-        "serving": {"start_seconds": 60},
-    }
-)
-
-
-@dataclass
-class Town:
-    """Everything that outlives a controller."""
-
-    workspace: Workspace
-    servers: FakeServers
-    router: FakeRouter
-    registry: FakeRegistry
-    clock: FakeClock
-
-    def controller(self, **given: Any) -> Controller:
-        serving = self.workspace.spec.serving
-        world = World(self.servers, self.router, serving, self.clock, lambda _: None)
-        return Controller(self.workspace, self.registry, world, GOLDEN, **given)
-
-    def live(self) -> str | None:
-        entry = release_log(self.workspace.store, "assistant").head()
-        return entry.target if entry else None
-
-
-@pytest.fixture
-def make_town(tmp_path: Path) -> Iterator[Callable[..., Town]]:
-    towns: list[Town] = []
-
-    def make(
-        candidate: Side | None = None,
-        *,
-        champion: Side | None = None,
-        has_users: bool = True,
-        spec: ModelRolloutSpec = SPEC,
-    ) -> Town:
-        sides = {OLD: champion or Side(RIGHT), NEW: candidate or Side(RIGHT)}
-        servers, router = FakeServers(sides), FakeRouter(sides, has_users)
-        clock = FakeClock(router)
-        settings = settings_under(tmp_path, None)
-        workspace = Workspace(
-            name="assistant", spec=spec, settings=settings, clock=clock,
-            store=open_component_store(settings, "registered_models", "assistant"),
-            deadline=Deadline(clock, 3600.0),
-        )  # fmt: skip
-        versions = [ModelVersion(n, f"file:///{d}", d, {}) for n, d in ((1, OLD), (2, NEW))]
-        registry = FakeRegistry(versions, {"base": 1, "champion": 1, "candidate": 2})
-        towns.append(Town(workspace, servers, router, registry, clock))
-        return towns[-1]
-
-    yield make
-    for town in towns:
-        for one in list(town.servers.running):
-            town.servers._end(one)
-
-
-def must_be_promoted(town: Town, ended: Rollout | None) -> None:
-    assert ended is not None
-    assert ended.phase is Phase.PROMOTED, [e.reasons for e in ended.history]
-    assert town.live() == NEW
-    assert town.registry.named == {"base": 1, "champion": 2}
-    assert town.router.shares == {f"model-{NEW[:12]}": 100}
-    assert list(town.servers.running) == [NEW]
-
-
-def must_be_rolled_back(town: Town, ended: Rollout | None) -> None:
-    assert ended is not None
-    assert ended.phase is Phase.ROLLED_BACK, ended.history[-1]
-    assert town.live() is None
-    assert town.registry.named == {"base": 1, "champion": 1}
-    assert town.router.shares == {f"model-{OLD[:12]}": 100}
-    assert list(town.servers.running) == [OLD]
 
 
 def test_a_healthy_candidate_is_promoted_step_by_step(make_town: Callable[..., Town]) -> None:

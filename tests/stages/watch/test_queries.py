@@ -8,7 +8,6 @@ import dagster as dg
 import pytest
 import yaml
 
-from platform_pipelines.components.shared.resource import PLATFORM, platform_resource
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.core.road.manifests import revision_of
 from platform_pipelines.core.road.promql import looked_at, queries_of
@@ -22,7 +21,7 @@ from platform_pipelines.stages.road.clusters import Applied, open_applied
 from platform_pipelines.stages.road.connect import open_component_store
 from platform_pipelines.stages.road.workspace import head_key
 from platform_pipelines.stages.watch.queries import refresh_queries
-from tests.declared import definitions, use_settings
+from tests.declared import definitions, resources_of
 from tests.knowledge import settings_under
 from tests.platform_sample import agent, catalogue, render_agent, render_catalogue
 from tests.servers.prometheus_server import PROMETHEUS, prometheus_over
@@ -121,14 +120,14 @@ def test_an_empty_prometheus_fails_and_declared_quiet_series_do_not(
         asked(tmp_path / "c", declared(prometheus=url))
 
 
-def test_the_check_blocks_what_would_be_applied(
-    tmp_path: Path, prometheus: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_check_blocks_what_would_be_applied(tmp_path: Path, prometheus: str) -> None:
     """manifests -> queries -> applied; the page shows every query with its series."""
     attributes = {"name": "watch", "prometheus": prometheus}
     kind = "platform_pipelines.components.Watch"
-    with definitions(yaml.safe_dump({"type": kind, "attributes": attributes})) as made:
-        use_settings(monkeypatch, settings_under(tmp_path / "home", None))
+    settings = settings_under(tmp_path / "home", None)
+    with definitions(
+        yaml.safe_dump({"type": kind, "attributes": attributes}), settings=settings
+    ) as made:
         repository = made.get_repository_def()
         graph = repository.asset_graph
         keys = {key.to_user_string(): key for key in graph.get_all_asset_keys()}
@@ -138,7 +137,7 @@ def test_the_check_blocks_what_would_be_applied(
         result = dg.materialize(
             [one for one in made.assets or () if isinstance(one, dg.AssetsDefinition)],
             selection=[keys["watch/manifests"], keys["watch/queries"]],
-            resources={PLATFORM: platform_resource()},
+            resources=resources_of(settings),
         )
     (found,) = result.asset_materializations_for_node("watch__queries")
     assert found.metadata["queries"].value == found.metadata["right"].value > 30

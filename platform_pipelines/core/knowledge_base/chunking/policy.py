@@ -212,6 +212,7 @@ def _shipped() -> dict[DocumentType, ChunkPolicy]:
         DocumentType.PPTX: headed,
         DocumentType.HWPX: headed,
         DocumentType.MAIL: headed,
+        DocumentType.IMAGE: headed,
         DocumentType.XLSX: rows,
         DocumentType.CSV: rows,
         DocumentType.CODE: CodePolicy(),

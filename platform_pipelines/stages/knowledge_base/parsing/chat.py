@@ -9,8 +9,10 @@ from platform_pipelines.core.knowledge_base.documents import Block, BlockKind, P
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.chat_exports import (
+    People,
     are_messages,
     flattened,
+    is_bulk,
     messages_of,
     names_of,
     plain,
@@ -36,15 +38,17 @@ _MILLISECONDS_FROM: Final = 1e11  # an epoch this large is the year 5138 in seco
 Record = Mapping[str, Any]
 
 
-def read_chat(text: str, *, key: str) -> Draft:
+def read_chat(text: str, *, key: str, people: People | None = None) -> Draft:
     """One MESSAGE block per message; replies follow the message that opened their thread.
+
+    `people` are names by id, of a list that stands beside the export.
 
     Raises:
         DocumentError: CORRUPT, a line is not a JSON object.
     """
     draft = Draft()
     records, channel = _records(text, key)
-    names = names_of(records)
+    names = {**(people or {}), **names_of(records)}
     for record in _in_threads(flattened(records)):
         body = text_of(record, names)
         if body.strip():
@@ -65,7 +69,11 @@ def is_chat(text: str) -> bool:
     # The last line may be cut short.
     values = [_json_or_none(line) for line in lines[:_SAMPLE_LINES]]
     objects = [value for value in values if isinstance(value, dict)]
-    return bool(objects) and len(objects) >= len(values) - 1 and are_messages(objects)
+    return (
+        bool(objects)
+        and len(objects) >= len(values) - 1
+        and (are_messages(objects) or is_bulk(objects))
+    )
 
 
 def _json_or_none(text: str) -> object:

@@ -5,11 +5,15 @@ what was deleted, say nothing and are left out.
 """
 
 import html
+import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
+
+from platform_pipelines.core.knowledge_base.text import one_line
 
 Record = Mapping[str, Any]
+People: TypeAlias = Mapping[str, str]
 
 _TEXT: Final = ("text", "message", "content", "body", "msg")
 _SPEAKER: Final = (
@@ -19,10 +23,17 @@ _SPEAKER: Final = (
 _NAMES: Final = (
     "real_name", "display_name", "nickname", "displayName", "global_name", "name", "username", "id",
 )  # fmt: skip
+_ATTACHED_WORDS: Final = ("pretext", "title", "text", "description", "content")
 _LISTS: Final = ("messages", "value", "posts", "data")
 _NO_WORDS: Final = frozenset(
     {"channel_join", "channel_leave", "group_join", "group_leave", "message_deleted", "tombstone"}
 )
+_NO_TALK: Final = frozenset(  # Discord's own words
+    {
+        "RecipientAdd", "RecipientRemove", "Call", "ChannelNameChange", "ChannelIconChange",
+        "ChannelPinnedMessage", "GuildMemberJoin", "ThreadCreated",
+    }
+)  # fmt: skip
 _ENVELOPES: Final = frozenset({"message_changed", "message_replied", "thread_broadcast"})
 _SLACK_MARK: Final = re.compile(r"<([@#!]?)([^<>|]{1,2000})(?:\|([^<>]{0,1000}))?>")
 _LEAST_SHARE: Final = 0.5  # of a chat's records: words from somebody
@@ -54,6 +65,17 @@ def are_messages(values: Iterable[object]) -> bool:
     return bool(told) and not others and len(told) >= _LEAST_SHARE * len(records)
 
 
+def is_bulk(values: Iterable[object]) -> bool:
+    """Whether records are Mattermost's bulk export: each names its type and holds that.
+
+    Teams, channels and users come first, often by the thousand; the posts are what is read.
+    """
+    records = [value for value in values if isinstance(value, dict)]
+    if not records or records[0].get("type") != "version":
+        return False
+    return all(isinstance(r.get(str(r.get("type"))), dict | int) for r in records)
+
+
 def is_message(record: object) -> bool:
     """Whether a record has what a chat message has: words, and somebody who says them."""
     if not isinstance(record, dict):
@@ -79,9 +101,10 @@ def unwrapped(record: Record) -> Record:
 
 def flattened(records: Iterable[Record]) -> Iterator[Record]:
     """Messages without envelopes, replies behind the message that holds them; no empty events."""
-    for outer in records:
-        record = unwrapped(outer)
+    for record in _settled(records):
         if record.get("subtype") in _NO_WORDS or record.get("deletedDateTime"):
+            continue
+        if record.get("type") in _NO_TALK:
             continue
         yield record
         replies = record.get("replies")
@@ -89,6 +112,23 @@ def flattened(records: Iterable[Record]) -> Iterator[Record]:
             for reply in replies:
                 if isinstance(reply, dict) and _first(reply, _TEXT):
                     yield {"channel": record.get("channel"), **reply}
+
+
+def _settled(records: Iterable[Record]) -> Iterator[Record]:
+    """Messages as they ended: an edit stands in the place of what it changed, a deletion removes.
+
+    Slack's export says both as events, with the time of the message that they are about.
+    """
+    kept: dict[object, Record] = {}
+    for number, outer in enumerate(records):
+        record = unwrapped(outer)
+        own = record.get("ts") or number
+        if outer.get("subtype") == "message_deleted":
+            kept.pop(outer.get("deleted_ts"), None)
+        elif outer is record or own not in kept or outer.get("subtype") == "message_changed":
+            name = (own, number) if outer is record and own in kept else own
+            kept[name] = record
+    yield from kept.values()
 
 
 def names_of(records: Iterable[Record]) -> dict[str, str]:
@@ -102,6 +142,33 @@ def names_of(records: Iterable[Record]) -> dict[str, str]:
                 if isinstance(key, str) and name and name != key:
                     names.setdefault(key, name)
     return names
+
+
+def people_of(data: bytes) -> People:
+    """Names by id of a list of people (Slack's `users.json`); empty when it is something else.
+
+    Bots by their own id, too: a message names that.
+    """
+    try:
+        given: Any = json.loads(data)
+    except (ValueError, RecursionError):
+        return {}
+    if isinstance(given, dict):
+        given = given.get("users") or given.get("members") or given.get("value")
+    people: dict[str, str] = {}
+    for one in _dicts(given):
+        profile: Any = one.get("profile")
+        profile = profile if isinstance(profile, dict) else {}
+        name = _name(profile) or _name(one)
+        for own in (one.get("id"), profile.get("bot_id")):
+            if isinstance(own, str) and own and name:
+                people[own] = name
+    return people
+
+
+def _name(record: Record) -> str:
+    names = (record.get(n) for n in ("real_name", "displayName", "display_name", "name"))
+    return next((one_line(n) for n in names if isinstance(n, str) and n.strip()), "")
 
 
 def speaker_of(record: Record, names: Mapping[str, str]) -> str:
@@ -121,21 +188,25 @@ def text_of(record: Record, names: Mapping[str, str]) -> str:
     if not body.strip():
         body = "\n".join(_block_words(record.get("blocks")))
     slack = "ts" in record or "user_profile" in record
-    parts = [body, *_attached(record)]
+    subject = plain(record.get("subject"))  # of a Teams post
+    parts = [subject, body, *_attached(record)]
     return "\n".join(_of_slack(p, names) if slack else p for p in parts if p.strip())
 
 
 def _attached(record: Record) -> Iterator[str]:
-    for key in ("attachments", "embeds"):
-        for one in _dicts(record.get(key)):
-            words = [plain(one.get(n)) for n in ("title", "text", "description", "content")]
+    props = record.get("props")
+    more = props.get("attachments") if isinstance(props, dict) else None
+    for given in (record.get("attachments"), record.get("embeds"), more):
+        for one in _dicts(given):
+            words = [plain(one.get(n)) for n in _ATTACHED_WORDS]
             words += [
                 f"{plain(f.get('title') or f.get('name'))}: {plain(f.get('value'))}"
                 for f in _dicts(one.get("fields"))
             ]
             told = [w for w in dict.fromkeys(words) if w] or [plain(one.get("fallback"))]
             yield from filter(None, told or ())
-            name = plain(one.get("fileName") or one.get("filename"))
+            path = one.get("path")  # Mattermost's
+            name = plain(one.get("fileName") or one.get("filename") or one.get("name") or path)
             if name:
                 yield f"[file: {name}]"
     for one in (*_dicts(record.get("files")), *_dicts(record.get("file"))):

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from platform_pipelines.core.knowledge_base.documents import BlockKind, Place, Reason
+from platform_pipelines.core.knowledge_base.documents import BlockKind, NoteKind, Place, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.docx_parts import WordParts
@@ -15,6 +15,7 @@ from platform_pipelines.stages.knowledge_base.parsing.docx_text import (
     W,
     boxes,
     header_rows,
+    is_hidden,
     paragraph_text,
     table_rows,
 )
@@ -57,6 +58,11 @@ def read_docx(data: bytes, *, key: str) -> Draft:
     for element in _body(body, 0):
         draft.attempt("a paragraph", partial(reader.take, element))
     reader.finish()
+    hidden = sum(map(is_hidden, body.iter(f"{W}r")))
+    if hidden:
+        draft.note(NoteKind.HIDDEN, "hidden text", hidden)
+    if any(name.endswith("comments.xml") for name in package.names):
+        draft.note(NoteKind.PART_LEFT_OUT, "comments")
     title = one_line(draft.attempt("properties", package.title) or "")
     # The template of python-docx carries this title; a person would have chosen another.
     draft.title = (title if title != "Word Document" else "") or reader.title

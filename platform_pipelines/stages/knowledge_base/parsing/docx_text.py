@@ -1,5 +1,6 @@
 """Text of WordprocessingML elements: runs, links, insertions and fields; not what was deleted."""
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple
 
@@ -14,6 +15,7 @@ _SKIPPED: Final = frozenset({f"{W}del", f"{W}moveFrom", f"{W}pPr", f"{W}rPr", f"
 _REFERENCES: Final = {f"{W}footnoteReference": "footnote", f"{W}endnoteReference": "endnote"}
 _MARKS: Final = {f"{W}tab": "\t", f"{W}br": "\n", f"{W}cr": "\n", f"{W}noBreakHyphen": "-"}
 _WIDEST_SPAN: Final = 50
+RAISED: Final = re.compile(r"[-+−]?[\d.,]{1,12}$|[-+−]?[a-zA-Z]$")  # an exponent
 
 
 class NoteMark(NamedTuple):
@@ -33,7 +35,7 @@ def paragraph_text(paragraph: Any, marks: Callable[[NoteMark], str] | None = Non
     for element in _visible(paragraph):
         tag = element.tag
         if tag == f"{W}t":
-            parts.append(element.text or "")
+            parts.append(_raised(element, parts) + (element.text or ""))
         elif tag in _MARKS:
             parts.append(_MARKS[tag])
         elif tag in (f"{M}oMath", f"{M}oMathPara"):
@@ -43,6 +45,27 @@ def paragraph_text(paragraph: Any, marks: Callable[[NoteMark], str] | None = Non
         elif tag == f"{W}p" and element is not paragraph and parts:
             parts.append("\n")
     return "".join(parts)
+
+
+def is_hidden(element: Any) -> bool:
+    """Whether a run is formatted as hidden: Word shows it to nobody."""
+    if element.tag != f"{W}r":
+        return False
+    mark = element.find(f"{W}rPr/{W}vanish")
+    return mark is not None and mark.get(f"{W}val", "1") not in ("0", "false", "off")
+
+
+def _raised(text: Any, before: list[str]) -> str:
+    """`10` with a raised `5` is not 105: what stands between them."""
+    run = text.getparent()
+    mark = None if run is None else run.find(f"{W}rPr/{W}vertAlign")
+    last = "".join(before[-1:])[-1:]
+    if mark is None or not last.isalnum():
+        return ""
+    kind, said = mark.get(f"{W}val", ""), (text.text or "").strip()
+    if kind == "superscript" and RAISED.match(said):
+        return "^"
+    return "_" if kind == "subscript" and last.isdigit() and said[:1].isdigit() else ""
 
 
 def boxes(paragraph: Any) -> Iterator[Any]:
@@ -58,7 +81,7 @@ def _visible(root: Any, *, into_boxes: bool = False) -> Iterator[Any]:
     while stack:
         element = stack.pop()
         tag = element.tag
-        if tag in _SKIPPED or not isinstance(tag, str):
+        if tag in _SKIPPED or not isinstance(tag, str) or is_hidden(element):
             continue
         if tag == BOX and element is not root:
             if into_boxes:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.documents import (
+    Attached,
     Block,
     BlockKind,
     DocumentType,
@@ -31,6 +32,7 @@ class Draft:
 
     blocks: list[Block] = field(default_factory=list)
     title: str | None = None
+    attached: list[Attached] = field(default_factory=list[Attached])
     type: DocumentType | None = None  # where reading shows it to be another than it looked
     noted: Counter[tuple[NoteKind, str]] = field(default_factory=Counter[tuple[NoteKind, str]])
 

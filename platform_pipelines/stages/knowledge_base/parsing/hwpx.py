@@ -20,6 +20,7 @@ from platform_pipelines.stages.knowledge_base.parsing.draft import (
     add_heading,
     add_table,
 )
+from platform_pipelines.stages.knowledge_base.parsing.hwpx_numbering import HwpxNumbering
 from platform_pipelines.stages.knowledge_base.parsing.package import Package
 
 _SECTION: Final = re.compile(r"Contents/section(\d{1,5})\.xml$")
@@ -55,7 +56,8 @@ def read_hwpx(data: bytes, *, key: str) -> Draft:
         if not numbered:
             raise ValueError("it has no section")
         levels = draft.attempt("styles", partial(_levels, package)) or {}
-        reader = _Reader(draft, levels)
+        numbering = draft.attempt("numbers", partial(_numbering, package)) or HwpxNumbering()
+        reader = _Reader(draft, levels, numbering)
         for _, name in sorted(numbered):
             draft.attempt(name, lambda name=name: reader.read(package.tree(name)))
     except (XMLSyntaxError, KeyError, ValueError, zipfile.BadZipFile) as error:
@@ -64,6 +66,10 @@ def read_hwpx(data: bytes, *, key: str) -> Draft:
         ) from error
     draft.title = reader.title
     return draft
+
+
+def _numbering(package: Package) -> HwpxNumbering:
+    return HwpxNumbering.of(package.tree("Contents/header.xml"))
 
 
 def _levels(package: Package) -> dict[tuple[str, str], int]:
@@ -87,11 +93,14 @@ def _levels(package: Package) -> dict[tuple[str, str], int]:
 class _Reader:
     draft: Draft
     levels: dict[tuple[str, str], int]
+    numbering: HwpxNumbering
     outline: Outline = field(default_factory=Outline)
     title: str = ""
     notes: int = 0
 
     def read(self, section: Any) -> None:
+        shape = next(section.iter("{*}secPr"), None)
+        self.numbering.outline = "" if shape is None else shape.get("outlineShapeIDRef", "")
         for paragraph in section.iterchildren("{*}p"):
             self.draft.attempt("a paragraph", partial(self._take, paragraph, 0))
 
@@ -100,6 +109,8 @@ class _Reader:
             return
         notes: list[str] = []
         text = self._text(paragraph, notes).strip()
+        if text:
+            text = f"{self.numbering.label(paragraph)} {text}".strip()
         level = self.levels.get(("style", paragraph.get("styleIDRef", "")))
         level = level or self.levels.get(("form", paragraph.get("paraPrIDRef", "")))
         if text and level is not None and len(text) <= 200:
@@ -156,8 +167,12 @@ class _Reader:
         return [[grid.get((y, x), "") for x in range(width)] for y in range(height)]
 
     def _cell_text(self, cell: Any, notes: list[str]) -> str:
-        parts = [self._text(paragraph, notes) for paragraph in cell.iter("{*}p")]
-        return "\n".join(filter(None, parts))
+        parts: list[str] = []
+        for paragraph in cell.iter("{*}p"):
+            text = self._text(paragraph, notes)
+            if text:
+                parts.append(f"{self.numbering.label(paragraph)} {text}".strip())
+        return "\n".join(parts)
 
     def _text(self, root: Any, notes: list[str]) -> str:
         """Runs of a paragraph; a note's mark stands in the text, and the note in `notes`."""

@@ -7,7 +7,7 @@ format arrives, so that a worker that reads Markdown starts at once.
 from dataclasses import dataclass
 from functools import cache
 from pathlib import PurePosixPath
-from typing import Final
+from typing import Final, NamedTuple
 
 from platform_pipelines.core.knowledge_base.documents import (
     Block,
@@ -24,13 +24,15 @@ from platform_pipelines.core.knowledge_base.text import (
 )
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.errors import DocumentError
+from platform_pipelines.stages.knowledge_base.parsing.chat_exports import People
 from platform_pipelines.stages.knowledge_base.parsing.detect import Detection, detect_and_decode
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
 from platform_pipelines.stages.knowledge_base.parsing.markdown import read_markdown
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions, needs_ocr
 from platform_pipelines.stages.knowledge_base.parsing.plain import read_plain
 
 # Raised whenever the same bytes may give other blocks: documents are then parsed again.
-PARSER_VERSION: Final = "3"
+PARSER_VERSION: Final = "4"
 _LIBRARIES: Final = (
     "charset-normalizer",
     "lxml",
@@ -39,7 +41,7 @@ _LIBRARIES: Final = (
     "selectolax",
 )
 _OFFICE: Final = (DocumentType.DOCX, DocumentType.PPTX, DocumentType.XLSX, DocumentType.HWPX)
-_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, *_OFFICE)
+_BINARY: Final = (DocumentType.PDF, DocumentType.MAIL, DocumentType.IMAGE, *_OFFICE)
 _DEEPEST_ATTACHMENT: Final = 3
 _TITLE_CHARACTERS: Final = 200
 
@@ -55,14 +57,17 @@ class ParseLimits:
     max_members: int = 10_000  # parts of an office file
     max_cells: int = 2_000_000  # of a workbook or a delimited file
     max_pages: int = 5_000
+    ocr: OcrOptions | None = None  # pictures of text are read
 
 
 @cache
-def parser_digest() -> str:
-    """Digest of all code that decides what a document's blocks are: ours and the libraries'."""
+def parser_digest(ocr: OcrOptions | None = None) -> str:
+    """Digest of all that decides what a document's blocks are: our code, libraries, Tesseract."""
     from importlib.metadata import version  # 60 ms, and a worker does not need it
 
-    return digest_parts(PARSER_VERSION, *(f"{name}=={version(name)}" for name in _LIBRARIES))
+    recognises = [ocr.identity] if ocr else []
+    libraries = (f"{name}=={version(name)}" for name in _LIBRARIES)
+    return digest_parts(PARSER_VERSION, *libraries, *recognises)
 
 
 def parse_document(
@@ -70,20 +75,34 @@ def parse_document(
     *,
     key: str,
     limits: ParseLimits = ParseLimits(),
+    apart: bool = False,
+    people: People | None = None,
 ) -> ParsedDocument:
     """The text of a document with its structure; `key` gives ties and the last resort of a title.
+
+    Documents that are attached to it (of a mail) follow its own text; `apart`, they are in
+    `attached` instead, as documents of their own. `people` are names that stand beside a chat.
 
     Raises:
         DocumentError: with the reason; nothing else, whatever the bytes are.
     """
     if len(data) > limits.max_bytes:
         raise _too_large(f"{len(data):,} bytes are more than {limits.max_bytes:,}", key)
-    return _caught(data, key, limits, 0)
+    return _caught(data, key, _Inside(limits, apart, people))
 
 
-def _caught(data: bytes, key: str, limits: ParseLimits, depth: int) -> ParsedDocument:
+class _Inside(NamedTuple):
+    """How a document is read, and how many are around it."""
+
+    limits: ParseLimits
+    apart: bool = False
+    people: People | None = None
+    depth: int = 0
+
+
+def _caught(data: bytes, key: str, inside: _Inside) -> ParsedDocument:
     try:
-        return _parse(data, key, limits, depth)
+        return _parse(data, key, inside)
     except DocumentError:
         raise
     except MemoryError as error:
@@ -99,7 +118,8 @@ def _caught(data: bytes, key: str, limits: ParseLimits, depth: int) -> ParsedDoc
         ) from error
 
 
-def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> ParsedDocument:
+def _parse(data: bytes, key: str, inside: _Inside) -> ParsedDocument:
+    limits = inside.limits
     detection, text = detect_and_decode(data, key)
     if detection.type in _OFFICE:
         from platform_pipelines.stages.knowledge_base.parsing.archive import check_archive
@@ -113,14 +133,14 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
         )
     if detection.type in _BINARY:
         if detection.type is DocumentType.MAIL:
-            draft = _read_message(data, key, limits, depth)
+            draft = _read_message(data, key, inside)
         else:
             draft = _read_binary(detection.type, data, key, limits)
     else:
-        draft = _read_text(detection, text, key, limits)
+        draft = _read_text(detection, text, key, inside)
     blocks = _finished(draft.blocks, key, limits)
     if not blocks:
-        raise _no_text(draft, detection.type, key)
+        raise _no_text(draft, key, limits.ocr)
     return ParsedDocument(
         type=draft.type or detection.type,
         title=_title(draft.title, key),
@@ -128,25 +148,26 @@ def _parse(data: bytes, key: str, limits: ParseLimits, depth: int = 0) -> Parsed
         blocks=blocks,
         code_language=detection.code_language,
         notes=draft.notes,
+        attached=tuple(draft.attached),
     )
 
 
-def _no_text(draft: Draft, kind: DocumentType, key: str) -> DocumentError:
+def _no_text(draft: Draft, key: str, ocr: OcrOptions | None) -> DocumentError:
     pictures = {NoteKind.PICTURE, NoteKind.NO_UNICODE} & {note.kind for note in draft.notes}
-    if not pictures and kind is not DocumentType.PDF:
-        return DocumentError("the document holds no text", reason=Reason.EMPTY, where=key)
+    if not pictures:
+        remedy = "put its text there; text in pictures needs OCR (parse.ocr)"
+        return DocumentError(
+            "the document holds no text", reason=Reason.EMPTY, where=key, remedy=remedy
+        )
+    if ocr is not None:
+        told = "; ".join(note.what for note in draft.notes)
+        return needs_ocr(f"no text was recognised in the document's pictures ({told})", where=key)
     scanned = NoteKind.NO_UNICODE not in pictures
-    return DocumentError(
-        "the document holds pictures, and no text"
-        if scanned
-        else "the document's font does not say which characters it shows",
-        reason=Reason.NEEDS_OCR if pictures else Reason.EMPTY,
-        where=key,
-        remedy="a scanned document needs a text layer (OCR) first",
-    )
+    what = "holds pictures, and no text" if scanned else "has a font that names no characters"
+    return needs_ocr(f"the document {what}", where=key, declared=False)
 
 
-def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -> Draft:
+def _read_text(detection: Detection, text: str, key: str, inside: _Inside) -> Draft:
     """The blocks of a text, as its format's reader gives them."""
     match detection.type:
         case DocumentType.MARKDOWN:
@@ -162,11 +183,12 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
         case DocumentType.CHAT:
             from platform_pipelines.stages.knowledge_base.parsing.chat import read_chat
 
-            return read_chat(text, key=key)
+            return read_chat(text, key=key, people=inside.people)
         case DocumentType.CSV:
             from platform_pipelines.stages.knowledge_base.parsing.delimited import read_delimited
 
             # No cell has more characters than the document has bytes.
+            limits = inside.limits
             cell = limits.max_bytes
             return read_delimited(
                 text, key=key, max_cells=limits.max_cells, max_cell_characters=cell
@@ -175,16 +197,17 @@ def _read_text(detection: Detection, text: str, key: str, limits: ParseLimits) -
             return read_plain(text)
 
 
-def _read_message(data: bytes, key: str, limits: ParseLimits, depth: int) -> Draft:
+def _read_message(data: bytes, key: str, inside: _Inside) -> Draft:
     """The blocks of a mail; its attachments are parsed as documents, mails inside mails bounded."""
     from platform_pipelines.stages.knowledge_base.parsing.mail import read_mail
 
     def inner(attached: bytes, name: str) -> ParsedDocument:
-        if depth >= _DEEPEST_ATTACHMENT:
+        if inside.depth >= _DEEPEST_ATTACHMENT:
             raise _too_large("mails are nested too deeply", name)
-        return _caught(attached, name, limits, depth + 1)
+        return _caught(attached, name, inside._replace(depth=inside.depth + 1, people=None))
 
-    return read_mail(data, key=key, parse=inner)
+    pictures = inside.limits.ocr is not None
+    return read_mail(data, key=key, parse=inner, apart=inside.apart, pictures=pictures)
 
 
 def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits) -> Draft:
@@ -193,7 +216,11 @@ def _read_binary(kind: DocumentType, data: bytes, key: str, limits: ParseLimits)
         case DocumentType.PDF:
             from platform_pipelines.stages.knowledge_base.parsing.pdf import read_pdf
 
-            return read_pdf(data, key=key, max_pages=limits.max_pages)
+            return read_pdf(data, key=key, max_pages=limits.max_pages, ocr=limits.ocr)
+        case DocumentType.IMAGE:
+            from platform_pipelines.stages.knowledge_base.parsing.picture import read_picture
+
+            return read_picture(data, key=key, ocr=limits.ocr)
         case DocumentType.DOCX:
             from platform_pipelines.stages.knowledge_base.parsing.docx import read_docx
 

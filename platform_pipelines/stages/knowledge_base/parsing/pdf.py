@@ -7,12 +7,13 @@ from collections import Counter
 from collections.abc import Iterator
 from itertools import islice
 from math import pi
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from platform_pipelines.core.knowledge_base.documents import NoteKind, Reason
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
+from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.pdf_blocks import Page, page_blocks
 from platform_pipelines.stages.knowledge_base.parsing.pdf_forms import form_pieces
 from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
@@ -21,6 +22,8 @@ from platform_pipelines.stages.knowledge_base.parsing.pdf_layout import (
     turned,
 )
 from platform_pipelines.stages.knowledge_base.parsing.pdf_outline import Entry
+from platform_pipelines.stages.knowledge_base.parsing.pdf_scans import Scans
+from platform_pipelines.stages.knowledge_base.parsing.picture import in_page_order
 
 if TYPE_CHECKING:
     from pypdfium2 import PdfDocument, PdfPage, PdfTextPage
@@ -36,9 +39,10 @@ _GARBAGE_SHARE: Final = 0.3
 _FEW_GLYPHS: Final = 20
 _SAMPLED_GLYPHS: Final = 200
 _SAMPLED_OBJECTS: Final = 200
+_OUTLINED_LETTERS: Final = 40  # so many shapes and no text
 
 
-def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
+def read_pdf(data: bytes, *, key: str, max_pages: int, ocr: OcrOptions | None = None) -> Draft:
     """Blocks of a PDF, page after page; the title is the file's own unless a program set it.
 
     Raises:
@@ -59,9 +63,10 @@ def read_pdf(data: bytes, *, key: str, max_pages: int) -> Draft:
                 where=key,
                 remedy=f"between 1 and {max_pages:,} are read",
             )
-        notes = Draft()
+        notes, scans = Draft(), Scans(ocr)
         outline = notes.attempt("outline", lambda: _outline(document)) or []
-        draft = page_blocks(list(_pages(document, notes)), outline)
+        draft = page_blocks(list(_pages(document, notes, scans)), outline)
+        in_page_order(draft, sorted(scans.texts), scans.texts)
         draft.noted = notes.noted
         draft.title = _own_title(document.get_metadata_value("Title")) or draft.title
     except PdfiumError as error:
@@ -105,32 +110,34 @@ def _outline(document: "PdfDocument") -> list[Entry]:
     return entries
 
 
-def _pages(document: "PdfDocument", draft: Draft) -> Iterator[Page]:
+def _pages(document: "PdfDocument", draft: Draft, scans: Scans) -> Iterator[Page]:
     document.init_forms()
     for number in range(len(document)):
         page = document[number]
         text = page.get_textpage()
         try:
-            yield _page(document, page, text, number + 1, draft)
+            yield _page(document, page, text, number + 1, _Found(draft, scans))
         finally:
             text.close()
             page.close()
 
 
+class _Found(NamedTuple):
+    """What the pages of a document gave besides their pieces."""
+
+    draft: Draft  # its notes
+    scans: Scans
+
+
 def _page(
-    document: "PdfDocument", page: "PdfPage", text: "PdfTextPage", number: int, draft: Draft
+    document: "PdfDocument", page: "PdfPage", text: "PdfTextPage", number: int, found: _Found
 ) -> Page:
     """A page's pieces, upright: along the direction in which most of its text runs."""
-    lines = [list(line) for line in _lines(text)]
-    glyphs = sum(len(line) for line in lines)
-    unnamed = sum(glyph.text == UNNAMED for line in lines for glyph in line)
-    if unnamed:
-        draft.note(NoteKind.NO_UNICODE, f"page {number}", unnamed)
-        garbage = unnamed > _GARBAGE_SHARE * glyphs  # what is left of it is no text
-        lines = [] if garbage else [[g for g in line if g.text != UNNAMED] for line in lines]
-    if glyphs < _FEW_GLYPHS and _has_picture(page):
-        draft.note(NoteKind.PICTURE, f"page {number}")
+    draft = found.draft
     width, height = page.get_size()
+    lines = _named_lines(page, text, number, found)
+    if lines is None:
+        return Page(number, height, [])
     if page.get_rotation() in (90, 270):
         width, height = height, width  # of the paper as its text is laid out
     turn = _turn(text)
@@ -139,6 +146,25 @@ def _page(
     fields = draft.attempt(f"fields of page {number}", lambda: list(form_pieces(document, page)))
     pieces += [turned(piece, turn, width, height) for piece in fields or []]
     return Page(number, width if turn % 2 else height, pieces)
+
+
+def _named_lines(
+    page: "PdfPage", text: "PdfTextPage", number: int, found: _Found
+) -> list[list[Glyph]] | None:
+    """The page's lines, of characters that have a name; None: it was recognised as a picture."""
+    lines = [list(line) for line in _lines(text)]
+    glyphs = sum(len(line) for line in lines)
+    unnamed = sum(glyph.text == UNNAMED for line in lines for glyph in line)
+    garbage = unnamed > _GARBAGE_SHARE * glyphs  # what is left of it is no text
+    picture = glyphs < _FEW_GLYPHS and _has_picture(page)
+    if (picture or garbage) and found.scans.read(page, number, found.draft):
+        return None
+    if unnamed:
+        found.draft.note(NoteKind.NO_UNICODE, f"page {number}", unnamed)
+        lines = [] if garbage else [[g for g in line if g.text != UNNAMED] for line in lines]
+    if picture:
+        found.draft.note(NoteKind.PICTURE, f"page {number}")
+    return lines
 
 
 def _turn(text: "PdfTextPage") -> int:
@@ -159,11 +185,13 @@ def _turned_glyph(glyph: Glyph, turn: int, width: float, height: float) -> Glyph
 
 
 def _has_picture(page: "PdfPage") -> bool:
+    """Whether something is drawn that may be text: a picture, a form, or letters as outlines."""
     from pypdfium2 import raw
 
     count = min(raw.FPDFPage_CountObjects(page), _SAMPLED_OBJECTS)
-    kinds = (raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page, n)) for n in range(count))
-    return any(kind in (raw.FPDF_PAGEOBJ_IMAGE, raw.FPDF_PAGEOBJ_FORM) for kind in kinds)
+    kinds = Counter(raw.FPDFPageObj_GetType(raw.FPDFPage_GetObject(page, n)) for n in range(count))
+    drawn = kinds[raw.FPDF_PAGEOBJ_IMAGE] + kinds[raw.FPDF_PAGEOBJ_FORM]
+    return bool(drawn) or kinds[raw.FPDF_PAGEOBJ_PATH] >= _OUTLINED_LETTERS
 
 
 def _lines(page: "PdfTextPage") -> Iterator[list[Glyph]]:

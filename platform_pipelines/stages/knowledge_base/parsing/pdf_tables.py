@@ -55,6 +55,45 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
     below it (cells set to the top), or on both sides of it (cells set to the middle).
     """
     widest = max((row.pieces for row in rows), key=len)
+    head = _grouped_header(widest, rows)
+    if head:
+        return [*head, *_body_cells(widest, rows[len(head) :])]
+    return _body_cells(widest, rows)
+
+
+def _grouped_header(widest: Sequence[Piece], rows: Sequence[Row]) -> list[list[str]]:
+    """The first two rows where the first names groups of the second's columns, each at its left.
+
+    The second begins right of the first column, and names columns over which nothing stands.
+    """
+    if len(rows) < 3 or len(rows[0].pieces) < 2 or len(rows[1].pieces) < 2:
+        return []
+    top, second = rows[0].pieces, rows[1].pieces
+    columns = [_column(widest, piece) for piece in second]
+    named = {_column(widest, piece) for piece in top}
+    far = rows[0].middle - rows[1].middle >= max(piece.size for piece in second)
+    if columns[0] == 0 or len(second) < len(top) or not set(columns) - named or not far:
+        return []
+    groups = [piece for piece in top if _column(widest, piece) != 0]
+    if not groups or _column(widest, rows[2].pieces[0]) != 0:
+        return []
+    head = [[""] * len(widest), [""] * len(widest)]
+    head[0][0] = " ".join(piece.text for piece in top if piece not in groups)
+    seen: set[int] = set()
+    for column, piece in zip(columns, second, strict=True):
+        over = min(range(len(groups)), key=lambda n: abs(_centre(groups[n]) - _centre(piece)))
+        head[1][column] = f"{head[1][column]} {piece.text}".strip()
+        if over not in seen:
+            seen.add(over)
+            head[0][column] = groups[over].text
+    return head if len(seen) == len(groups) else []
+
+
+def _centre(piece: Piece) -> float:
+    return (piece.left + piece.right) / 2
+
+
+def _body_cells(widest: Sequence[Piece], rows: Sequence[Row]) -> list[list[str]]:
     mains: list[float] = []
     columns: list[list[_Cell]] = [[] for _ in widest]
     for row in rows:
@@ -77,7 +116,8 @@ def column_lefts(rows: Sequence[Row]) -> tuple[float, ...]:
     """Where the columns begin: the leftmost piece of each."""
     widest = max((row.pieces for row in rows), key=len)
     lefts = [piece.left for piece in widest]
-    for row in rows:
+    # A group's name stands in the middle over its columns.
+    for row in rows[1:] if _grouped_header(widest, rows) else rows:
         for piece in row.pieces:
             column = _column(widest, piece)
             lefts[column] = min(lefts[column], piece.left)

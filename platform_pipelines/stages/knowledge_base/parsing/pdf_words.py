@@ -11,6 +11,14 @@ _FIRST_WORD: Final = re.compile(r"[^\W\d_]+")
 _HANGUL_END: Final = re.compile(r"[가-힣]+$")
 _HANGUL_START: Final = re.compile(r"[가-힣]+")
 _LEAST_HALF: Final = 2
+# Short words that begin compounds, and are no syllable at which a longer word is cut.
+_FIRST_HALF_WORDS: Final = """
+    on off self well built long short high low full half two three four five six one all
+"""
+_FIRST_HALVES: Final = frozenset(_FIRST_HALF_WORDS.split())
+_SUFFIX: Final = re.compile(
+    r"(?:ing|ity|i[sz]|est|er|age|ness|ful|ly|able|ed|en|ism|land|hand|gth|tion|set|line|ward|ance|ow)"
+)
 # Particles and endings: no word begins with them, so the one above goes on.
 _ENDING_WORDS: Final = """
     을 를 은 는 의 에 에서 에게 에는 까지 부터 으로 로서 으로서 한다 하는 하고 하여 해야 하며 하면
@@ -48,7 +56,8 @@ class Words:
             return True
         if a + b in self.known or min(len(a), len(b)) < _LEAST_HALF:
             return False
-        return a in self.known and b in self.known
+        compound = a in _FIRST_HALVES and len(b) > _LEAST_HALF and not _SUFFIX.match(b)
+        return compound or (a in self.known and b in self.known)
 
     def goes_on(self, above: str, below: str) -> bool:
         """Whether a Korean word goes on below, where the file itself does not say."""

@@ -35,6 +35,13 @@ class _Held(NamedTuple):
     number: int
     texts: list[str]
     cells: int
+    spread: bool = False
+
+
+class Spread(tuple[str, ...]):
+    """The cells of a row that is one merged cell: a remark on the table, no column's value."""
+
+    __slots__ = ()
 
 
 @dataclass(slots=True)
@@ -80,7 +87,7 @@ class RecordWriter:
                 self._hold(row)
             else:
                 self._fresh = False
-                self._add(row.number, row.texts)
+                self._add(row)
         self._settle()
         self._flush()
         return self.cells_left
@@ -88,7 +95,9 @@ class RecordWriter:
     def _looking_ahead(self, rows: Iterable[Row]) -> Iterator[_Held]:
         """Each row, with those after it in `_coming`."""
         for number, cells in self._counted(rows):
-            self._coming.append(_Held(number, _trimmed(cells), len(cells)))
+            self._coming.append(
+                _Held(number, _trimmed(cells), len(cells), isinstance(cells, Spread))
+            )
             if len(self._coming) > _JUDGED_ROWS:
                 yield self._coming.popleft()
         while self._coming:
@@ -124,11 +133,11 @@ class RecordWriter:
             held = held[taken:]
         for row in held:
             self._fresh = False
-            self._add(row.number, row.texts)
+            self._add(row)
 
     def _starts_table(self, held: Sequence[_Held]) -> int:
         """How many of these rows are taken as a caption or a header."""
-        number, texts, _ = held[0]
+        number, texts = held[0].number, held[0].texts
         if self._goes_on(held):
             return 0
         filled = [text for text in texts if text]
@@ -184,12 +193,14 @@ class RecordWriter:
         self._bare = self._under_header = True
         self._captioned = False
 
-    def _add(self, number: int, texts: list[str]) -> None:
+    def _add(self, row: _Held) -> None:
+        texts = row.texts
         if not self._lines:
-            self._first = number
+            self._first = row.number
         self._bare = self._captioned = False
         self._wordy = self._wordy or (len(texts) == len(self._header) and is_header(texts))
-        self._lines.append(record_line(self._header, texts))
+        header = () if row.spread and len(self._header) > 1 else self._header
+        self._lines.append(record_line(header, texts))
         if len(self._lines) == ROWS_PER_BLOCK:
             self._flush()
 

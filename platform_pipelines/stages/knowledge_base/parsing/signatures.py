@@ -12,9 +12,8 @@ _MAIN_FOLDERS: Final = (
     ("ppt/", DocumentType.PPTX),
     ("xl/", DocumentType.XLSX),
 )
+_PICTURES: Final = (b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"II*\0", b"MM\0*")
 _FOREIGN: Final = (
-    (b"\x89PNG\r\n\x1a\n", "a PNG image"),
-    (b"\xff\xd8\xff", "a JPEG image"),
     (b"GIF8", "a GIF image"),
     (b"\x1f\x8b", "a gzip archive"),
     (b"BZh", "a bzip2 archive"),
@@ -44,6 +43,8 @@ def sniff_binary(data: bytes, key: str) -> DocumentType | None:
         return _office_type(data, key)
     if data.startswith(OLE2):
         raise _ole2_error(data, key)
+    if data.startswith(_PICTURES):
+        return DocumentType.IMAGE
     for magic, name in _FOREIGN:
         if data.startswith(magic):
             raise _unsupported(f"this is {name}", key)
@@ -93,8 +94,17 @@ def _ole2_error(data: bytes, key: str) -> DocumentError:
             where=key,
             remedy="save it without a password",
         )
-    if b"HWP Document File" in data or holds("HwpSummaryInformation"):
-        return _unsupported("this is an HWP document", key)
+    if (
+        b"HWP Document File" in data
+        or holds("HwpSummaryInformation")
+        or key.lower().endswith(".hwp")
+    ):
+        return DocumentError(
+            "this is an HWP document of the binary form (HWP 5 or before)",
+            reason=Reason.UNSUPPORTED,
+            where=key,
+            remedy="convert it to HWPX (Hancom Office: save as .hwpx) or PDF",
+        )
     return _unsupported("this is an office document of the format before 2007", key)
 
 

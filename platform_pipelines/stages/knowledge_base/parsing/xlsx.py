@@ -11,7 +11,7 @@ from platform_pipelines.core.knowledge_base.documents import NoteKind, Place, Re
 from platform_pipelines.core.knowledge_base.text import one_line
 from platform_pipelines.errors import DocumentError
 from platform_pipelines.stages.knowledge_base.parsing.draft import Draft
-from platform_pipelines.stages.knowledge_base.parsing.records import RecordWriter, Row
+from platform_pipelines.stages.knowledge_base.parsing.records import RecordWriter, Row, Spread
 from platform_pipelines.stages.knowledge_base.parsing.xlsx_formats import number_text
 from platform_pipelines.stages.knowledge_base.parsing.xlsx_parts import (
     Cell,
@@ -55,6 +55,8 @@ def read_xlsx(data: bytes, *, key: str, max_cells: int) -> Draft:
             else:
                 draft.note(NoteKind.HIDDEN, f"sheet {name}")
         draft.title = one_line(draft.attempt("properties", parts.title) or "")
+        if any("comments" in name.lower() for name in parts.names):
+            draft.note(NoteKind.PART_LEFT_OUT, "comments")
     except (zipfile.BadZipFile, XMLSyntaxError, KeyError, ValueError) as error:
         raise DocumentError(
             f"the workbook cannot be read: {error}", reason=Reason.CORRUPT, where=key
@@ -90,7 +92,13 @@ def _rows(parts: Parts, path: str, merged: Merged, draft: Draft, sheet: str) -> 
             if any(texts):
                 draft.note(NoteKind.HIDDEN, f"rows of sheet {sheet}")
             continue
-        yield row.number, [t for n, t in enumerate(texts, start=1) if n not in hidden]
+        shown = [t for n, t in enumerate(texts, start=1) if n not in hidden]
+        yield row.number, Spread(shown) if _is_spread(texts, row.number, merged) else shown
+
+
+def _is_spread(texts: list[str], number: int, merged: Merged) -> bool:
+    """Whether the row's one text stands in a cell over several columns, from the first on."""
+    return any(texts[:1]) and not any(texts[1:]) and merged.get((number, 2)) == (number, 1)
 
 
 def _text(cell: Cell, parts: Parts, draft: Draft, sheet: str) -> str:
