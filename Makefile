@@ -1,6 +1,6 @@
 PYTHON ?= python3
 
-.PHONY: help demo demo-model demo-platform ui test test-models test-long test-answers test-plane cluster-test cluster-demo image bench lint clean
+.PHONY: help demo demo-model demo-platform ui test test-models test-long test-answers test-plane cluster-test cluster-test-long cluster-demo image bench lint clean
 .DEFAULT_GOAL := help
 
 help:  ## what a person may do here
@@ -35,6 +35,9 @@ test-plane:  ## the gateway in a real LiteLLM proxy with a small real model
 
 cluster-test:  ## on the cluster of KUBECONFIG: refresh in pods, chart, applied configuration
 	@$(PYTHON) tasks.py cluster-test $(ARGS)
+
+cluster-test-long:  ## there: the faults and failures that are too long for CI
+	@$(PYTHON) tasks.py cluster-test-long $(ARGS)
 
 image:  ## the image for clusters (NAME=registry/platform:tag), by docker or PP_BUILDER
 	@$(PYTHON) tasks.py image $(NAME)

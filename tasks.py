@@ -197,11 +197,16 @@ def test_plane(arguments: list[str]) -> None:
     run(str(BIN / "python"), "-m", "pytest", "-m", "plane", *arguments, PP_TEST_HOME=home)
 
 
-def cluster_test(arguments: list[str]) -> None:
+def cluster_test(arguments: list[str], *, asked: str = "cluster") -> None:
     """What needs a Kubernetes API server with the custom resource definitions."""
     environment("test")
     config = os.environ.get("PP_TEST_KUBECONFIG") or os.environ.get("KUBECONFIG") or ""
-    run(str(BIN / "python"), "-m", "pytest", "-m", "cluster", *arguments, PP_TEST_KUBECONFIG=config)
+    run(str(BIN / "python"), "-m", "pytest", "-m", asked, *arguments, PP_TEST_KUBECONFIG=config)
+
+
+def cluster_test_long(arguments: list[str]) -> None:
+    """The faults of a cluster that are too long for CI."""
+    cluster_test(arguments, asked="cluster and long")
 
 
 def image(arguments: list[str]) -> None:
@@ -253,8 +258,8 @@ def main() -> None:
         "task",
         choices=[
             "demo", "demo-model", "demo-platform", "ui", "test", "test-models", "test-long",
-            "test-plane", "test-answers", "cluster-test", "cluster-demo", "image", "lint",
-            "bench", "clean",
+            "test-plane", "test-answers", "cluster-test", "cluster-test-long",
+            "cluster-demo", "image", "lint", "bench", "clean",
         ],
     )  # fmt: skip
     parser.add_argument("arguments", nargs=argparse.REMAINDER)
@@ -267,6 +272,7 @@ def main() -> None:
         "test-answers": test_answers,
         "test-plane": test_plane,
         "cluster-test": cluster_test,
+        "cluster-test-long": cluster_test_long,
         "image": image,
         "bench": bench,
     }

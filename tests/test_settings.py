@@ -80,6 +80,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_ENVIRONMENTS_DIR": str(tmp_path / "e"),
             "PLATFORM_MILVUS_URI": "https://milvus:19530",
             "PLATFORM_MILVUS_GPU": "true",
+            "PLATFORM_EMBEDDER_URL": "http://127.0.0.1:8000/v1",
             "PLATFORM_S3_ENDPOINT": "http://s3:9000",
             "PLATFORM_S3_REGION": "ap-northeast-2",
             "PLATFORM_S3_PATH_STYLE": "off",
@@ -113,6 +114,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "session_token": {"value": "secret-4"},
         },
         "embedder_api_key": {"value": "secret-5"},
+        "embedder_url": "http://127.0.0.1:8000/v1",
         "language_model": {
             "url": "http://m:8000/v1",
             "model": "served",

@@ -30,6 +30,7 @@ _CREDENTIAL_CODES = frozenset({
     "InvalidAccessKeyId", "InvalidSecurity", "InvalidToken", "NotSignedUp",
     "RequestTimeTooSkewed", "SignatureDoesNotMatch", "TokenRefreshRequired", "UnauthorizedAccess",
 })  # fmt: skip
+_KEY_REFUSED = "(code: AccessDenied)"  # of one key, in the 200 that answers a bulk delete
 _ARCHIVED = "InvalidObjectState"  # in Glacier or Deep Archive
 _CREDENTIAL_SIGNS = ("credential", "InvalidAccessKeyId", "169.254.169.254")
 
@@ -110,9 +111,9 @@ def _by_status(text: str, said: str, where: str) -> PlatformError:
             stored=code,
             remedy="restore it in S3, or leave it out with `source.exclude`",
         )
-    if status == "403":
+    if status == "403" or _KEY_REFUSED in text:
         return SourceForbiddenError(
-            "the store does not let these credentials read this",
+            "the store does not let these credentials do this",
             where=where,
             stored=code or said,
             remedy="allow it in the bucket policy or in the role's policy",

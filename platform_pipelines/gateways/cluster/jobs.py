@@ -218,6 +218,7 @@ def _engine(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> EngineSee
     (one,) = sidecars[:1]
     state: Mapping[str, Any] = one.get("state") or {}
     last: Mapping[str, Any] = one.get("lastState") or {}
+    waits: Mapping[str, Any] = state.get("waiting") or {}
     ended: Mapping[str, Any] = state.get("terminated") or last.get("terminated") or {}
     return EngineSeen(
         pod=str(metadata.get("name") or ""),
@@ -227,5 +228,5 @@ def _engine(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> EngineSee
         reason=str(ended.get("reason") or ""),
         exit_code=int(ended["exitCode"]) if "exitCode" in ended else None,
         message=str(ended.get("message") or "")[-2000:],
-        waiting=str((state.get("waiting") or {}).get("reason") or ""),
+        waiting=str(waits.get("reason") or ""),
     )
