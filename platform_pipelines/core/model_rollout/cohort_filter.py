@@ -7,7 +7,7 @@ no cohort and gets the champion's answers.
 from typing import Any
 
 from platform_pipelines.core.model_rollout.manifests import COHORTS
-from platform_pipelines.core.model_rollout.routes import COHORT_HEADER
+from platform_pipelines.core.road.routes import COHORT_HEADER
 
 _PRIME = 4_294_967_291  # below 2^32: every product below stays exact in Lua's doubles
 

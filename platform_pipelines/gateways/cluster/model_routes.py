@@ -12,8 +12,8 @@ from platform_pipelines.core.model_rollout.cohort_filter import cohort_policy
 from platform_pipelines.core.model_rollout.declaration import ClusterTargetSpec
 from platform_pipelines.core.model_rollout.manifests import named_route
 from platform_pipelines.core.model_rollout.metrics_page import Series, parse_metrics
-from platform_pipelines.core.model_rollout.routes import TOTAL, Endpoint
 from platform_pipelines.core.road.manifests import ObjectKey, key_of
+from platform_pipelines.core.road.routes import TOTAL, Endpoint
 from platform_pipelines.errors import IntegrityError, UnavailableError
 from platform_pipelines.gateways.clock import Clock, SystemClock
 from platform_pipelines.gateways.cluster.manifests import Cluster
