@@ -105,7 +105,9 @@ def operations(tell: Tell, other: str) -> str:
         schema = model.model_json_schema()
         lines += _section(tell, name, schema)
         for attribute, value in schema["properties"].items():
-            inner = _nested(schema, value) or _nested(schema, value.get("additionalProperties"))
+            places = (value, value.get("additionalProperties"), value.get("items"),
+                      *value.get("anyOf", ()))  # fmt: skip
+            inner = next(filter(None, (_nested(schema, one) for one in places)), None)
             lines += _section(tell, f"{name}.{attribute}", inner) if inner else []
     return "\n".join(lines).rstrip("\n") + "\n"
 
