@@ -103,13 +103,14 @@ def _move_past(path: str, current: os.stat_result) -> None:
 
 def _sweep(folder: str) -> None:
     """Remove what killed writers left: staged files that nobody holds."""
-    for entry in os.scandir(folder):
-        with (
-            contextlib.suppress(FileNotFoundError, BlockingIOError),
-            open(entry.path, "rb") as file,
-        ):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            os.unlink(entry.path)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with (
+                contextlib.suppress(FileNotFoundError, BlockingIOError),
+                open(entry.path, "rb") as file,
+            ):
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(entry.path)
 
 
 def _sync_folder(path: str) -> None:
