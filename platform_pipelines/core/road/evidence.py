@@ -34,7 +34,8 @@ from platform_pipelines.errors import ConfigurationError, EvidenceError, Integri
 FORMAT = 2  # 1 was the knowledge base's own, see core/knowledge_base/evidence.py
 
 
-LOOKS = "looks"  # of the facts: how many times one comparison was looked at, this time included
+# Of the facts: how many times one comparison was looked at, this time included.
+LOOKS = "times_looked_at"
 
 
 class Failure(StrEnum):
