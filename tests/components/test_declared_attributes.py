@@ -40,6 +40,7 @@ SPECS: dict[str, type[Spec]] = {
     "VectorDatabase": VectorDatabaseSpec,
     "Watch": WatchSpec,
 }
+LAYERS = ("core", "stages", "components")  # those with packages of capabilities
 EVERYBODYS = {"road", "shared", ""}  # gateways, compute and serving are of no capability
 
 
@@ -61,7 +62,7 @@ def models_in(annotation: object) -> Iterator[type[BaseModel]]:
 def capability(module: str) -> str:
     """The package of a capability that a module is in, e.g. `tenant`; empty elsewhere."""
     parts = module.split(".")
-    return parts[2] if len(parts) > 3 else ""
+    return parts[2] if len(parts) > 3 and parts[1] in LAYERS else ""
 
 
 def reads(read: list[Module]) -> dict[str, set[str]]:
