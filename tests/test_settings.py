@@ -93,6 +93,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
             "PLATFORM_KUBE_CONTEXT": "eks",
             "PLATFORM_API_KEY_HOSTS": "models.corp.example, *.ai.example",
             "PLATFORM_SOURCES": "s3://documents,file:///srv",
+            "PLATFORM_DEFINITIONS": str(tmp_path / "crds"),
         }
     )
     read = dataclasses.asdict(settings)
@@ -143,6 +144,7 @@ def test_every_variable_reaches_its_setting(tmp_path: Path) -> None:
         "task_secrets": (),
         "task_service_account": None,
         "queue": None,
+        "definitions": tmp_path / "crds",
         "profiles_file": None,
     }
 

@@ -43,6 +43,7 @@ class PlatformResource(SystemResource):
     workers: str | None = None
     lease_wait_seconds: str | None = None
     environment: str | None = None
+    definitions: str | None = None
     signing_key: str | None = None
     signer_keys: str | None = None
     notify_webhook: str | None = None
