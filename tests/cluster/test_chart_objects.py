@@ -50,6 +50,16 @@ VALUES: dict[str, dict[str, Any]] = {
         },
         "network": {"webFrom": [{"podSelector": {"matchLabels": {"app": "login"}}}]},
         "web": {"replicas": 2},
+        "serve": {
+            "enabled": True,
+            "tokensSecret": "tenants",
+            "from": [{"namespaceSelector": {"matchLabels": {"name": "agents"}}}],
+        },
+        "monitoring": {"enabled": True},
+        "externalSecrets": {
+            "store": "aws",
+            "secrets": {"platform": "prod/platform", "dagster-postgres": "prod/postgres"},
+        },
     },
 }
 
@@ -114,6 +124,28 @@ def test_with_a_login_nobody_else_reaches_the_web_server(tmp_path: Path) -> None
         assert told == peers, name
 
 
+def test_who_answers_for_agents_has_a_way_in_and_no_secret_of_the_chart(tmp_path: Path) -> None:
+    """The declared peers and Prometheus may ask it; its secrets are written by others."""
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in rendered(
+        VALUES["on EKS"], tmp_path
+    )}  # fmt: skip
+    policy = objects["NetworkPolicy", "pp-serve"]["spec"]["ingress"]
+    peers = [one["from"][0]["namespaceSelector"]["matchLabels"] for one in policy]
+    assert peers == [{"name": "agents"}, {"kubernetes.io/metadata.name": "monitoring"}]
+    pod = objects["Deployment", "pp-serve"]["spec"]["template"]["spec"]
+    given = {one["name"]: one.get("value") for one in pod["containers"][0]["env"]}
+    assert given["PLATFORM_SERVE_TOKENS_FILE"] == "/etc/tokens/tokens.json"
+    assert pod["automountServiceAccountToken"] is False
+    service = objects["Service", "pp-serve"]["metadata"]["labels"]
+    wanted = objects["ServiceMonitor", "pp-serve"]["spec"]["selector"]["matchLabels"]
+    assert wanted.items() <= service.items()
+    assert {name for kind, name in objects if kind == "ExternalSecret"} == {
+        "platform",
+        "dagster-postgres",
+    }
+    assert not [name for kind, name in objects if kind == "Secret"]
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -124,6 +156,8 @@ def test_with_a_login_nobody_else_reaches_the_web_server(tmp_path: Path) -> None
         ({"proxy": {"image": f"p/p:{MOVING}"}}, "image"),
         ({"proxy": {"image": "p/p:1"}}, "proxy.issuer"),
         ({"proxy": {"image": "p/p:1", "issuer": "http://login"}}, "issuer"),
+        ({"externalSecrets": {"store": "aws", "kind": "Vault"}}, "kind"),
+        ({"serve": {"enabled": True, "token": "x"}}, "token"),
         ({"surprise": 1}, "surprise"),
     ],
 )
