@@ -97,7 +97,8 @@ def _install_fast(python: str, lock: Path) -> bool:
 
 def dagster_home() -> None:
     """Where Dagster keeps its runs, with the instance settings of this repository."""
-    DAGSTER_HOME.mkdir(parents=True, exist_ok=True)
+    HOME.mkdir(mode=0o700, exist_ok=True)
+    DAGSTER_HOME.mkdir(exist_ok=True)
     shutil.copyfile(ROOT / "deploy" / "dagster.yaml", DAGSTER_HOME / "dagster.yaml")
 
 

@@ -35,7 +35,11 @@ def test_the_handbook_is_refreshed_through_the_web_server(installed: Installed) 
     spec = pod_spec(profile, PodSettings(SPACE, IMAGE, (CONFIG,), (CONFIG,)), arguments=[])
     question = "How do I connect a golden set to my knowledge base?"
     spec["containers"][0]["command"] = ["platform-pipelines", "search", "handbook", question]
-    assert "revision " in installed.space.run(spec, seconds=180)
+    told = installed.space.run(spec, seconds=180)
+    assert "revision " in told
+    served = installed.found("handbook", question)
+    assert served["revision"] in told
+    assert served["hits"]
 
     status, _ = installed.finished("handbook_refresh", seconds=200)
     assert status == "SUCCESS"

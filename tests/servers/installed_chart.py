@@ -63,6 +63,18 @@ class Installed:
     space: Space
     settings: Settings
     web: str
+    serve: str
+
+    def found(self, knowledge_base: str, query: str) -> dict[str, Any]:
+        """What the platform's `serve` finds, asked through its Service."""
+        body = {"knowledge_base": knowledge_base, "tenant": "default", "query": query, "k": 3}
+        request = urllib.request.Request(
+            f"{self.serve}/v1/search",
+            json.dumps(body).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=120) as answer:
+            return json.load(answer)
 
     def ask(self, query: str, **variables: Any) -> dict[str, Any]:
         """A GraphQL query of the web server, through its Service."""
@@ -122,6 +134,11 @@ def values(settings: Settings, database: Postgres) -> dict[str, Any]:
             "profiles": PROFILES,
         },
         "network": {"enabled": False},
+        "serve": {
+            "enabled": True,
+            "replicas": 1,
+            "resources": {"requests": {"cpu": "50m", "memory": "384Mi"}},
+        },
     }
 
 
@@ -150,8 +167,11 @@ def installed_chart(folder: Path, name: str) -> Iterator[Installed]:
             env={**os.environ, "KUBECONFIG": str(kubeconfig())},
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
-        service = connection.request("GET", f"{space.path}/services/pp-web")
-        yield Installed(space, settings, f"http://{service['spec']['clusterIP']}")
+        services = [
+            connection.request("GET", f"{space.path}/services/pp-{one}") for one in ("web", "serve")
+        ]
+        web, serve = (f"http://{one['spec']['clusterIP']}" for one in services)
+        yield Installed(space, settings, web, serve)
 
 
 def stage_of(job: dict[str, Any]) -> str | None:
