@@ -1,9 +1,11 @@
 """The locks of requirements/: what runs in pods is what runs here."""
 
 import re
+import tomllib
 from pathlib import Path
 
-REQUIREMENTS = Path(__file__).parents[1] / "requirements"
+ROOT = Path(__file__).parents[1]
+REQUIREMENTS = ROOT / "requirements"
 
 
 def pins(name: str) -> dict[str, str]:
@@ -18,3 +20,10 @@ def test_the_images_lock_pins_what_the_runtime_pins() -> None:
     """
     runtime, image = pins("runtime"), pins("image")
     assert {n: v for n, v in image.items() if runtime.get(n) != v} == {}
+
+
+def test_the_image_can_serve() -> None:
+    """A pod that answers needs what `serve` declares; the chart starts it from the same image."""
+    serve = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {one.split(">")[0] for one in serve["optional-dependencies"]["serve"]}
+    assert needed <= set(pins("image"))

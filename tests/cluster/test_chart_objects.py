@@ -157,6 +157,7 @@ def test_who_answers_for_agents_has_a_way_in_and_no_secret_of_the_chart(tmp_path
         ({"proxy": {"image": "p/p:1"}}, "proxy.issuer"),
         ({"proxy": {"image": "p/p:1", "issuer": "http://login"}}, "issuer"),
         ({"externalSecrets": {"store": "aws", "kind": "Vault"}}, "kind"),
+        ({"serve": {"enabled": True}}, "serve.tokensSecret is needed"),
         ({"serve": {"enabled": True, "token": "x"}}, "token"),
         ({"surprise": 1}, "surprise"),
     ],

@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import urllib.request
@@ -64,14 +65,14 @@ class Installed:
     settings: Settings
     web: str
     serve: str
+    token: str
 
     def found(self, knowledge_base: str, query: str) -> dict[str, Any]:
         """What the platform's `serve` finds, asked through its Service."""
-        body = {"knowledge_base": knowledge_base, "tenant": "default", "query": query, "k": 3}
+        body = {"knowledge_base": knowledge_base, "query": query, "k": 3}
+        headers = {"Content-Type": "application/json", "Authorization": f"Bearer {self.token}"}
         request = urllib.request.Request(
-            f"{self.serve}/v1/search",
-            json.dumps(body).encode(),
-            {"Content-Type": "application/json"},
+            f"{self.serve}/v1/search", json.dumps(body).encode(), headers
         )
         with urllib.request.urlopen(request, timeout=120) as answer:
             return json.load(answer)
@@ -137,6 +138,7 @@ def values(settings: Settings, database: Postgres) -> dict[str, Any]:
         "serve": {
             "enabled": True,
             "replicas": 1,
+            "tokensSecret": "tenants",
             "resources": {"requests": {"cpu": "50m", "memory": "384Mi"}},
         },
     }
@@ -158,6 +160,9 @@ def installed_chart(folder: Path, name: str) -> Iterator[Installed]:
         space.give(settings)
         secret = {"kind": "Secret", "stringData": {"DAGSTER_PG_PASSWORD": database.password}}
         space.create("secrets", secret, "dagster-postgres")
+        token = secrets.token_hex(16)
+        tenants = {"kind": "Secret", "stringData": {"tokens.json": json.dumps({"default": token})}}
+        space.create("secrets", tenants, "tenants")
         said = folder / "values.yaml"
         said.write_text(yaml.safe_dump(values(settings, database)), encoding="utf-8")
         done = subprocess.run(
@@ -171,7 +176,7 @@ def installed_chart(folder: Path, name: str) -> Iterator[Installed]:
             connection.request("GET", f"{space.path}/services/pp-{one}") for one in ("web", "serve")
         ]
         web, serve = (f"http://{one['spec']['clusterIP']}" for one in services)
-        yield Installed(space, settings, web, serve)
+        yield Installed(space, settings, web, serve, token)
 
 
 def stage_of(job: dict[str, Any]) -> str | None:
