@@ -1,7 +1,6 @@
 """Opening what every component has: its store, its lease, its release log."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from platform_pipelines.errors import ConfigurationError
@@ -59,13 +58,7 @@ def open_source(settings: "Settings", url: str, *, named: str = "url") -> Object
 
 
 def open_own_store(settings: "Settings", url: str) -> ObjectStore:
-    """A folder of this platform's own; made when it is not there.
-
-    A home that is made here is its user's alone: documents, vectors and the embedded Milvus, which
-    asks for no password, are below it.
-    """
-    with suppress(OSError):  # what cannot be made is told by the store, with its remedy
-        settings.home.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """A folder of this platform's own; made when it is not there."""
     options = StoreOptions(**store_options(settings))
     return open_store(url, options=options, create=True, named="PLATFORM_STORE_URL")
 

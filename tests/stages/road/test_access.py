@@ -8,7 +8,6 @@ from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.knowledge_base.connect import open_source
 from platform_pipelines.stages.road.access import key_for
-from platform_pipelines.stages.road.connect import open_component_store
 
 
 @pytest.mark.parametrize(
@@ -51,13 +50,3 @@ def test_a_declared_server_gets_no_key_that_is_not_for_it() -> None:
     with pytest.raises(ConfigurationError, match=r"evil\.example") as caught:
         key_for(settings, "https://evil.example/v1", key)
     assert "sesame" not in str(caught.value)
-
-
-def test_a_home_that_is_made_is_its_users_alone(tmp_path: Path) -> None:
-    """One that was there keeps what its owner gave it."""
-    home = tmp_path / "above" / "home"
-    open_component_store(load_settings({"PLATFORM_HOME": str(home)}), "tenant", "acme")
-    assert home.stat().st_mode & 0o777 == 0o700
-    home.chmod(0o750)
-    open_component_store(load_settings({"PLATFORM_HOME": str(home)}), "tenant", "acme")
-    assert home.stat().st_mode & 0o777 == 0o750
