@@ -45,36 +45,14 @@ def build_app(
 
     @asynccontextmanager
     async def lifespan(_: "Starlette") -> AsyncIterator[None]:
-        from anyio.to_thread import run_sync
-
-        async with mcp.session_manager.run():  # a mounted app's own lifespan does not run
-            await run_sync(http.service.bases.warm)
-            http.is_ready = True
-            await run_sync(on_ready)
-            try:
-                yield
-            finally:
-                http.is_ready = False
-                await run_sync(on_end)
-
-    async def healthz(_: "Request") -> "Response":
-        return _plain("ok", 200)
-
-    async def readyz(_: "Request") -> "Response":
-        reply = _plain("ready", 200) if http.is_ready else _plain("not ready", 503)
-        reply.headers[INSTANCE_HEADER] = instance
-        return reply
-
-    async def metrics(_: "Request") -> "Response":
-        from starlette.responses import Response
-
-        page, kind = http.service.metrics.page()
-        return Response(page, media_type=kind)
+        # The mounted app's own lifespan does not run.
+        async with mcp.session_manager.run(), _ready(http, on_ready, on_end):
+            yield
 
     routes = [
-        Route("/healthz", healthz),
-        Route("/readyz", readyz),
-        Route("/metrics", metrics),
+        Route("/healthz", _healthz),
+        Route("/readyz", partial(_readyz, http, instance)),
+        Route("/metrics", partial(_metrics, http)),
         Route("/v1/search", http.search, methods=["POST"]),
         Route("/v1/answer", http.answer, methods=["POST"]),
         Route("/v1/feedback", http.feedback, methods=["POST"]),
@@ -86,6 +64,40 @@ def build_app(
     app = Starlette(routes=routes, lifespan=lifespan, exception_handlers=handlers)
     app.state.traces = http.service.traces
     return app
+
+
+@asynccontextmanager
+async def _ready(
+    http: Http, on_ready: Callable[[], None], on_end: Callable[[], None]
+) -> AsyncIterator[None]:
+    """Between warm and closed."""
+    from anyio.to_thread import run_sync
+
+    await run_sync(http.service.bases.warm)
+    http.is_ready = True
+    await run_sync(on_ready)
+    try:
+        yield
+    finally:
+        http.is_ready = False
+        await run_sync(on_end)
+
+
+async def _healthz(_: "Request") -> "Response":
+    return _plain("ok", 200)
+
+
+async def _readyz(http: Http, instance: str, _: "Request") -> "Response":
+    reply = _plain("ready", 200) if http.is_ready else _plain("not ready", 503)
+    reply.headers[INSTANCE_HEADER] = instance
+    return reply
+
+
+async def _metrics(http: Http, _: "Request") -> "Response":
+    from starlette.responses import Response
+
+    page, kind = http.service.metrics.page()
+    return Response(page, media_type=kind)
 
 
 async def _refuse(_: "Request", error: Exception) -> "Response":

@@ -5,7 +5,7 @@ from typing import Any
 
 import dagster as dg
 
-from platform_pipelines.components.shared.applied import applied_asset
+from platform_pipelines.components.shared.applied import Told, checked_asset
 from platform_pipelines.components.shared.pages import Page, table, what_happened
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.tasks import PASSED, PASSED_K
@@ -13,7 +13,7 @@ from platform_pipelines.core.road.evidence import Evidence, SampleRow
 from platform_pipelines.core.road.gate import Status, Verdict
 from platform_pipelines.stages.agent.canary import ROLLED_BACK, refresh_canary
 from platform_pipelines.stages.agent.trial import CANARY, TRIAL, refresh_trial
-from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
+from platform_pipelines.stages.road.applied import MANIFESTS
 from platform_pipelines.stages.road.clusters import Applied
 from platform_pipelines.stages.road.outcome import StageOutcome
 
@@ -31,62 +31,36 @@ def build_trial(applied: Applied, spec: AgentSpec) -> list[dg.AssetsDefinition]:
 
 
 def _trial(applied: Applied, spec: AgentSpec) -> dg.AssetsDefinition:
-    key = dg.AssetKey([spec.name, TRIAL])
-    check = dg.AssetCheckSpec(
-        "tasks_are_done", asset=key, blocking=True,
-        description="Does the revision do its tasks, and no worse than the live agent?",
-    )  # fmt: skip
-
-    def tell(
-        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
-    ) -> dg.MaterializeResult:
-        del context, workspace
+    def told(outcome: StageOutcome) -> Told:
         verdict: Verdict = outcome.facts["verdict"]
-        told = "; ".join(r.message for r in verdict.reasons) or "all are done"
+        text = "; ".join(r.message for r in verdict.reasons) or "all are done"
         is_well = verdict.status is Status.PASS
-        digest = outcome.facts["evidence"].digest
-        return _told(check, trial_page(outcome), digest, told, is_well=is_well)
+        return Told(trial_page(outcome), text, is_well, outcome.facts["evidence"].digest)
 
-    return applied_asset(
-        applied, TRIAL, partial(refresh_trial, spec=spec), tell,
+    return checked_asset(
+        applied, TRIAL, partial(refresh_trial, spec=spec), told,
+        check="tasks_are_done",
+        question="Does the revision do its tasks, and no worse than the live agent?",
         text="Scripted tasks, done by this revision and by the live agent on this machine: which "
         "tools they called, what they answered, and pass^k.",
-        kinds={"python", "langgraph"}, check_specs=[check],
-        above=[dg.AssetKey([spec.name, MANIFESTS])],
+        kinds={"python", "langgraph"}, above=[dg.AssetKey([spec.name, MANIFESTS])],
     )  # fmt: skip
 
 
 def _canary(applied: Applied, spec: AgentSpec) -> dg.AssetsDefinition:
-    key = dg.AssetKey([spec.name, CANARY])
-    check = dg.AssetCheckSpec(
-        "canary_is_well", asset=key, blocking=True,
-        description="Did the revision do as well as the live agent on its share of the requests?",
-    )  # fmt: skip
-
-    def tell(
-        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
-    ) -> dg.MaterializeResult:
-        del context, workspace
+    def told(outcome: StageOutcome) -> Told:
         details = outcome.snapshot.details
-        told = "; ".join(details["problems"]) or str(details["state"])
-        is_well = details["state"] != ROLLED_BACK
-        return _told(check, canary_page(outcome), outcome.snapshot.digest, told, is_well=is_well)
+        text = "; ".join(details["problems"]) or str(details["state"])
+        return Told(canary_page(outcome), text, details["state"] != ROLLED_BACK)
 
-    return applied_asset(
-        applied, CANARY, partial(refresh_canary, spec=spec), tell,
+    return checked_asset(
+        applied, CANARY, partial(refresh_canary, spec=spec), told,
+        check="canary_is_well",
+        question="Did the revision do as well as the live agent on its share of the requests?",
         text="A share of the requests on this revision, the others on the live agent, behind a "
         "gateway by cohorts. When it goes wrong everybody is sent to the live agent.",
-        kinds={"envoy"}, check_specs=[check], above=[dg.AssetKey([spec.name, TRIAL])],
+        kinds={"envoy"}, above=[dg.AssetKey([spec.name, TRIAL])],
     )  # fmt: skip
-
-
-def _told(
-    check: dg.AssetCheckSpec, page: Page, digest: str, told: str, *, is_well: bool
-) -> dg.MaterializeResult:
-    result = dg.AssetCheckResult(check_name=check.name, passed=is_well, description=told)
-    return dg.MaterializeResult(
-        metadata=page, data_version=dg.DataVersion(digest), check_results=[result]
-    )
 
 
 def trial_page(outcome: StageOutcome) -> Page:

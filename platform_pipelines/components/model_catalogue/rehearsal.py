@@ -4,7 +4,7 @@ from functools import partial
 
 import dagster as dg
 
-from platform_pipelines.components.shared.applied import applied_asset
+from platform_pipelines.components.shared.applied import Told, checked_asset
 from platform_pipelines.components.shared.pages import Page, table
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.stages.model_catalogue.rehearsal import (
@@ -12,7 +12,7 @@ from platform_pipelines.stages.model_catalogue.rehearsal import (
     Rehearsed,
     refresh_rehearsal,
 )
-from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
+from platform_pipelines.stages.road.applied import MANIFESTS
 from platform_pipelines.stages.road.clusters import Applied
 from platform_pipelines.stages.road.outcome import StageOutcome
 
@@ -22,35 +22,19 @@ _COLUMNS = ("model", "answered by", "tokens", "cost $", "gateway $", "trace $", 
 
 def build_rehearsal(applied: Applied, spec: ModelCatalogueSpec) -> dg.AssetsDefinition:
     """The asset, between what was rendered and what is applied."""
-    key = dg.AssetKey([spec.name, REHEARSAL])
-    answers = dg.AssetCheckSpec(
-        ANSWERS, asset=key, blocking=True,
-        description="Does each model answer through the gateway, traced, at the catalogue's price?",
-    )  # fmt: skip
 
-    def tell(
-        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
-    ) -> dg.MaterializeResult:
-        del context, workspace
+    def told(outcome: StageOutcome) -> Told:
         seen: list[Rehearsed] = outcome.facts["requests"]
-        told = [f"{one.model}: {one.problem or _costs(one)}" for one in seen if not one.is_right]
-        check = dg.AssetCheckResult(
-            check_name=ANSWERS,
-            passed=not told,
-            description="; ".join(told) or "every model answers",
-        )
-        return dg.MaterializeResult(
-            metadata=rehearsal_page(outcome),
-            data_version=dg.DataVersion(outcome.snapshot.digest),
-            check_results=[check],
-        )
+        wrong = [f"{one.model}: {one.problem or _costs(one)}" for one in seen if not one.is_right]
+        return Told(rehearsal_page(outcome), "; ".join(wrong) or "every model answers", not wrong)
 
-    return applied_asset(
-        applied, REHEARSAL, partial(refresh_rehearsal, spec=spec), tell,
+    return checked_asset(
+        applied, REHEARSAL, partial(refresh_rehearsal, spec=spec), told,
+        check=ANSWERS,
+        question="Does each model answer through the gateway, traced, at the catalogue's price?",
         text="The rendered gateway configuration in a real LiteLLM proxy on this machine: one "
         "request a model, with its trace and its cost, before a cluster sees it.",
-        kinds={"litellm", "opentelemetry"}, check_specs=[answers],
-        above=[dg.AssetKey([spec.name, MANIFESTS])],
+        kinds={"litellm", "opentelemetry"}, above=[dg.AssetKey([spec.name, MANIFESTS])],
         metadata={"upstream": spec.rehearsal.upstream},
     )  # fmt: skip
 

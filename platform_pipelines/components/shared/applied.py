@@ -4,7 +4,8 @@
 holds of it. Drift is a check of its own, so that looking for it changes nothing.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -18,6 +19,7 @@ from platform_pipelines.components.shared.jobs import (
     build_rollback_job,
     stopped_schedule,
 )
+from platform_pipelines.components.shared.pages import Page
 from platform_pipelines.components.shared.policy import AssetPolicy, run_tags
 from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.stages.road.applied import (
@@ -69,6 +71,45 @@ def applied_asset(
         metadata={"component": applied.component, **(metadata or {})},
         **named,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a person reads of such an asset, and how its check went."""
+
+    page: Page
+    text: str  # what is wrong, or that nothing is
+    is_well: bool
+    digest: str = ""  # its data version; the snapshot's by default
+
+
+def checked_asset(
+    applied: Applied,
+    noun: str,
+    work: Callable[..., StageOutcome],
+    told: Callable[[StageOutcome], Told],
+    *,
+    check: str,
+    question: str,
+    **named: Any,
+) -> dg.AssetsDefinition:
+    """An asset between rendering and applying; while its check fails nothing is applied."""
+    key = dg.AssetKey([applied.spec.name, noun])
+    spec = dg.AssetCheckSpec(check, asset=key, blocking=True, description=question)
+
+    def tell(
+        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
+    ) -> dg.MaterializeResult:
+        del context, workspace
+        one = told(outcome)
+        result = dg.AssetCheckResult(check_name=check, passed=one.is_well, description=one.text)
+        return dg.MaterializeResult(
+            metadata=one.page,
+            data_version=dg.DataVersion(one.digest or outcome.snapshot.digest),
+            check_results=[result],
+        )
+
+    return applied_asset(applied, noun, work, tell, check_specs=[spec], **named)
 
 
 def build_applied(

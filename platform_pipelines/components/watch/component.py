@@ -4,13 +4,13 @@ from functools import partial
 
 import dagster as dg
 
-from platform_pipelines.components.shared.applied import applied_asset, build_applied
+from platform_pipelines.components.shared.applied import Told, build_applied, checked_asset
 from platform_pipelines.components.shared.declaring import declared, declaring
 from platform_pipelines.components.shared.pages import Page, table
 from platform_pipelines.components.watch.rolling_back import build_rollback_sensor
 from platform_pipelines.core.watch.declaration import WatchSpec
 from platform_pipelines.core.watch.render import render_watch
-from platform_pipelines.stages.road.applied import MANIFESTS, AppliedWorkspace
+from platform_pipelines.stages.road.applied import MANIFESTS
 from platform_pipelines.stages.road.clusters import Applied
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.watch.queries import QUERIES, Asked, refresh_queries
@@ -42,34 +42,18 @@ class Watch(declaring(WatchSpec)):
 
 
 def _queries(applied: Applied, spec: WatchSpec) -> dg.AssetsDefinition:
-    key = dg.AssetKey([spec.name, QUERIES])
-    check = dg.AssetCheckSpec(
-        HAVE_SERIES, asset=key, blocking=True,
-        description="Does Prometheus know the series of every query?",
-    )  # fmt: skip
 
-    def tell(
-        context: dg.AssetExecutionContext, workspace: AppliedWorkspace, outcome: StageOutcome
-    ) -> dg.MaterializeResult:
-        del context, workspace
+    def told(outcome: StageOutcome) -> Told:
         asked: list[Asked] = outcome.facts["asked"]
-        told = [f"{one.query.where}: {one.problem}" for one in asked if not one.is_right]
-        result = dg.AssetCheckResult(
-            check_name=HAVE_SERIES,
-            passed=not told,
-            description="; ".join(told) or "every query has series",
-        )
-        return dg.MaterializeResult(
-            metadata=_page(outcome),
-            data_version=dg.DataVersion(outcome.snapshot.digest),
-            check_results=[result],
-        )
+        wrong = [f"{one.query.where}: {one.problem}" for one in asked if not one.is_right]
+        return Told(_page(outcome), "; ".join(wrong) or "every query has series", not wrong)
 
-    return applied_asset(
-        applied, QUERIES, partial(refresh_queries, spec=spec), tell,
+    return checked_asset(
+        applied, QUERIES, partial(refresh_queries, spec=spec), told,
+        check=HAVE_SERIES, question="Does Prometheus know the series of every query?",
         text="Every query of alerts, scalers and dashboards, asked of a real Prometheus before "
         "anything is applied: an empty result is a misspelt series.",
-        kinds={"prometheus"}, check_specs=[check],
+        kinds={"prometheus"},
         above=[dg.AssetKey([name, MANIFESTS]) for name in (spec.name, *_named(spec))],
         metadata={"prometheus": spec.prometheus or ""},
     )  # fmt: skip

@@ -9,6 +9,7 @@ from platform_pipelines.core.model_catalogue.litellm import keys_needed, proxy_c
 from platform_pipelines.core.road import rendering
 from platform_pipelines.core.road.identity import canonical_json, digest_json
 from platform_pipelines.core.road.manifests import Manifest
+from platform_pipelines.core.road.routes import COHORT_HEADER
 
 GATEWAY_API = "gateway.networking.k8s.io/v1"
 POOL_API = "inference.networking.k8s.io"
@@ -52,7 +53,7 @@ def model_route(
     rules: list[dict[str, Any]] = []
     if cohort is not None:
         value, pool = cohort
-        both = [header, {"type": "Exact", "name": names.COHORT_HEADER, "value": value}]
+        both = [header, {"type": "Exact", "name": COHORT_HEADER, "value": value}]
         rules.append(_rule(spec, [{"headers": both}], [_pool(spec, pool, 1)]))
     shares = [_pool(spec, pool, weight) for pool, weight in weights or ((own, 1),)]
     rules.append(_rule(spec, [{"headers": [header]}], shares))

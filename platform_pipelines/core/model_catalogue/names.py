@@ -7,7 +7,6 @@ VLLM_PORT = 8000
 PICKER_PORT = 9002
 PICKER_METRICS_PORT = 9090
 MODEL_HEADER = "x-model-id"
-COHORT_HEADER = "x-cohort"
 ROLE_LABEL = "llm-d.ai/role"
 MODEL_LABEL = "platform-pipelines.io/model"
 
