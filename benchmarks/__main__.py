@@ -14,15 +14,17 @@ from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
+from benchmarks.training import measure_training
 
-NAMES = ("refresh", "real", "serving", "parsing", "memory")
+NAMES = ("refresh", "real", "serving", "parsing", "memory", "training")
+USUAL = tuple(name for name in NAMES if name != "training")  # it has an environment of its own
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure what was asked for, print the table, and keep the record."""
     options = _parse(arguments)
     figures: list[Figure] = []
-    for name in options.only or NAMES:
+    for name in options.only or USUAL:
         figures.extend(_measure(name, options.documents))
     path = write_json(options.json, figures)
     print(table(figures))
@@ -38,6 +40,8 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
         yield from measure_parsing(say)
     elif name == "real":
         yield from measure_real(say)
+    elif name == "training":
+        yield from measure_training(say)
     elif name == "serving":
         yield from measure_serving(say)
     else:
