@@ -53,6 +53,6 @@ def test_a_refresh_outlives_its_pods(installed: Installed) -> None:
     spec["containers"][0]["command"] = ["platform-pipelines", "search", "handbook", question]
     assert "revision " in installed.space.run(spec, seconds=180)
 
-    status, _ = installed.finished("handbook_refresh", seconds=200)
-    assert status == "SUCCESS"
+    status, log = installed.finished("handbook_refresh", seconds=200)
+    assert status == "SUCCESS", "\n".join(log[-20:])
     assert len([job for job in installed.space.jobs() if stage_of(job)]) == len(stages)

@@ -66,7 +66,7 @@ def test_a_refresh_outlives_its_postgres(installed: Installed) -> None:
         assert (pool["activeSlotCount"], pool["claimedSlots"], pool["pendingSteps"]) == (0, [], [])
 
     before = len([job for job in installed.space.jobs() if stage_of(job)])
-    status, _ = installed.finished("handbook_refresh", seconds=200)
-    assert status == "SUCCESS"
+    status, log = installed.finished("handbook_refresh", seconds=200)
+    assert status == "SUCCESS", "\n".join(log[-20:])
     assert len([job for job in installed.space.jobs() if stage_of(job)]) == before
     assert here.chunk_ids() == ids

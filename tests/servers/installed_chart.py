@@ -108,6 +108,11 @@ class Installed:
             return False
         return True
 
+    def runs(self) -> list[str]:
+        """The ids of all runs, the newest first."""
+        found = self.ask("{ runsOrError { ... on Runs { results { runId } } } }")
+        return [str(run["runId"]) for run in found["runsOrError"]["results"]]
+
     def running(self, **labels: str) -> list[dict[str, Any]]:
         """Pods that work, with these labels."""
         return [

@@ -71,7 +71,7 @@ def _as_user() -> list[str]:
 
 
 @contextmanager
-def postgres(host: str) -> Iterator[Postgres]:
+def postgres(host: str, *, database: str | None = "dagster") -> Iterator[Postgres]:
     """Started empty, removed afterwards. Skips where the package is not installed."""
     if not BIN.exists():
         pytest.skip("Debian's postgresql-15 is not installed")
@@ -93,7 +93,8 @@ def postgres(host: str) -> Iterator[Postgres]:
     server = Postgres(host, free_port(), word, folder)
     try:
         server.start()
-        server.make_database("dagster")
+        if database:
+            server.make_database(database)
         yield server
     finally:
         if server.process is not None:
