@@ -114,7 +114,7 @@ class LocalLiteLLM:
         found = [p for p in self._proxies() if ServerProcess(p, self._clock).is_running()]
         lists = [json.loads((p / "config.yaml").read_text())["model_list"] for p in found]
         names = [{str(one["model_info"]["id"]) for one in models} for models in lists]
-        return set.intersection(*names) if names else set()
+        return {name for name in names[0] if all(name in one for one in names)} if names else set()
 
     def _share(self, record: Mapping[str, Any]) -> None:
         _publish(self._folder / "shares.json", record)
