@@ -15,9 +15,11 @@ from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
+from benchmarks.training import measure_training
 
 NAMES = ("refresh", "real", "serving", "parsing", "memory")
-CLUSTER = "cluster"  # measured when it is asked for by name: it needs a cluster
+# Measured when they are asked for by name: they need a cluster, an environment of their own.
+CLUSTER, TRAINING = "cluster", "training"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -38,6 +40,8 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
             yield from measure_refresh(count, say)
     elif name == "parsing":
         yield from measure_parsing(say)
+    elif name == TRAINING:
+        yield from measure_training(say)
     elif name == CLUSTER:
         yield from measure_cluster(say)
     elif name == "real":
