@@ -220,8 +220,10 @@ def _worded(
     spans: Spans,
 ) -> _Worded:
     """The model's checked words; without any that may be shown, the documents' sentences."""
-    messages = prompt_messages(live.revision.recipe.answer, question, chosen)
-    with spans.span("chat", model=model.name, messages=messages) as span:
+    recipe = live.revision.recipe.answer
+    messages = prompt_messages(recipe, question, chosen)
+    prompt = recipe.prompt_name if recipe else SHIPPED
+    with spans.span("chat", model=model.name, messages=messages, prompt=prompt) as span:
         reply = model.complete(messages)
         span.set(
             model=reply.model, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens,
