@@ -226,4 +226,5 @@ def answer_record(name: str, answered: Answered) -> dict[str, Any]:
         "decision": asdict(answer.decision),
         "nearest": list(answer.nearest),
         "note": answer.note,
+        "disagreements": [dict(one.values) for one in answer.disagreements],
     }
