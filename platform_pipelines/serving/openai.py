@@ -9,6 +9,7 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.core.knowledge_base.disagreement import told
 from platform_pipelines.serving.http import Http, pieces, read_body, text_of
 from platform_pipelines.serving.service import Answered, Request, RequestError, answer_record
 
@@ -99,12 +100,15 @@ async def chunks(name: str, answered: Answered, created: int, *, usage: bool) ->
 
 
 def content_of(answered: Answered) -> str:
-    """The text with what it cites below it."""
+    """The text with what it cites below it, and where documents disagree about it."""
+    answer = answered.answer
     sources = [
         f"[{c.number}] {c.citation}" + (f" (also in {', '.join(c.also)})" if c.also else "")
-        for c in answered.answer.citations
+        for c in answer.citations
     ]
-    return "\n".join([answered.text, *(["", *sources] if sources else [])])
+    differing = told(answer.question, answer.disagreements)
+    below = [*([differing, ""] if differing else []), *sources]
+    return "\n".join([answered.text, *(["", *below] if below else [])])
 
 
 def error_body(message: str, status: int) -> dict[str, Any]:

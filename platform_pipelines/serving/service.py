@@ -177,7 +177,9 @@ class Service:
         try:
             _check(request)
             self.limits.take_request(request.tenant)
-            with self.traces.span(operation, knowledge_base=name, tenant=request.tenant) as span:
+            with self.traces.span(
+                operation, knowledge_base=name, tenant=request.tenant, question=request.query
+            ) as span:
                 yield span
         except PlatformError as error:
             outcome = type(error).__name__
@@ -224,4 +226,5 @@ def answer_record(name: str, answered: Answered) -> dict[str, Any]:
         "decision": asdict(answer.decision),
         "nearest": list(answer.nearest),
         "note": answer.note,
+        "disagreements": [dict(one.values) for one in answer.disagreements],
     }

@@ -203,7 +203,11 @@ def test_a_judge_that_wants_an_hour_is_not_waited_for(judged: Any) -> None:
 def test_a_judge_that_is_too_slow_is_no_verdict(judged: Any) -> None:
     """A call ends at its time-out, and each attempt is counted."""
     ended = threading.Event()
-    with JudgeServer(lambda *_: ended.wait(30) and None) as server:
+
+    def asleep(*_: Any) -> None:
+        ended.wait(30)
+
+    with JudgeServer(asleep) as server:
         (row,), spent = judged(server, [sample()], seconds=0.2)
         ended.set()
     assert row["faithfulness"]["score"] is None
