@@ -211,20 +211,24 @@ def cluster_test_long(arguments: list[str]) -> None:
 
 
 def image(arguments: list[str]) -> None:
-    """Build the platform's image: the context is made here, the builder is PP_BUILDER's words.
+    """Build an image: the context is made here, the builder is PP_BUILDER's words.
 
-    `docker build -t NAME` by default; the words `{name}` and `{context}` are filled in.
+    NAME and FILE: `platform` (the default) or `agent`, of deploy/images. `docker build -t NAME` by
+    default; the words `{name}`, `{context}` and `{file}` are filled in.
     """
     environment("test")
-    name = arguments[0] if arguments else "platform:dev"
+    which = arguments[1] if len(arguments) > 1 else "platform"
+    name = arguments[0] if arguments else f"{which}:dev"
     context = HOME / "image"
     shutil.rmtree(context, ignore_errors=True)
     for part in ("requirements", "deploy/images"):
         shutil.copytree(ROOT / part, context / part)
+    locks = ROOT / "platform_pipelines" / "environments"
+    shutil.copytree(locks, context / "environments", ignore=shutil.ignore_patterns("*.py*"))
     wheel = [str(BIN / "python"), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     run(*wheel, "-w", str(context / "dist"), str(ROOT))
     words = os.environ.get("PP_BUILDER") or "docker build -t {name} {context} -f {file}"
-    file = context / "deploy" / "images" / "platform.Dockerfile"
+    file = context / "deploy" / "images" / f"{which}.Dockerfile"
     run(*(word.format(name=name, context=context, file=file) for word in words.split()))
 
 
