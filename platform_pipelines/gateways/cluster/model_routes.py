@@ -11,10 +11,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform_pipelines.core.model_rollout.cohort_filter import cohort_policy
 from platform_pipelines.core.model_rollout.declaration import ClusterTargetSpec
 from platform_pipelines.core.model_rollout.manifests import named_route
 from platform_pipelines.core.model_rollout.metrics_page import Series, parse_metrics
+from platform_pipelines.core.road.cohort_filter import cohort_policy
 from platform_pipelines.core.road.manifests import ObjectKey, key_of
 from platform_pipelines.core.road.routes import TOTAL, Endpoint
 from platform_pipelines.errors import IntegrityError, UnavailableError

@@ -150,8 +150,11 @@ def answer_question(
     k: int,
     model: LanguageModel | None,
     spans: Spans = SILENT,
+    key: str = "",
 ) -> Answer:
     """Retrieve, decide whether the corpus answers, and answer with citations.
+
+    `key` is whose question it is: an experiment sends it to the same arm each time.
 
     Raises:
         MissingTenantError: an empty tenant.
@@ -163,7 +166,10 @@ def answer_question(
     usable = sound(hits)
     chosen = _passages(live, usable, vectors)
     if sentences and model is not None:
-        answer = _worded(live, question, chosen, hits, sentences, model, spans)
+        recipe = live.revision.recipe.answer
+        prompt = recipe.prompt_name if recipe else SHIPPED
+        messages = prompt_messages(recipe, question, chosen, key)
+        answer = _worded(messages, prompt, chosen, hits, sentences, model, spans)
     else:
         answer = _Worded(*_quoted(sentences, hits), model.name if model else None)
     differing = _differing(question, answer, usable)
@@ -226,8 +232,8 @@ def _quoted(
 
 
 def _worded(
-    live: Opened,
-    question: str,
+    messages: list[Message],
+    prompt: str,
     chosen: Sequence[Found],
     hits: Sequence[Found],
     sentences: Sequence[RankedSentence],
@@ -235,9 +241,6 @@ def _worded(
     spans: Spans,
 ) -> _Worded:
     """The model's checked words; without any that may be shown, the documents' sentences."""
-    recipe = live.revision.recipe.answer
-    messages = prompt_messages(recipe, question, chosen)
-    prompt = recipe.prompt_name if recipe else SHIPPED
     with spans.span("chat", model=model.name, messages=messages, prompt=prompt) as span:
         reply = model.complete(messages)
         span.set(
@@ -258,7 +261,7 @@ def _worded(
 
 
 def prompt_messages(
-    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found]
+    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found], key: str = ""
 ) -> list[Message]:
     """What a model is asked; the nonce is another one each time."""
     template = recipe.prompt if recipe else shipped_prompt(SHIPPED)
@@ -266,7 +269,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce), asked=question),
+        Message("user", user_prompt(question, given, nonce), asked=question, key=key),
     ]
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
 from platform_pipelines.core.model_rollout.machine import Phase
-from platform_pipelines.core.model_rollout.manifests import cohort_pattern
+from platform_pipelines.core.road.cohort_filter import cohort_pattern
 from platform_pipelines.errors import IntegrityError, UnavailableError
 from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
 from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
