@@ -153,9 +153,10 @@ class Installed:
         seen: dict[str, Any] = {}
 
         def has_ended() -> bool:
-            if not self.answers():  # a pod of it may be starting again
+            try:
+                seen.update(self.ask(RUN, id=run))
+            except (OSError, AssertionError):  # a pod of it, or its database, may be starting again
                 return False
-            seen.update(self.ask(RUN, id=run))
             return seen["runOrError"]["status"] in ("SUCCESS", "FAILURE", "CANCELED")
 
         wait_until(has_ended, seconds=seconds)
