@@ -106,8 +106,8 @@ def test_one_long_pdf_passage_is_a_copy_of_two_pages() -> None:
 def test_a_passage_that_says_more_stays_behind_the_one_that_it_holds() -> None:
     """What only the PDF says is not lost, and the page comes first."""
     more = (
-        "Afterwards the rack's door is locked, and the key goes back to the porter's lodge. Whoever "
-        "comes next finds it there, signs for it, and reads the thermometer above the door."
+        "Afterwards the rack's door is locked, and the key goes back to the porter's lodge. "
+        "Whoever comes next finds it there, signs for it, and reads the thermometer above the door."
     )
     pages = [passage("g.html", ENGLISH), passage("g.pdf", f"{ENGLISH} {more}", "pdf")]
     found = find_copies(pages)
