@@ -44,6 +44,7 @@ from platform_pipelines.stages.knowledge_base.quoting import (
     sound,
 )
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
+from platform_pipelines.stages.knowledge_base.shipped_calibration import shipped_calibration
 
 NONCE_BYTES = 8
 CITED = re.compile(r"[ \t]*\[[0-9]{1,4}\]")  # how an answer names what it rests on
@@ -64,7 +65,7 @@ class Opened(Protocol):
 
     @property
     def calibration(self) -> Calibration | None:
-        """When it answers; None: by the conservative default."""
+        """When it answers; None: by the shipped default."""
         ...
 
 
@@ -161,7 +162,8 @@ def answer_question(
         UnavailableError: the vector store, the embedder or the language model does not answer.
     """
     hits, compared, vectors = _retrieved(live, question, tenant=tenant, k=k, spans=spans)
-    decision = decide_answer(compared.features, live.calibration)
+    default = shipped_calibration(live.revision.recipe.embed)
+    decision = decide_answer(compared.features, live.calibration, default=default)
     sentences = compared.quotes if decision.answer else ()
     usable = sound(hits)
     chosen = _passages(live, usable, vectors)
@@ -201,7 +203,9 @@ def _retrieved(
         vectors = retriever.embed([question])
         hits = retriever.search([question], k=depth, tenant=tenant, vectors=vectors)[0]
         span.set(hits=len(hits), documents=[h.document_key for h in hits[:ANSWER_CHUNKS]])
-        return hits, compare(retriever.embedder, question, hits, vectors), vectors
+        corpus = retriever.term_weights()
+        compared = compare(retriever.embedder, question, hits, vectors, corpus=corpus)
+        return hits, compared, vectors
 
 
 def _passages(live: Opened, hits: Sequence[Found], vectors: Any) -> list[Found]:
