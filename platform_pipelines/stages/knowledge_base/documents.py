@@ -31,6 +31,7 @@ from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.documents_plan import documents_digest
 from platform_pipelines.stages.knowledge_base.documents_worker import parse_shards
+from platform_pipelines.stages.knowledge_base.layers import written_at
 from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
 from platform_pipelines.stages.knowledge_base.people import list_for, lists_of, versioned
@@ -119,8 +120,8 @@ class _Change:
         name = digest_parts(self.input, *sorted(self.again)) if self.again else self.input
         return f"{STAGE}/{self.shard:04d}-{name}.parquet"
 
-    def record(self, digest: str, rows: int) -> ShardRecord:
-        return ShardRecord(self.shard, self.input, digest, self.path, rows)
+    def record(self, digest: str, rows: int, path: str) -> ShardRecord:
+        return ShardRecord(self.shard, self.input, digest, path, rows)
 
     @property
     def arguments(self) -> Row:
@@ -153,7 +154,7 @@ def _parse_all(
         counts.update(done.record["counts"])
         for made in done.record["shards"]:
             change = by_shard[made["shard"]]
-            records[change.shard] = change.record(made["digest"], made["rows"])
+            records[change.shard] = change.record(made["digest"], made["rows"], made["path"])
     return records
 
 
@@ -210,10 +211,12 @@ def _written(store: ObjectStore, changes: Sequence[_Change]) -> dict[int, ShardR
     """Shards that a killed run finished: a file is named by the listing that it was made of."""
     found: dict[int, ShardRecord] = {}
     for change in changes:
-        if not store.exists(change.path):
+        before = change.previous.path if change.previous else None
+        path = written_at(store, change.path, before)
+        if path is None:
             continue
-        rows = read_table(store, change.path, ("key", "state", "document_digest")).to_pylist()
-        found[change.shard] = change.record(documents_digest(rows), len(rows))
+        rows = read_table(store, path, ("key", "state", "document_digest")).to_pylist()
+        found[change.shard] = change.record(documents_digest(rows), len(rows), path)
     return found
 
 
