@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.change import measure_change
 from benchmarks.memory import measure_memory
 from benchmarks.parsing import measure_parsing
 from benchmarks.real_embedder import measure_real
@@ -15,7 +16,7 @@ from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
 
-NAMES = ("refresh", "real", "serving", "parsing", "memory")
+NAMES = ("refresh", "change", "real", "serving", "parsing", "memory")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -34,6 +35,9 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
     if name == "refresh":
         for count in documents:
             yield from measure_refresh(count, say)
+    elif name == "change":
+        for count in documents:
+            yield from measure_change(count, say)
     elif name == "parsing":
         yield from measure_parsing(say)
     elif name == "real":
