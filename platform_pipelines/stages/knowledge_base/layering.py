@@ -47,6 +47,7 @@ class Rows:
 
     @staticmethod
     def of(store: ObjectStore, path: str, rows: int) -> "Rows":
+        """Those of one table, of which only a layer is read."""
         import numpy as np
 
         if base_of(path) is None:
