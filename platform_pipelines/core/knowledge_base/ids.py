@@ -6,7 +6,6 @@ from itertools import islice
 
 DIGEST_CHARACTERS = 32  # a chunk's id: a digest in hexadecimal
 BATCH_IDS = 4096
-_HEXADECIMAL = dict.fromkeys(map(ord, "0123456789abcdef"))  # what `translate` takes out
 
 Mark = tuple[int, int]
 
@@ -28,19 +27,26 @@ def ids_mark(ids: Iterable[str]) -> Mark:
 def _digests_sum(batch: list[str]) -> int:
     import numpy as np
 
-    joined = "".join(batch)
-    if {len(one) for one in batch} == {DIGEST_CHARACTERS} and _is_hexadecimal(joined):
-        words = np.frombuffer(bytes.fromhex(joined), ">u4").reshape(-1, 4)
-        sums: list[int] = words.sum(axis=0, dtype=np.uint64).tolist()
-        return sum(one << shift for one, shift in zip(sums, (96, 64, 32, 0), strict=True))
-    return sum(_hash(one) for one in batch)
+    data = _decoded("".join(batch)) if {len(one) for one in batch} == {DIGEST_CHARACTERS} else None
+    if data is None:
+        return sum(_hash(one) for one in batch)
+    words = np.frombuffer(data, ">u4").reshape(-1, 4)
+    sums: list[int] = words.sum(axis=0, dtype=np.uint64).tolist()
+    return sum(one << shift for one, shift in zip(sums, (96, 64, 32, 0), strict=True))
 
 
 def _hash(one: str) -> int:
-    if len(one) == DIGEST_CHARACTERS and _is_hexadecimal(one):
-        return int(one, 16)
-    return int.from_bytes(hashlib.blake2b(one.encode(), digest_size=16).digest(), "big")
+    data = _decoded(one) if len(one) == DIGEST_CHARACTERS else None
+    if data is None:
+        data = hashlib.blake2b(one.encode(), digest_size=16).digest()
+    return int.from_bytes(data, "big")
 
 
-def _is_hexadecimal(text: str) -> bool:
-    return not text.translate(_HEXADECIMAL)
+def _decoded(text: str) -> bytes | None:
+    """Of lower-case hexadecimal digits alone; `fromhex` also takes capitals and spaces."""
+    if not text.isalnum() or text != text.lower():
+        return None
+    try:
+        return bytes.fromhex(text)
+    except ValueError:
+        return None

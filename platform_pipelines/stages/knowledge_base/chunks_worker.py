@@ -101,7 +101,7 @@ def _cut_all(
         return
     with writing_beside(tools.store) as write:
         for shard in changed:
-            parts = [chunks_schema().empty_table()]
+            parts = [pa.Table.from_batches([], chunks_schema())]
             result = cut_shard(tools, shard, parts.append)
             write(shard["path"], pa.concat_tables(parts))
             yield shard["shard"], result

@@ -8,7 +8,7 @@ from platform_pipelines.core.knowledge_base.documents import Reason, notes_from_
 from platform_pipelines.core.knowledge_base.text import shortened
 from platform_pipelines.core.road.snapshot import ShardRecord
 from platform_pipelines.gateways.object_store import ObjectStore
-from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.tables import read_table, rows_at
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -58,7 +58,7 @@ def _to_tell(table: "pa.Table", states: Sequence[str]) -> list[Row]:
     column = table.column("notes" if "notes" in table.column_names else "reason").to_pylist()
     told = enumerate(zip(states, column, strict=True))
     places = [place for place, (state, note) in told if note or state != "parsed"]
-    return table.take(places).to_pylist() if places else []
+    return rows_at(table, places).to_pylist() if places else []
 
 
 def _count_notes(row: Row, totals: Counter[str], noted: list[Row]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base.layers import Layer, base_of, read_layer
-from platform_pipelines.stages.knowledge_base.tables import read_table, schema_of
+from platform_pipelines.stages.knowledge_base.tables import read_table, rows_at, schema_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,11 +29,11 @@ def take_rows(
 
     wanted = np.asarray(places, np.int64)
     if base_of(path) is None:
-        return read_table(store, path, columns).take(wanted)
+        return rows_at(read_table(store, path, columns), wanted)
     layer = read_layer(store, path)
     codes = layer.codes[wanted]
     if (codes < 0).all():
-        return layer.own.select(list(columns)).take(-1 - codes)
+        return rows_at(layer.own.select(list(columns)), -1 - codes)
     base = read_table(store, layer.base, columns)
     return Layer(layer.base, codes, layer.own).assembled(base, columns)
 
@@ -114,11 +114,12 @@ def place_on(
     another version wrote other columns.
     """
     import numpy as np
+    import pyarrow as pa
 
     wanted = np.asarray(order, np.int64)
     is_old, codes = wanted >= 0, wanted.copy()
     if base_of(earlier) is None:
-        base, own = earlier, schema.empty_table()
+        base, own = earlier, pa.Table.from_batches([], schema)
     else:
         layer = read_layer(store, earlier)
         base, own = layer.base, layer.own
@@ -128,7 +129,7 @@ def place_on(
         return None
     if not all(one.equals(schema) for one in (own.schema, schema_of(store, base))):
         return None
-    kept = own.take(-1 - codes[was_own])
+    kept = rows_at(own, -1 - codes[was_own])
     codes[was_own] = -1 - np.arange(kept.num_rows)
     codes[~is_old] = wanted[~is_old] - kept.num_rows
     return None if (np.diff(codes[codes >= 0]) <= 0).any() else Placed(base, codes, kept)

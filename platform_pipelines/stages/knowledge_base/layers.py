@@ -89,7 +89,7 @@ class Layer:
             base.slice(first, rows) if first >= 0 else own.slice(-1 - first, rows)
             for first, rows in self.runs
         ]
-        return pa.concat_tables([base.schema.empty_table(), *parts])
+        return pa.concat_tables([pa.Table.from_batches([], base.schema), *parts])
 
     def streamed(
         self, base: "Iterator[pa.RecordBatch]", columns: Sequence[str]

@@ -104,6 +104,15 @@ def texts_column(values: Sequence[str]) -> "pa.Array | pa.ChunkedArray":
     return pa.Array.from_buffers(pa.string(), len(parts), buffers)
 
 
+def rows_at(table: "pa.Table", places: "Sequence[int] | npt.NDArray[np.int64]") -> "pa.Table":
+    """Some rows of a table, in this order. From a buffer: a list of places imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    wanted = np.ascontiguousarray(places, np.int64)
+    return table.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
+
+
 def vectors_column(matrix: "npt.NDArray[np.float32]") -> "pa.Array":
     """[rows, dimension] float32 as a column, without a copy."""
     import numpy as np
