@@ -1,5 +1,7 @@
 """A layer reads as the whole table would, after any number of changes; nothing below it is lost."""
 
+import subprocess
+import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -201,3 +203,27 @@ def test_of_a_small_change_all_that_stands_is_matched() -> None:
     stood = ["a", "b", "c", "b", "d", "e"]
     assert matched(stood, ["a", "b", "x", "b", "d", "e"]) == [0, 1, -1, 3, 4, 5]
     assert matched(stood, ["new", *stood]) == [-1, 0, 1, 2, 3, 4, 5]
+
+
+def test_layers_are_written_and_read_without_pandas(tmp_path: Path) -> None:
+    """A list of places or an empty table imports pandas: 1.2 s in every worker of every run."""
+    program = f"""
+import sys
+from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.stages.knowledge_base import layering, layers, tables
+store = open_store({tmp_path.as_uri()!r}, create=True)
+schema = tables.chunks_schema()
+rows = [dict.fromkeys(schema.names, str(n)) | {{"ordinal": n, "tokens": 2}} for n in range(9)]
+tables.write_table(store, {WHOLE!r}, tables.table_of(rows[:8], schema))
+made = tables.table_of(rows[8:], schema)
+layer = layering.layer_on(store, {WHOLE!r}, [*range(8), -1], made)
+path = layers.layer_path("chunks/0003-next.parquet", layer.base)
+layers.write_layer(store, path, layer)
+assert tables.read_table(store, path).to_pylist() == rows
+assert len(list(tables.read_batches(store, path, ["text"]))) == 2
+assert layering.take_rows(store, path, [8, 2], ["text"]).to_pylist()[0] == {{"text": "8"}}
+assert layering.differing(store, ({WHOLE!r}, 8), (path, 9)) is not None
+assert layering.layer_on(store, path, [*range(8), -1], made) is not None
+sys.exit("pandas" in sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, timeout=120)
