@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.change import measure_change
 from benchmarks.in_cluster import measure_cluster
 from benchmarks.memory import measure_memory
 from benchmarks.parsing import measure_parsing
@@ -17,7 +18,7 @@ from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
 from benchmarks.training import measure_training
 
-NAMES = ("refresh", "real", "serving", "parsing", "memory")
+NAMES = ("refresh", "change", "real", "serving", "parsing", "memory")
 # Measured when they are asked for by name: they need a cluster, an environment of their own.
 CLUSTER, TRAINING = "cluster", "training"
 
@@ -38,6 +39,9 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
     if name == "refresh":
         for count in documents:
             yield from measure_refresh(count, say)
+    elif name == "change":
+        for count in documents:
+            yield from measure_change(count, say)
     elif name == "parsing":
         yield from measure_parsing(say)
     elif name == TRAINING:
