@@ -35,23 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+# Once for each size of the corpus, and once.
+BY_SIZE = {"refresh": measure_refresh, "change": measure_change}
+ALONE = {
+    "real": measure_real,
+    "serving": measure_serving,
+    "parsing": measure_parsing,
+    TRAINING: measure_training,
+    CLUSTER: measure_cluster,
+}
+
+
 def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
-    if name == "refresh":
+    if name in BY_SIZE:
         for count in documents:
-            yield from measure_refresh(count, say)
-    elif name == "change":
-        for count in documents:
-            yield from measure_change(count, say)
-    elif name == "parsing":
-        yield from measure_parsing(say)
-    elif name == TRAINING:
-        yield from measure_training(say)
-    elif name == CLUSTER:
-        yield from measure_cluster(say)
-    elif name == "real":
-        yield from measure_real(say)
-    elif name == "serving":
-        yield from measure_serving(say)
+            yield from BY_SIZE[name](count, say)
+    elif name in ALONE:
+        yield from ALONE[name](say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 
@@ -63,7 +63,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        choices=[*NAMES, CLUSTER],
+        choices=[*NAMES, TRAINING, CLUSTER],
         action="append",
         help="measure this alone (may be repeated)",
     )
