@@ -55,24 +55,31 @@ class Corpus:
 
         if len(self._numbers) < 2:
             return Copied(0)
-        pairs = np.unique(
-            np.rec.fromarrays(  # each mark once a document
-                [np.concatenate(self._marks), np.concatenate(self._owners)], names="mark,owner"
-            )
-        )
-        _, first, held_by = np.unique(pairs.mark, return_index=True, return_counts=True)
+        marks, owners = self._once()
+        _, first, held_by = np.unique(marks, return_index=True, return_counts=True)
         shared = np.repeat((held_by > 1) & (held_by <= _BOILERPLATE), held_by)
         of = len(self._numbers)
-        total = np.bincount(pairs.owner, minlength=of)
-        common = np.bincount(pairs.owner[shared], minlength=of)
+        total = np.bincount(owners, minlength=of)
+        common = np.bincount(owners[shared], minlength=of)
         shares = common / np.maximum(total, 1)
         found = np.flatnonzero((shares >= SHARE) & (total >= _FEWEST))
         groups = [
-            pairs.owner[start : start + size]
+            owners[start : start + size]
             for start, size in zip(first, held_by, strict=True)
             if 1 < size <= _BOILERPLATE
         ]
         return self._named(found.tolist(), shares.tolist(), groups)
+
+    def _once(self) -> "tuple[npt.NDArray[np.uint64], npt.NDArray[np.int32]]":
+        """Each mark once a document, by mark: the marks, and whose they are."""
+        import numpy as np
+
+        marks, owners = np.concatenate(self._marks), np.concatenate(self._owners)
+        order = np.lexsort((owners, marks))
+        marks, owners = marks[order], owners[order]
+        is_new = np.ones(len(marks), dtype=bool)
+        is_new[1:] = (marks[1:] != marks[:-1]) | (owners[1:] != owners[:-1])
+        return marks[is_new], owners[is_new]
 
     def _named(
         self, found: Sequence[int], shares: Sequence[float], groups: "Sequence[Any]"

@@ -230,7 +230,7 @@ def _worded(
         reply = model.complete(messages)
         span.set(
             model=reply.model, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens,
-            finish="stop" if reply.finished else "length", reply=reply.text,
+            finish="stop" if reply.finished else "length", reply=reply.text, tier=reply.tier,
         )  # fmt: skip
     usage = Usage(reply.input_tokens, reply.output_tokens)
     checked = check_reply(reply.text, [f"{h.citation}\n{h.text}" for h in chosen])
@@ -254,7 +254,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce)),
+        Message("user", user_prompt(question, given, nonce), asked=question),
     ]
 
 

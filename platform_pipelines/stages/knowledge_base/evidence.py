@@ -41,6 +41,7 @@ from platform_pipelines.stages.knowledge_base.golden_questions import (
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judged_metrics,
+    stopped_by,
     was_stopped,
 )
 from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
@@ -80,13 +81,15 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     )
     if (
         previous
+        and not _is_unfinished(workspace, previous)
         and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
         and is_signed(workspace.settings, workspace.store, previous.details["evidence"])
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
-        evidence = _known(held, previous, asked)
+        unfinished = previous is not None and _is_unfinished(held, previous)
+        evidence = None if unfinished else _known(held, previous, asked)
         cost = previous.details.get("judging") if previous else None
         if evidence is None:
             looks = _looks(previous, revision, baseline)
@@ -105,7 +108,15 @@ def _looks(previous: Snapshot | None, revision: Revision, baseline: Revision | N
     details = previous.details
     if (details["revision"], details["baseline"]) != (revision.digest, baseline.digest):
         return None
-    return int(details.get("looks") or 1) + 1
+    return int(details.get("looks") or 1) + (0 if details.get("stopped_by") else 1)
+
+
+def _is_unfinished(workspace: Workspace, previous: Snapshot) -> bool:
+    """A spent budget ended its judging, and nobody approved it: the next run judges the rest."""
+    details = previous.details
+    return bool(details.get("stopped_by")) and (
+        read_approval(workspace.store, details["evidence"]) is None
+    )
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
@@ -145,6 +156,7 @@ def _record(
             "asked": asked,
             **({LOOKS: evidence.facts[LOOKS]} if LOOKS in evidence.facts else {}),
             "rules": declared_rules(workspace),
+            **({"stopped_by": stopped} if (stopped := stopped_by(evidence)) else {}),
             **({"judging": cost} if cost else {}),
         },
     )

@@ -76,7 +76,7 @@ class Retriever:
     ) -> list[list[Found]]:
         """The best `k` chunks of each query, best first.
 
-        Vectors and keywords are searched side by side: a server takes as long as the slower one.
+        Keywords are searched beside the embedding and the search of vectors, which take longer.
         Answers in another language than the question's lie deep in the list of vectors: it is cut
         short only where they are not wanted.
 
@@ -90,11 +90,11 @@ class Retriever:
             )
         if not texts:
             return []
-        queries = self.embed(texts) if vectors is None else vectors
         depth = max(MINIMUM_DEPTH, 3 * k)
         parameters = self.revision.index["search_parameters"]
         with ThreadPoolExecutor(1, thread_name_prefix="keywords") as beside:
             words = beside.submit(self._keywords, texts, k=depth, tenant=tenant, strong=strong)
+            queries = self.embed(texts) if vectors is None else vectors
             dense = self.store.search_dense(
                 self.target, queries, k=max(DENSE_DEPTH, depth) if across_languages else depth,
                 tenant=tenant, search_parameters=parameters, strong=strong,
