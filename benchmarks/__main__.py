@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from benchmarks.change import measure_change
+from benchmarks.in_cluster import measure_cluster
 from benchmarks.memory import measure_memory
 from benchmarks.parsing import measure_parsing
 from benchmarks.real_embedder import measure_real
@@ -17,6 +18,7 @@ from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
 
 NAMES = ("refresh", "change", "real", "serving", "parsing", "memory")
+CLUSTER = "cluster"  # measured when it is asked for by name: it needs a cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,18 +34,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
-    if name == "refresh":
+    of_a_size = {"refresh": measure_refresh, "change": measure_change}
+    alone = {
+        "parsing": measure_parsing, "real": measure_real, "serving": measure_serving,
+        CLUSTER: measure_cluster,
+    }  # fmt: skip
+    if name in of_a_size:
         for count in documents:
-            yield from measure_refresh(count, say)
-    elif name == "change":
-        for count in documents:
-            yield from measure_change(count, say)
-    elif name == "parsing":
-        yield from measure_parsing(say)
-    elif name == "real":
-        yield from measure_real(say)
-    elif name == "serving":
-        yield from measure_serving(say)
+            yield from of_a_size[name](count, say)
+    elif name in alone:
+        yield from alone[name](say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 
@@ -54,7 +54,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--documents", type=int, nargs="+", default=[1_000, 10_000], help="sizes of the corpus"
     )
     parser.add_argument(
-        "--only", choices=NAMES, action="append", help="measure this alone (may be repeated)"
+        "--only",
+        choices=[*NAMES, CLUSTER],
+        action="append",
+        help="measure this alone (may be repeated)",
     )
     parser.add_argument("--json", type=Path, help="where the record goes")
     return parser.parse_args(arguments)
