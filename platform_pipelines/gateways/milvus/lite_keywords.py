@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
-from platform_pipelines.gateways.milvus.lite_rows import live_rows
+from platform_pipelines.gateways.milvus.lite_live import live_rows
 
 if TYPE_CHECKING:
     import numpy as np

@@ -12,7 +12,7 @@ opens collections without a lock (milvus-lite 3.2.2, `adapter/grpc/server.py`, "
   Milvus Lite forgets `load` when it is reopened;
 - what aliases point to is opened, and its keyword index built, before a person asks;
 - keywords are scored by the statistics of the whole collection (`lite_keywords`), and what is live
-  is known without a look at each row (`lite_rows`);
+  is known without a look at each row (`lite_live`); of a hit, what is shown is made (`lite_rows`);
 - it answers with one mark of all ids (`lite_mark`): a build compares them without a list.
 """
 
@@ -33,14 +33,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
 from platform_pipelines.gateways.milvus.lite_keywords import CorpusKeywords
+from platform_pipelines.gateways.milvus.lite_live import LiveRows, quick_searches
 from platform_pipelines.gateways.milvus.lite_mark import mark_handler
-from platform_pipelines.gateways.milvus.lite_rows import (
-    LiveRows,
-    ShownRows,
-    quick_replies,
-    quick_rows,
-    quick_searches,
-)
+from platform_pipelines.gateways.milvus.lite_rows import ShownRows, quick_replies, quick_rows
 from platform_pipelines.gateways.milvus.local_files import (
     LOG_MAX_BYTES,
     LocalFiles,
@@ -208,10 +203,10 @@ def _open_database(path: str) -> Any:
                     _load(collection)
                     collection.live_rows = live = LiveRows(collection)
                     collection.query, collection._num_entities = live.query, live.count
-                    collection.search = ShownRows(collection).search
                     keywords = CorpusKeywords(collection)
                     collection._search_sparse = keywords.search
                     collection.release = keywords.kept(collection.release)
+                    collection.search = ShownRows(collection).search
                     self._opened.add(collection.name)
                 return collection
 

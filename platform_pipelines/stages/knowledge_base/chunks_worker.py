@@ -4,7 +4,6 @@ import json
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,8 +27,9 @@ from platform_pipelines.core.road.identity import canonical_json, digest_parts, 
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.chunks_standing import Standing
 from platform_pipelines.stages.knowledge_base.layering import MOST_OWN, layer_on, take_rows
-from platform_pipelines.stages.knowledge_base.layers import is_there, layer_path, write_layer
+from platform_pipelines.stages.knowledge_base.layers import layer_path, write_layer
 from platform_pipelines.stages.knowledge_base.tables import (
     chunks_schema,
     read_batches,
@@ -157,7 +157,7 @@ def cut_shard(
     tools: Tools, item: Mapping[str, Any], write: "Callable[[pa.Table], None]"
 ) -> Mapping[str, Any]:
     """Give one shard's chunks to `write`, some rows at a time. See `chunk_shards`."""
-    standing = _Standing(tools.store, item.get("previous"))
+    standing = Standing(tools.store, item.get("previous"))
     counts: Counter[str] = Counter(documents=0, kept=0, made=0)
     sheet = _Sheet(write)
     for document in _documents(tools.store, item["documents"]):
@@ -180,7 +180,7 @@ def cut_layer(tools: Tools, item: Mapping[str, Any]) -> Mapping[str, Any] | None
 
     None when it has to be written whole.
     """
-    standing, store = _Standing(tools.store, item.get("previous")), tools.store
+    standing, store = Standing(tools.store, item.get("previous")), tools.store
     if standing.path is None:
         return None
     documents = _parsed(store, item["documents"])
@@ -218,43 +218,6 @@ def _parsed(store: ObjectStore, path: str) -> list[tuple[int, str, str]]:
     return [
         (at, digest, kind) for at, (state, digest, kind) in enumerate(rows) if state == "parsed"
     ]
-
-
-class _Standing:
-    """The last chunks by document and policy digest: what is equal is not made again."""
-
-    def __init__(self, store: ObjectStore, previous: str | None) -> None:
-        self._store = store
-        self._table: pa.Table | None = None
-        self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # first row, rows
-        self.path = previous if previous is not None and is_there(store, previous) else None
-        if self.path is None:
-            return
-        columns = ["document_digest", "policy_digest"]
-        table = read_table(store, self.path, columns)
-        names = (table.column(name).to_pylist() for name in columns)
-        row = 0
-        for name, same in groupby(zip(*names, strict=True)):
-            rows = sum(1 for _ in same)
-            self._runs[name] = (row, rows)
-            row += rows
-
-    def run(self, document_digest: str, policy_name: str) -> tuple[int, int] | None:
-        """Where a document's chunks stand, together: the first row, and how many."""
-        return self._runs.get((document_digest, policy_name))
-
-    def find(self, document_digest: str, policy_name: str) -> "pa.Table | None":
-        """A document's chunks; None when it has none that stand."""
-        run = self.run(document_digest, policy_name)
-        if run is None or self.path is None:
-            return None
-        table = (
-            self._table
-            if self._table is not None
-            else read_table(self._store, self.path).combine_chunks()
-        )
-        self._table = table
-        return table.slice(*run)
 
 
 class _Sheet:

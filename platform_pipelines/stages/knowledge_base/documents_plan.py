@@ -187,7 +187,10 @@ def _staying(store: ObjectStore, work: ShardWork) -> tuple[dict[str, _Stays], li
         root = root_of(row["key"], listed)
         if root not in work.kept:
             continue
-        if _renewed(row, root, work) == row:
+        is_own = row["key"] == root
+        if root not in work.same and not (
+            is_own and row["size_bytes"] != work.kept[root].size_bytes
+        ):
             told = {"state": row["state"], "document_digest": row["document_digest"]}
             stays[row["key"]] = _Stays(place, told)
         else:

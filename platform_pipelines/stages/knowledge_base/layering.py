@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count, pairwise
+from itertools import count
 from typing import TYPE_CHECKING
 
 from platform_pipelines.gateways.object_store import ObjectStore
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # Of a layer's rows. Beyond it the shard is written whole: readers pay for what stands no more.
 MOST_OWN = 0.25
+STEP = 64  # rows that go and come between two that stay
 
 
 def take_rows(
@@ -138,26 +139,55 @@ def place_on(
 def matched(stood: Sequence[str], wanted: Sequence[str]) -> list[int]:
     """Of each wanted one its place among those that stood, or -1 minus its number among the others.
 
-    Places count up: as many are found as can be so (the longest rising run of places).
+    Places count up. They are found step by step where little lies between equal ones; else as many
+    as can be so (the longest rising run of places).
     """
-    places: dict[str, list[int]] = {}
-    for place in range(len(stood) - 1, -1, -1):
-        places.setdefault(stood[place], []).append(place)
-    found = [held.pop() if (held := places.get(one)) else -1 for one in wanted]
-    rising = _rising(found)
+    found = _stepped(stood, wanted)
+    if found is None:
+        places: dict[str, list[int]] = {}
+        for place in range(len(stood) - 1, -1, -1):
+            places.setdefault(stood[place], []).append(place)
+        found = [held.pop() if (held := places.get(one)) else -1 for one in wanted]
+        rising = _longest_rising(found)
+        found = [place if at in rising else -1 for at, place in enumerate(found)]
     others = count(-1, -1)
-    return [place if at in rising else next(others) for at, place in enumerate(found)]
+    return [place if place >= 0 else next(others) for place in found]
 
 
-def _rising(places: Sequence[int]) -> set[int]:
-    """Where the longest rising run of places stands, those below zero left out."""
-    there = [at for at, place in enumerate(places) if place >= 0]
-    if all(places[one] < places[other] for one, other in pairwise(there)):
-        return set(there)
-    return _longest_rising(places)
+def _stepped(stood: Sequence[str], wanted: Sequence[str]) -> list[int] | None:
+    """Places, -1 where none; None when equal ones lie too far apart."""
+    found: list[int] = []
+    place = 0
+    while len(found) < len(wanted):
+        if place < len(stood) and stood[place] == wanted[len(found)]:
+            found.append(place)
+            place += 1
+            continue
+        step = _next_equal(stood, wanted, place, len(found))
+        if step is None:
+            return None
+        found += [-1] * step[1]
+        place += step[0]
+    return found
+
+
+def _next_equal(
+    stood: Sequence[str], wanted: Sequence[str], place: int, at: int
+) -> tuple[int, int] | None:
+    """How many of both to leave out until they are equal again, or until `wanted` ends."""
+    left, rest = len(stood) - place, len(wanted) - at
+    for both in range(1, STEP + 1):
+        for new in range(min(both, rest), -1, -1):
+            gone = both - new
+            if new == rest:
+                return gone, new
+            if gone < left and stood[place + gone] == wanted[at + new]:
+                return gone, new
+    return None
 
 
 def _longest_rising(places: Sequence[int]) -> set[int]:
+    """Where the longest rising run of places stands, those below zero left out."""
     least: list[int] = []  # the least place that a run of each length ends with
     ends: list[int] = []  # and where that is
     before: list[int] = []  # of each place, where the run went on from
