@@ -59,7 +59,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        choices=[*NAMES, CLUSTER],
+        choices=[*NAMES, CLUSTER, TRAINING],
         action="append",
         help="measure this alone (may be repeated)",
     )
