@@ -1,4 +1,4 @@
-"""Documents that say different numbers of one thing are told apart from those that say two things."""
+"""Documents that say different numbers of one thing, and those that say two things."""
 
 import pytest
 
