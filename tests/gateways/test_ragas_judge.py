@@ -255,16 +255,22 @@ def test_a_real_server_is_asked_by_schema_and_never_gives_an_odd_score(
     """Its verdicts are noise and gate nothing: what is looked at is that each comes out as a share
     or as a named trouble, that its tokens are counted, and that nothing is asked twice."""
     server: Any = SimpleNamespace(url=small_model)
-    options = {"model": "small", "concurrency": 1, "seconds": 90.0, "max_tokens": 400}
-    metrics = ("faithfulness", "judged_context_recall")
+    options = {
+        "model": "small",
+        "concurrency": 1,
+        "seconds": 110.0,
+        "max_tokens": 120,
+        "attempts": 1,
+    }
+    metrics = ("judged_context_recall",)
     (row,), spent = judged(server, [sample()], metrics, **options)
     for score in row.values():
         if score["score"] is None:
             assert score["trouble"] in {"malformed", "length"}, score
         else:
             assert 0.0 <= score["score"] <= 1.0
-    assert spent["calls"] >= 2
-    assert spent["input_tokens"] > 500
+    assert spent["calls"] >= 1
+    assert spent["input_tokens"] > 300
     assert spent["output_tokens"] > 10
     (again,), then = judged(server, [sample()], metrics, **options)
     known = {name for name, score in row.items() if score["score"] is not None}
