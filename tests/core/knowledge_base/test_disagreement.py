@@ -1,4 +1,4 @@
-"""Documents that say different numbers of one thing are told from those about two things."""
+"""Documents that say different numbers of one thing, and those that say two things."""
 
 import pytest
 
