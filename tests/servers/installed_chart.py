@@ -108,6 +108,11 @@ class Installed:
             return False
         return True
 
+    def stored(self) -> dict[str, str]:
+        """Every object of the knowledge base `handbook` but leases, with its version."""
+        here = Knowledge(self.settings.home, {"name": "handbook"}, self.settings)
+        return {key: version for key, version in here.stored().items() if "lease" not in key}
+
     def runs(self) -> list[str]:
         """The ids of all runs, the newest first."""
         found = self.ask("{ runsOrError { ... on Runs { results { runId } } } }")
