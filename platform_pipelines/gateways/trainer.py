@@ -1,21 +1,57 @@
 """The trainer's role: runs a training run to its end, telling every event as it happens."""
 
+import json
+import subprocess
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from platform_pipelines.core.fine_tune.events import Event, parse_event
-from platform_pipelines.errors import ConflictError, WorkerLostError
+from platform_pipelines.errors import CapabilityError, ConflictError, WorkerLostError
 from platform_pipelines.gateways.clock import Clock, SystemClock
 from platform_pipelines.gateways.model_server import free_port
 from platform_pipelines.gateways.programs.sealing import choose
 from platform_pipelines.gateways.server_process import ServerProcess
 
 PROGRAM = Path(__file__).parent / "programs" / "train.py"
+DEVICES = PROGRAM.with_name("devices.py")
 CHECKPOINTS = "checkpoints"
 _POLL_SECONDS = 0.2
+_SECONDS_TO_LOOK = 180  # PyTorch is imported, maybe from a cold disk
 _SECONDS_TO_CHECKPOINT = 180.0
+
+
+@dataclass(frozen=True, slots=True)
+class Devices:
+    """What an environment can train on here."""
+
+    gpus: tuple[str, ...] = ()  # their names
+    four_bits: bool = False  # a GPU, and the library that quantises
+
+
+def devices_of(python: Path, environment: Mapping[str, str]) -> Devices:
+    """Ask an environment what it can train on.
+
+    Raises:
+        CapabilityError: it cannot say.
+    """
+    try:
+        done = subprocess.run(
+            [str(python), str(DEVICES)],
+            env=dict(environment), check=True, capture_output=True, text=True,
+            timeout=_SECONDS_TO_LOOK,
+        )  # fmt: skip
+        told = json.loads(done.stdout)
+        return Devices(tuple(told["gpus"]), bool(told["four_bits"]))
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError) as error:
+        said = getattr(error, "stderr", None) or str(error)
+        raise CapabilityError(
+            "the environment of the training does not say what it can train on",
+            where=str(python),
+            stored=str(said)[-400:],
+            remedy="remove the environment's folder, so that it is made again",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,7 +29,8 @@ def metadata(workspace: Workspace, stage: str, outcome: StageOutcome) -> Page:
 
 def step_observation(event: Mapping[str, Any]) -> Page:
     """One training step, as numbers that the web UI plots while the training runs."""
-    measured = {n: float(event[n]) for n in ("tokens_per_second",) if n in event}
+    named = {"tokens_per_second": "tokens_per_second", "gpu_mb": "gpu_memory_mib"}
+    measured = {shown: float(event[n]) for n, shown in named.items() if n in event}
     return {
         "step": int(event["step"]) + 1,
         "loss": float(event["loss"]),

@@ -87,11 +87,12 @@ def told(event: Event, *, max_steps: int) -> str:
     """One line for the log of the run, or nothing."""
     kind = event["event"]
     if kind == "step":
+        of_gpu = f", {event['gpu_mb']} MiB of the GPU" if "gpu_mb" in event else ""
         rate = event.get("tokens_per_second")  # a bi-encoder's recipe does not count them
         return (
             f"step {int(event['step']) + 1} of {max_steps}: loss {event['loss']:.3f}, "
             f"lr {event['learning_rate']:.2e}, "
-            f"{f'{rate:.0f} tokens/s, ' if rate is not None else ''}{event['rss_mb']} MiB"
+            f"{f'{rate:.0f} tokens/s, ' if rate is not None else ''}{event['rss_mb']} MiB{of_gpu}"
         )
     if kind == "validation":
         found = f"validation after step {int(event['step']) + 1}: loss {event['loss']:.3f}"

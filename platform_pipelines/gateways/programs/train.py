@@ -50,6 +50,16 @@ def resident_mb() -> int:
     return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES >> 20
 
 
+def used_mb() -> dict[str, int]:
+    """Memory of this process, and the most that it took of its GPU so far; MiB."""
+    import torch
+
+    used = {"rss_mb": resident_mb()}
+    if torch.cuda.is_available():
+        used["gpu_mb"] = torch.cuda.max_memory_allocated() >> 20
+    return used
+
+
 def train(events: Events, arguments: list[str]) -> int:
     """Run the recipe; the exit status."""
     import torch
@@ -68,7 +78,7 @@ def train(events: Events, arguments: list[str]) -> int:
         max_steps=steps.max_steps,
         world_size=torch.distributed.get_world_size(),
         seconds=round(time.monotonic() - started, 1),
-        rss_mb=resident_mb(),
+        **used_mb(),
     )
     recipe.run_train_validation_loop()
     is_preempted = bool(steps.sigterm_flag) and steps.step < steps.max_steps
@@ -119,7 +129,7 @@ def _recipe_class(events: Events, name: str) -> Any:
                 learning_rate=float(metrics["lr"]),
                 gradient_norm=float(metrics["grad_norm"]),
                 seconds=round(now - self._last, 2),
-                rss_mb=resident_mb(),
+                **used_mb(),
                 **rate,
             )
             self._last = now

@@ -20,7 +20,13 @@ from platform_pipelines.gateways.e5.weights import encoder_weights
 from platform_pipelines.gateways.model_registry import ModelRegistry
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.programs.sealing import SEAL, file_digest
-from platform_pipelines.gateways.trainer import CHECKPOINTS, LocalTrainer, TrainingJob
+from platform_pipelines.gateways.trainer import (
+    CHECKPOINTS,
+    Devices,
+    LocalTrainer,
+    TrainingJob,
+    devices_of,
+)
 from platform_pipelines.stages.fine_tune.training_set import SIDES
 from platform_pipelines.stages.fine_tune.training_set import STAGE as TRAINING_SET
 from platform_pipelines.stages.fine_tune.workspace import Workspace
@@ -71,22 +77,34 @@ def train(workspace: Workspace, stage: str, *, on_event: OnEvent) -> StageOutcom
     if previous and previous.settings == digest and workspace.store.exists(f"{key}/{FILES}"):
         _Run(workspace, stage, digest, on_event).clean()  # a run that was killed here did not
         return StageOutcome.unchanged(previous)
-    if workspace.spec.recipe.method == "qlora":
-        raise CapabilityError(
-            "qlora needs a GPU, and the environment `training` of this machine is without",
-            where=f"{workspace.name}, recipe.method",
-            stored="qlora",
-            expected="lora or full",
-            remedy="train it on the node pool of gpu-training, or declare another method",
-        )
+    devices = _devices(workspace)
     with workspace.writing(stage, version) as writing:
         run = _Run(writing, stage, digest, on_event)
-        checkpoint = run.train(_job(writing, run.folder, digest, data, base))
+        checkpoint = run.train(
+            _job(writing, run.folder, digest, data, base, gpu=bool(devices.gpus))
+        )
         files = run.publish(checkpoint / WEIGHTS[workspace.spec.recipe.method], key)
         snapshot = run.snapshot(key, files, base)
         writing.move_head(snapshot, version)
         run.clean()
     return StageOutcome.changed(snapshot, previous, {"steps": snapshot.counts["steps"]})
+
+
+def _devices(workspace: Workspace) -> Devices:
+    """The GPUs that the training has here; under the profile `cpu` none are looked for."""
+    if workspace.spec.profile == "cpu":
+        return Devices()
+    found = devices_of(workspace.tools.python("training"), workspace.tools.environment)
+    if workspace.spec.recipe.method == "qlora" and not found.four_bits:
+        raise CapabilityError(
+            "qlora quantises on a GPU with bitsandbytes, and the training's environment is without",
+            where=f"{workspace.name}, recipe.method",
+            stored=f"GPUs: {', '.join(found.gpus) or 'none'}",
+            expected="a GPU and bitsandbytes, or the methods lora or full",
+            remedy="train it in an image of the pool gpu-training, or declare another method",
+        )
+    workspace.progress(f"training on {', '.join(found.gpus) or 'the CPU: there is no GPU here'}")
+    return found
 
 
 def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
@@ -112,7 +130,7 @@ def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
 
 
 def _job(
-    workspace: Workspace, folder: Path, digest: str, data: Snapshot, base: Path
+    workspace: Workspace, folder: Path, digest: str, data: Snapshot, base: Path, *, gpu: bool
 ) -> TrainingJob:
     """The rows on this machine, and the recipe's configuration beside them."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -130,7 +148,7 @@ def _job(
         train=paths["train"],
         validation=paths["validation"],
         checkpoints=str(folder / CHECKPOINTS),
-        gpu=workspace.spec.profile != "cpu",
+        gpu=gpu,
     )
     return TrainingJob(folder, digest, config, recipe.processes)
 
@@ -245,7 +263,7 @@ class _Page:
     def tell(self, event: Event) -> None:
         """A step or a validation."""
         names: dict[str, tuple[str, ...]] = {
-            "step": ("loss", "learning_rate", "tokens_per_second", "rss_mb"),
+            "step": ("loss", "learning_rate", "tokens_per_second", "rss_mb", "gpu_mb"),
             "validation": ("loss", "first_is_right", "reciprocal_rank"),
         }
         kind = str(event["event"])
