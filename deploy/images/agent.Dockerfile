@@ -1,5 +1,5 @@
 # The agents of `Agent` with `runtime: image`: our LangGraph program, from the class `agents`' lock.
-# `make image NAME=REGISTRY/agent:TAG FILE=agent` makes the build context and calls the builder.
+# `make image NAME=REGISTRY/agent:TAG CLASS=agent` makes the build context and calls the builder.
 # Pin the base by digest where you have a registry: --build-arg BASE=python:3.11-slim-bookworm@sha256:…
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
 FROM ${BASE} AS build

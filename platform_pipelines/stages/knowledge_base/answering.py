@@ -90,6 +90,7 @@ class Citation:
     document_key: str
     chunk_id: str
     quote: str
+    also: tuple[str, ...] = ()  # other documents that say the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,4 +275,5 @@ def _left_out(hits: Sequence[Found], usable: Sequence[Found]) -> str:
 
 
 def _citation(number: int, hit: Found, quote: str) -> Citation:
-    return Citation(number, hit.citation, hit.document_key, hit.chunk_id, quote)
+    also = tuple(one.citation for one in hit.also)
+    return Citation(number, hit.citation, hit.document_key, hit.chunk_id, quote, also)
