@@ -126,8 +126,8 @@ class RayJobs:
                 gpus=profile.gpu,
                 queue=self.pods.queue,
                 seconds=profile.deadline_seconds,
-                config_maps=self.pods.config_maps,
-                secrets=self.pods.secrets,
+                config_maps=tuple(self.pods.config_maps),
+                secrets=tuple(self.pods.secrets),
                 service_account=self.pods.service_account,
             )
         )
