@@ -168,7 +168,7 @@ class Settings:
     environment: str = "development"  # `production` lets declarations apply by themselves
     kubeconfig: Path | None = None  # None: the service account of this pod
     kube_context: str | None = None
-    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
+    compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs; `ray`: rows of RayJobs
     namespace: str = "platform"  # where task pods run
     image: str | None = None  # of task pods; `{class}` in it is a task's class
     task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
@@ -269,7 +269,7 @@ def load_settings(
         environment=env.get("PLATFORM_ENVIRONMENT") or "development",
         kubeconfig=_path(env, "PLATFORM_KUBECONFIG"),
         kube_context=env.get("PLATFORM_KUBE_CONTEXT") or None,
-        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes")),
+        compute=_choice(env, "PLATFORM_COMPUTE", ("local", "kubernetes", "ray")),
         namespace=env.get("PLATFORM_NAMESPACE") or "platform",
         image=env.get("PLATFORM_IMAGE"),
         task_config_maps=_words(env, "PLATFORM_TASK_CONFIG_MAPS"),

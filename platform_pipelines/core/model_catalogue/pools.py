@@ -1,7 +1,8 @@
 """InferencePools with their endpoint pickers (llm-d): which server answers a request.
 
-The picker's plugins are those of llm-d-router 0.10; its configuration file is read at its start
-and is no custom resource.
+The picker's flags and plugins are those of llm-d-router 0.10 (`pkg/epp/server/options.go`); its
+configuration file is read at its start and is no custom resource. A later router calls it
+`llm-d.ai/v1` and takes `v1alpha1` with a warning.
 """
 
 from collections.abc import Iterator

@@ -34,6 +34,9 @@ class RayTasks:
     gpus: int = 0
     queue: str | None = None  # a Kueue LocalQueue
     seconds: int = _HOUR
+    config_maps: tuple[str, ...] = ()  # whose keys are the environment of its pods
+    secrets: tuple[str, ...] = ()
+    service_account: str | None = None
 
 
 def ray_job(plan: RayTasks) -> Manifest:
@@ -197,4 +200,11 @@ def _pod(plan: RayTasks, gpus: int) -> dict[str, Any]:
         "resources": rendering.resources(plan.cpu, plan.memory, gpus=gpus),
         "securityContext": {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}},
     }
-    return {"spec": {"automountServiceAccountToken": False, "containers": [container]}}
+    given = [{"configMapRef": {"name": name}} for name in plan.config_maps]
+    given += [{"secretRef": {"name": name}} for name in plan.secrets]
+    if given:
+        container["envFrom"] = given
+    pod: dict[str, Any] = {"automountServiceAccountToken": False, "containers": [container]}
+    if plan.service_account:
+        pod["serviceAccountName"] = plan.service_account
+    return {"spec": pod}

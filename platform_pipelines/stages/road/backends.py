@@ -1,7 +1,7 @@
 """Where tasks run, by the settings: processes of this machine, or Jobs of a cluster."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.compute.tasks import Backend
 from platform_pipelines.errors import ConfigurationError
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.cluster.jobs import Jobs
     from platform_pipelines.settings import Settings
 
-KUBERNETES = "kubernetes"
+KUBERNETES, RAY = "kubernetes", "ray"
 
 
 def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
@@ -22,7 +22,7 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
     Raises:
         ConfigurationError: the image is not named, or no cluster can be reached with this.
     """
-    if not runs_in_cluster(settings):
+    if not runs_in_cluster(settings) and settings.compute != RAY:
         return None
     from platform_pipelines.compute.indexed_jobs import IndexedJobs
     from platform_pipelines.compute.pod_specs import PodSettings
@@ -41,15 +41,22 @@ def cluster_backend(settings: "Settings", *, owner: str) -> Backend | None:
         service_account=settings.task_service_account,
         queue=settings.queue,
     )
-    return IndexedJobs(
-        jobs=open_jobs(settings),
-        pods=pods,
-        profiles=profiles(settings.profiles_file),
-        root=settings.store_url.rstrip("/"),
-        open_store=lambda url: connect.open_own_store(settings, url),
-        clock=SystemClock(),
-        owner=owner,
-    )
+    shared: dict[str, Any] = {
+        "pods": pods,
+        "profiles": profiles(settings.profiles_file),
+        "root": settings.store_url.rstrip("/"),
+        "open_store": lambda url: connect.open_own_store(settings, url),
+        "clock": SystemClock(),
+    }
+    if settings.compute == RAY:
+        from platform_pipelines.compute.ray_jobs import RayJobs
+        from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
+        from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
+
+        connection = Connection(ClusterAddress(settings.kubeconfig, settings.kube_context))
+        cluster = settings.gateways.cluster or KubernetesCluster(connection)
+        return RayJobs(cluster=cluster, **shared)
+    return IndexedJobs(jobs=open_jobs(settings), owner=owner, **shared)
 
 
 def runs_in_cluster(settings: "Settings") -> bool:

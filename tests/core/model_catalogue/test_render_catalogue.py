@@ -128,3 +128,25 @@ def test_what_could_not_mean_what_it_says_is_refused(change: dict[str, Any], tol
     """LiteLLM ignores most of these without a word."""
     with pytest.raises(ConfigurationError, match=told):
         catalogue(**change)
+
+
+# All flags of llm-d-router's picker that are no metric's and no logging's, from its options.go.
+PICKER_FLAGS = {
+    "grpc-port", "ha-enable-leader-election", "drain-timeout", "grpc-max-recv-msg-size",
+    "grpc-max-send-msg-size", "pool-group", "pool-namespace", "pool-name", "endpoint-selector",
+    "endpoint-target-ports", "disable-endpoint-subset-filter", "refresh-metrics-interval",
+    "refresh-prometheus-metrics-interval", "metrics-staleness-threshold", "tracing",
+    "health-checking", "metrics-port", "grpc-health-port", "enable-pprof", "cert-path",
+    "enable-cert-reload", "enable-grpc-stream-metrics", "secure-serving", "metrics-endpoint-auth",
+    "metrics-client-ca-file", "metrics-cert-dir", "config-file", "config-text",
+    "allow-experimental-plugins",
+}  # fmt: skip
+
+
+def test_the_picker_is_given_flags_that_it_has() -> None:
+    """It ends at a flag that it does not know, and its pool answers without it, unnoticed."""
+    picker = one(render_catalogue(catalogue()), "Deployment", "models-small-picker")
+    (container,) = picker["spec"]["template"]["spec"]["containers"]
+    given = {word.removeprefix("--") for word in container["args"] if word.startswith("--")}
+    assert given <= PICKER_FLAGS
+    assert {"pool-name", "pool-namespace", "config-file"} <= given
