@@ -102,7 +102,10 @@ async def chunks(name: str, answered: Answered, created: int, *, usage: bool) ->
 def content_of(answered: Answered) -> str:
     """The text with what it cites below it, and where documents disagree about it."""
     answer = answered.answer
-    sources = [f"[{c.number}] {c.citation}" for c in answer.citations]
+    sources = [
+        f"[{c.number}] {c.citation}" + (f" (also in {', '.join(c.also)})" if c.also else "")
+        for c in answer.citations
+    ]
     differing = told(answer.question, answer.disagreements)
     below = [*([differing, ""] if differing else []), *sources]
     return "\n".join([answered.text, *(["", *below] if below else [])])

@@ -26,9 +26,7 @@ from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
-from platform_pipelines.stages.knowledge_base.evaluation import (
-    sample_sentences,
-)
+from platform_pipelines.stages.knowledge_base.copied import copied_documents
 from platform_pipelines.stages.knowledge_base.gate_rules import (
     approved,
     declared_rules,
@@ -49,6 +47,7 @@ from platform_pipelines.stages.knowledge_base.judged_evidence import (
 from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
+from platform_pipelines.stages.knowledge_base.sampling import sample_sentences
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -57,7 +56,7 @@ from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
 
-EVALUATION_VERSION = "6"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "7"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -261,6 +260,7 @@ def evaluate(
                 unread=unread_documents(workspace),
                 suspicious=suspicious_passages(workspace.store, revision),
             )
+            | known.copied_fact(copied_documents(workspace.store, revision))
             | ({LOOKS: looks} if looks else {}),
         )
     )
@@ -292,7 +292,8 @@ def _without_labels(
                 lost=lost,
                 unread=unread_documents(workspace),
                 suspicious=suspicious_passages(workspace.store, retriever.revision),
-            ),
+            )
+            | known.copied_fact(copied_documents(workspace.store, retriever.revision)),
         )
     )
 

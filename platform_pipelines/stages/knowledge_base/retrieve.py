@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from platform_pipelines.core.knowledge_base.documents import Place, place_from_record
@@ -14,6 +14,7 @@ from platform_pipelines.core.knowledge_base.text import detect_language
 from platform_pipelines.errors import MissingTenantError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.vector_store import Hit, VectorStore
+from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn, Collapsed, collapse
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
@@ -35,6 +36,7 @@ class Found:
     place: Place
     language: str
     document_type: str
+    also: tuple[AlsoIn, ...] = ()  # documents that say the same, and are not shown for it
 
     @property
     def citation(self) -> str:
@@ -91,7 +93,7 @@ class Retriever:
                 tenant=tenant, search_parameters=parameters, strong=strong,
             )  # fmt: skip
         return [
-            self._fuse(_levelled(text, d)[:depth], w, k)
+            self._fused(_levelled(text, d)[:depth], w, k)
             for text, d, w in zip(texts, dense, words.result(), strict=True)
         ]
 
@@ -102,6 +104,14 @@ class Retriever:
             return [[] for _ in texts]
         asked = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
         return self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
+
+    def _fused(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
+        """Both lists as one; revisions say whether copies are collapsed, older ones do not."""
+        lists = Collapsed(dense, words, {})
+        if self.revision.index.get("collapse_copies"):
+            lists = collapse(dense, words)
+        found = self._fuse(lists.dense, lists.words, k)
+        return [replace(one, also=lists.also.get(one.chunk_id, ())) for one in found]
 
     def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
         index = self.revision.index
