@@ -10,7 +10,14 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.knowledge_base.disagreement import told
-from platform_pipelines.serving.http import Http, pieces, read_body, text_of
+from platform_pipelines.serving.http import (
+    KEY_CHARACTERS,
+    KEY_HEADER,
+    Http,
+    pieces,
+    read_body,
+    text_of,
+)
 from platform_pipelines.serving.service import Answered, Request, RequestError, answer_record
 
 if TYPE_CHECKING:
@@ -42,7 +49,8 @@ async def chat(http: Http, request: "HttpRequest") -> "Response":
     named = request.headers.get(TENANT_HEADER) or str(body.get("user") or "")
     declared = http.tenants.declared
     tenant = http.tenant(request, request.headers.get(TENANT_HEADER, "") if declared else named)
-    asked = Request(name, tenant, question_of(body))
+    key = request.headers.get(KEY_HEADER, "") or str(body.get("user") or "")
+    asked = Request(name, tenant, question_of(body), key=key[:KEY_CHARACTERS])
     answered = await http.in_thread(lambda: http.service.answer(asked))
     created = int(time.time())
     if body.get("stream") is True:

@@ -33,12 +33,13 @@ class RequestError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `k` 0 is the protocol's default."""
+    """What is asked. `k` 0 is the protocol's default; `key` is whose it is, for experiments."""
 
     knowledge_base: str
     tenant: str
     query: str
     k: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Service:
                     k=request.k or ANSWER_K,
                     model=opened.model,
                     spans=self.traces,
+                    key=request.key,
                 )
 
             answer = self._on_live(request.knowledge_base, work)

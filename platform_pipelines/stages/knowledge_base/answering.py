@@ -44,6 +44,7 @@ from platform_pipelines.stages.knowledge_base.quoting import (
     sound,
 )
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
+from platform_pipelines.stages.knowledge_base.shipped_calibration import shipped_calibration
 
 NONCE_BYTES = 8
 CITED = re.compile(r"[ \t]*\[[0-9]{1,4}\]")  # how an answer names what it rests on
@@ -64,7 +65,7 @@ class Opened(Protocol):
 
     @property
     def calibration(self) -> Calibration | None:
-        """When it answers; None: by the conservative default."""
+        """When it answers; None: by the shipped default."""
         ...
 
 
@@ -150,20 +151,27 @@ def answer_question(
     k: int,
     model: LanguageModel | None,
     spans: Spans = SILENT,
+    key: str = "",
 ) -> Answer:
     """Retrieve, decide whether the corpus answers, and answer with citations.
+
+    `key` is whose question it is: an experiment sends it to the same arm each time.
 
     Raises:
         MissingTenantError: an empty tenant.
         UnavailableError: the vector store, the embedder or the language model does not answer.
     """
     hits, compared, vectors = _retrieved(live, question, tenant=tenant, k=k, spans=spans)
-    decision = decide_answer(compared.features, live.calibration)
+    default = shipped_calibration(live.revision.recipe.embed)
+    decision = decide_answer(compared.features, live.calibration, default=default)
     sentences = compared.quotes if decision.answer else ()
     usable = sound(hits)
     chosen = _passages(live, usable, vectors)
     if sentences and model is not None:
-        answer = _worded(live, question, chosen, hits, sentences, model, spans)
+        recipe = live.revision.recipe.answer
+        prompt = recipe.prompt_name if recipe else SHIPPED
+        messages = prompt_messages(recipe, question, chosen, key)
+        answer = _worded(messages, prompt, chosen, hits, sentences, model, spans)
     else:
         answer = _Worded(*_quoted(sentences, hits), model.name if model else None)
     differing = _differing(question, answer, usable)
@@ -193,7 +201,9 @@ def _retrieved(
         vectors = retriever.embed([question])
         hits = retriever.search([question], k=depth, tenant=tenant, vectors=vectors)[0]
         span.set(hits=len(hits), documents=[h.document_key for h in hits[:ANSWER_CHUNKS]])
-        return hits, compare(retriever.embedder, question, hits, vectors), vectors
+        corpus = retriever.term_weights()
+        compared = compare(retriever.embedder, question, hits, vectors, corpus=corpus)
+        return hits, compared, vectors
 
 
 def _passages(live: Opened, hits: Sequence[Found], vectors: Any) -> list[Found]:
@@ -224,8 +234,8 @@ def _quoted(
 
 
 def _worded(
-    live: Opened,
-    question: str,
+    messages: list[Message],
+    prompt: str,
     chosen: Sequence[Found],
     hits: Sequence[Found],
     sentences: Sequence[RankedSentence],
@@ -233,9 +243,6 @@ def _worded(
     spans: Spans,
 ) -> _Worded:
     """The model's checked words; without any that may be shown, the documents' sentences."""
-    recipe = live.revision.recipe.answer
-    messages = prompt_messages(recipe, question, chosen)
-    prompt = recipe.prompt_name if recipe else SHIPPED
     with spans.span("chat", model=model.name, messages=messages, prompt=prompt) as span:
         reply = model.complete(messages)
         span.set(
@@ -256,7 +263,7 @@ def _worded(
 
 
 def prompt_messages(
-    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found]
+    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found], key: str = ""
 ) -> list[Message]:
     """What a model is asked; the nonce is another one each time."""
     template = recipe.prompt if recipe else shipped_prompt(SHIPPED)
@@ -264,7 +271,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce), asked=question),
+        Message("user", user_prompt(question, given, nonce), asked=question, key=key),
     ]
 
 

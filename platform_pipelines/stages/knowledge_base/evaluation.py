@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from platform_pipelines.compute.environments import interpreter
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
-from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
+from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES, TermWeights
 from platform_pipelines.core.knowledge_base.calibration import (
     CalibrationOutcome,
     CalibrationSample,
@@ -190,6 +190,7 @@ def calibrate_answers(
     relevant: Mapping[str, Sequence[str]],
     *,
     vectors: "Matrix",
+    corpus: TermWeights | None = None,
 ) -> CalibrationOutcome:
     """Fit when `ask` answers, on answerable and unanswerable questions alike.
 
@@ -197,7 +198,8 @@ def calibrate_answers(
     them is among the chunks that an answer is quoted from, refusing is right. `vectors` [questions,
     dimension] are the questions'.
     """
-    features = measure(embedder, [q.question for q in questions], found, vectors=vectors)
+    asked = [q.question for q in questions]
+    features = measure(embedder, asked, found, vectors=vectors, corpus=corpus)
     samples = [
         CalibrationSample(
             measured.vector(),

@@ -50,6 +50,7 @@ from platform_pipelines.stages.knowledge_base.revisions import candidate
 from platform_pipelines.stages.knowledge_base.sampling import sample_sentences
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
+from platform_pipelines.stages.knowledge_base.terms import CorpusTerms, ensure_terms
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
@@ -234,7 +235,9 @@ def evaluate(
             workspace.settings, revision.recipe.embed, workspace.progress
         )
         try:
-            retriever = Retriever(store, embedder, revision, collection)
+            ensure_terms(workspace.store, revision)
+            terms = CorpusTerms(workspace.store, revision)
+            retriever = Retriever(store, embedder, revision, collection, terms)
             if golden is None:
                 return _without_labels(workspace, retriever, counts, baseline, lost), None
             conditions = _conditions(workspace, revision)

@@ -32,6 +32,7 @@ from platform_pipelines.stages.knowledge_base.stored_evidence import (
     calibration_in_use,
     read_evidence,
 )
+from platform_pipelines.stages.knowledge_base.terms import CorpusTerms
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.signatures import is_signed
@@ -116,6 +117,7 @@ def ask_golden(
         [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
         {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
         vectors=vectors,
+        corpus=retriever.term_weights(),
     )
     known = _known_of_live(workspace, baseline, golden, conditions)
     if known:
@@ -176,13 +178,14 @@ def _opened_live(
     entry = road.release_log(workspace.store, workspace.name).head()
     calibration = calibration_in_use(workspace.store, entry) if entry else None
     held = ensure_collection(workspace, retriever.store, baseline).collection
+    terms = CorpusTerms(workspace.store, baseline)
     if baseline.embedder_digest == retriever.revision.embedder_digest:
-        live = Retriever(retriever.store, retriever.embedder, baseline, held)
+        live = Retriever(retriever.store, retriever.embedder, baseline, held, terms)
         yield Evaluated(baseline, live, calibration)
         return
     embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
     try:
-        live = Retriever(retriever.store, embedder, baseline, held)
+        live = Retriever(retriever.store, embedder, baseline, held, terms)
         yield Evaluated(baseline, live, calibration)
     finally:
         embedder.close()
