@@ -260,7 +260,7 @@ def test_a_real_server_is_asked_by_schema_and_never_gives_an_odd_score(
     options = {
         "model": "small",
         "concurrency": 1,
-        "seconds": 110.0,
+        "seconds": 250.0,
         "max_tokens": 120,
         "attempts": 1,
     }
