@@ -81,7 +81,9 @@ _Known = tuple[Claim, frozenset[str], frozenset[str]]
 
 def _of(numbers: frozenset[str], own: Sequence[_Known], others: Sequence[_Known]) -> Disagreement:
     places: dict[str, list[str]] = {}
-    common = frozenset.intersection(*(held for _, _, held in (*own, *others))) & numbers
+    common = numbers
+    for _, _, held in others:
+        common &= held
     for claim, _, held in (*own, *others):
         value = ", ".join(sorted(held - common))
         if claim.citation not in places.setdefault(value, []):

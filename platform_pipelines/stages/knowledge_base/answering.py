@@ -184,9 +184,7 @@ def answer_question(
         revision=live.revision.digest,
         model=answer.model,
         nearest=tuple(dict.fromkeys(h.citation for h in hits[:3])),
-        note="; ".join(
-            filter(None, (answer.note, _left_out(hits, usable), told(question, differing)))
-        ),
+        note=_joined(answer.note, _left_out(hits, usable), told(question, differing)),
         usage=answer.usage,
         passages=tuple(h.text for h in chosen),
         disagreements=differing,
@@ -284,6 +282,10 @@ def _note(reply: ModelReply, checked: CheckedReply) -> str:
     if not reply.finished:
         parts.append("was cut off at its length")
     return f"{reply.model} {'; '.join(parts)}" if parts else ""
+
+
+def _joined(*notes: str) -> str:
+    return "; ".join(filter(None, notes))
 
 
 def _differing(question: str, answer: _Worded, usable: Sequence[Found]) -> tuple[Disagreement, ...]:

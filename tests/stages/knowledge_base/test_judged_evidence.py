@@ -76,7 +76,7 @@ def test_judged_answers_gate_a_release_and_a_worse_model_is_stopped(
     """A changed model takes the road like a changed document; what is live stays live."""
     judged.refresh()
     evidence = evidence_of(judged)
-    means = {name: mean.mean for name, mean in evidence.means.items()}
+    means = {name: mean.mean or 0.0 for name, mean in evidence.means.items()}
     assert means["faithfulness"] >= 0.95
     assert means["judged_context_recall"] >= 0.8
     assert set(JUDGED_NAMES) <= set(means)
