@@ -44,6 +44,7 @@ OPERATIONS = {
     "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
     "documents.parse": "platform_pipelines.stages.knowledge_base.parsing_worker:parse_bytes",
     "documents.shards": "platform_pipelines.stages.knowledge_base.documents_worker:parse_shards",
+    "prompts.answer": "platform_pipelines.stages.batch_inference.jobs:answer_prompts",
     "evidence.judge": "platform_pipelines.stages.knowledge_base.evidence_worker:judge_items",
     "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
 }

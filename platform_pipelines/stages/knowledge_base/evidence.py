@@ -26,9 +26,7 @@ from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
-from platform_pipelines.stages.knowledge_base.evaluation import (
-    sample_sentences,
-)
+from platform_pipelines.stages.knowledge_base.copied import copied_documents
 from platform_pipelines.stages.knowledge_base.gate_rules import (
     approved,
     declared_rules,
@@ -43,11 +41,13 @@ from platform_pipelines.stages.knowledge_base.golden_questions import (
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judged_metrics,
+    stopped_by,
     was_stopped,
 )
 from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
+from platform_pipelines.stages.knowledge_base.sampling import sample_sentences
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -56,7 +56,7 @@ from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
 
-EVALUATION_VERSION = "6"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "7"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -80,13 +80,15 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     )
     if (
         previous
+        and not _is_unfinished(workspace, previous)
         and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
         and is_signed(workspace.settings, workspace.store, previous.details["evidence"])
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
-        evidence = _known(held, previous, asked)
+        unfinished = previous is not None and _is_unfinished(held, previous)
+        evidence = None if unfinished else _known(held, previous, asked)
         cost = previous.details.get("judging") if previous else None
         if evidence is None:
             looks = _looks(previous, revision, baseline)
@@ -105,7 +107,15 @@ def _looks(previous: Snapshot | None, revision: Revision, baseline: Revision | N
     details = previous.details
     if (details["revision"], details["baseline"]) != (revision.digest, baseline.digest):
         return None
-    return int(details.get("looks") or 1) + 1
+    return int(details.get("looks") or 1) + (0 if details.get("stopped_by") else 1)
+
+
+def _is_unfinished(workspace: Workspace, previous: Snapshot) -> bool:
+    """A spent budget ended its judging, and nobody approved it: the next run judges the rest."""
+    details = previous.details
+    return bool(details.get("stopped_by")) and (
+        read_approval(workspace.store, details["evidence"]) is None
+    )
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
@@ -145,6 +155,7 @@ def _record(
             "asked": asked,
             **({LOOKS: evidence.facts[LOOKS]} if LOOKS in evidence.facts else {}),
             "rules": declared_rules(workspace),
+            **({"stopped_by": stopped} if (stopped := stopped_by(evidence)) else {}),
             **({"judging": cost} if cost else {}),
         },
     )
@@ -249,6 +260,7 @@ def evaluate(
                 unread=unread_documents(workspace),
                 suspicious=suspicious_passages(workspace.store, revision),
             )
+            | known.copied_fact(copied_documents(workspace.store, revision))
             | ({LOOKS: looks} if looks else {}),
         )
     )
@@ -280,7 +292,8 @@ def _without_labels(
                 lost=lost,
                 unread=unread_documents(workspace),
                 suspicious=suspicious_passages(workspace.store, retriever.revision),
-            ),
+            )
+            | known.copied_fact(copied_documents(workspace.store, retriever.revision)),
         )
     )
 

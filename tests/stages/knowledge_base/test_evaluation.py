@@ -1,28 +1,22 @@
 """Evidence with labels and without: what counts as a question to answer, what a sample asks."""
 
-import re
-from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
-from platform_pipelines.core.knowledge_base.evidence import SentenceSample
 from platform_pipelines.core.knowledge_base.golden import Question, Reference
+from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
 from platform_pipelines.core.road.evidence import Outcome
-from platform_pipelines.core.road.snapshot import ShardRecord
 from platform_pipelines.errors import EvidenceError
-from platform_pipelines.gateways.obstore_store import open_store
-from platform_pipelines.gateways.vector_store import Hit
+from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn
 from platform_pipelines.stages.knowledge_base.evaluation import (
     calibrate_answers,
+    credited,
     join_ragas,
-    sample_sentences,
 )
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, compare, measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found
-from platform_pipelines.stages.knowledge_base.tables import chunks_schema, table_of, write_table
 from tests.stages.knowledge_base.searching import ListedStore, WordEmbedder, hit, retriever
 
 
@@ -115,73 +109,14 @@ def test_ragas_scores_of_another_number_are_no_evidence(count: int) -> None:
     assert str(caught.value.expected).startswith("2")
 
 
-DOCUMENTS = 60
-WORDS = "is kept for as long as anybody who may read it still needs it"
-
-
-class OwnDocuments(ListedStore):
-    """Finds the document that a sentence's number names, unless that is among the lost."""
-
-    def __init__(self, *lost: int) -> None:
-        super().__init__()
-        self.lost = lost
-
-    def search_keywords(self, target: str, keywords: Sequence[str], **asked: object):
-        super().search_keywords(target, keywords, **asked)
-        numbers = [int(re.findall(r"\brecord(\d+)\b", words)[0]) for words in keywords]
-        return [[] if n in self.lost else [self._hit(n)] for n in numbers]
-
-    @staticmethod
-    def _hit(number: int) -> Hit:
-        key = f"{number}.md"
-        return Hit(f"c{number}", 1.0, key, "text", "title", "{}", "en", "markdown")
-
-    @property
-    def queries(self) -> list[str]:
-        return [words for kind, asked, _ in self.asked if kind == "words" for words in asked]
-
-
-def sampled_by(store: OwnDocuments, folder: Path, *, text: str = "Record{n} " + WORDS):
-    """What the sample of 60 documents, each of one sentence, says of that store."""
-    files = open_store(folder.as_uri(), create=True)
-    empty = {f.name: "" for f in chunks_schema()} | {"ordinal": 0, "tokens": 1}
-    rows = [
-        empty | {"chunk_id": f"{n:02d}", "document_key": f"{n}.md", "text": text.format(n=n)}
-        for n in range(DOCUMENTS)
-    ]
-    write_table(files, "chunks.parquet", table_of(rows, chunks_schema()))
-    opened = retriever(store)
-    shard = ShardRecord(0, "i", "d", "chunks.parquet", DOCUMENTS)
-    revision = replace(opened.revision, chunks=(shard,))
-    return sample_sentences(files, replace(opened, revision=revision), k=5)
-
-
-def test_half_of_the_sample_is_enough_when_all_of_it_is_found(tmp_path: Path) -> None:
-    """A good index costs 16 searches."""
-    store = OwnDocuments()
-    assert sampled_by(store, tmp_path) == SentenceSample(sampled=16, own_at_1=16, own_at_k=16)
-    assert len(store.queries) == 16
-
-
-def test_one_loss_has_the_whole_sample_asked(tmp_path: Path) -> None:
-    """Nothing is judged by the half that went badly, and each sentence is asked once."""
-    first = OwnDocuments()
-    sampled_by(first, tmp_path)
-    lost = int(re.findall(r"record(\d+)", first.queries[3])[0])
-    store = OwnDocuments(lost)
-    assert sampled_by(store, tmp_path) == SentenceSample(sampled=32, own_at_1=31, own_at_k=31)
-    assert len(set(store.queries)) == len(store.queries) == 32
-
-
-def test_a_sentence_is_asked_for_by_its_first_words(tmp_path: Path) -> None:
-    """As a person would; the rest of a long sentence would flatter the index."""
-    store = OwnDocuments()
-    sampled_by(store, tmp_path)
-    assert all("kept" in words and "read" not in words for words in store.queries)
-
-
-def test_without_a_sentence_there_is_no_sample(tmp_path: Path) -> None:
-    """The gate calls that undecided."""
-    store = OwnDocuments()
-    assert sampled_by(store, tmp_path, text="Record{n}").share_at_k is None
-    assert store.queries == []
+def test_a_page_is_credited_with_the_copy_that_the_golden_set_names() -> None:
+    """Its quote stands in what is shown; a passage without the quote is not credited."""
+    quote = "The quota is forty devices."
+    match = match_references(
+        [Reference(document="guide.pdf", quote=quote)],
+        [ChunkText("pdf1", "guide.pdf", f"Quotas. {quote}")],
+    )
+    also = (AlsoIn("pdf1", "guide.pdf", "guide.pdf › p. 1"),)
+    shown = replace(FOUND[0][0], chunk_id="html1", text=f"{quote} Ask for more.", also=also)
+    assert credited([shown], match) == ["pdf1"]
+    assert credited([replace(shown, text="Ask for more.")], match) == ["html1"]
