@@ -107,6 +107,17 @@ def test_an_engine_is_read_while_its_pod_lives() -> None:
     assert (seen.reason, seen.exit_code, seen.message) == ("OOMKilled", 137, "loading weights")
 
 
+def test_how_long_an_engine_lived_is_read_from_its_last_end() -> None:
+    """Whoever is ended for being late has lived as long as it was given."""
+    times = {"startedAt": "2026-11-27T10:00:50Z", "finishedAt": "2026-11-27T10:02:00Z"}
+    late = {"exitCode": 0, "reason": "Completed", **times}
+    again = sidecar(state={"running": {}}, lastState={"terminated": late}, restartCount=1)
+    end = pod_end(pod(phase="Pending", initContainerStatuses=again))
+    assert end is not None
+    assert end.engine is not None
+    assert end.engine.lived == 70.0
+
+
 @pytest.mark.parametrize("phase", ["Succeeded", "Failed"])
 def test_an_engine_of_a_pod_that_ended_says_nothing(phase: str) -> None:
     """It was ended with the pod: its exit code is no failure."""
