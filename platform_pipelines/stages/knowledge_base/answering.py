@@ -6,6 +6,7 @@ was calibrated on the golden set, never by the model alone. Served answers, `ask
 run this very code.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +27,14 @@ from platform_pipelines.core.knowledge_base.chain import (
     system_prompt,
     user_prompt,
 )
+from platform_pipelines.core.knowledge_base.disagreement import (
+    Disagreement,
+    claims_of,
+    disagreements,
+    told,
+)
 from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, Revision
+from platform_pipelines.core.knowledge_base.sentences import split_sentences
 from platform_pipelines.gateways.language_model import LanguageModel, Message, ModelReply
 from platform_pipelines.stages.knowledge_base.prompts import SHIPPED, shipped_prompt
 from platform_pipelines.stages.knowledge_base.quoting import (
@@ -39,6 +47,7 @@ from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 from platform_pipelines.stages.knowledge_base.shipped_calibration import shipped_calibration
 
 NONCE_BYTES = 8
+CITED = re.compile(r"[ \t]*\[[0-9]{1,4}\]")  # how an answer names what it rests on
 
 
 class Opened(Protocol):
@@ -120,6 +129,7 @@ class Answer:
     note: str = ""
     usage: Usage = Usage()
     passages: tuple[str, ...] = ()  # what the answer was to be made from, for a judge
+    disagreements: tuple[Disagreement, ...] = ()  # where what was found says other numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +151,11 @@ def answer_question(
     k: int,
     model: LanguageModel | None,
     spans: Spans = SILENT,
+    key: str = "",
 ) -> Answer:
     """Retrieve, decide whether the corpus answers, and answer with citations.
+
+    `key` is whose question it is: an experiment sends it to the same arm each time.
 
     Raises:
         MissingTenantError: an empty tenant.
@@ -155,9 +168,13 @@ def answer_question(
     usable = sound(hits)
     chosen = _passages(live, usable, vectors)
     if sentences and model is not None:
-        answer = _worded(live, question, chosen, hits, sentences, model, spans)
+        recipe = live.revision.recipe.answer
+        prompt = recipe.prompt_name if recipe else SHIPPED
+        messages = prompt_messages(recipe, question, chosen, key)
+        answer = _worded(messages, prompt, chosen, hits, sentences, model, spans)
     else:
         answer = _Worded(*_quoted(sentences, hits), model.name if model else None)
+    differing = _differing(question, answer, usable)
     return Answer(
         question=question,
         known=bool(answer.text),
@@ -167,9 +184,12 @@ def answer_question(
         revision=live.revision.digest,
         model=answer.model,
         nearest=tuple(dict.fromkeys(h.citation for h in hits[:3])),
-        note="; ".join(filter(None, (answer.note, _left_out(hits, usable)))),
+        note="; ".join(
+            filter(None, (answer.note, _left_out(hits, usable), told(question, differing)))
+        ),
         usage=answer.usage,
         passages=tuple(h.text for h in chosen),
+        disagreements=differing,
     )
 
 
@@ -216,8 +236,8 @@ def _quoted(
 
 
 def _worded(
-    live: Opened,
-    question: str,
+    messages: list[Message],
+    prompt: str,
     chosen: Sequence[Found],
     hits: Sequence[Found],
     sentences: Sequence[RankedSentence],
@@ -225,8 +245,7 @@ def _worded(
     spans: Spans,
 ) -> _Worded:
     """The model's checked words; without any that may be shown, the documents' sentences."""
-    messages = prompt_messages(live.revision.recipe.answer, question, chosen)
-    with spans.span("chat", model=model.name, messages=messages) as span:
+    with spans.span("chat", model=model.name, messages=messages, prompt=prompt) as span:
         reply = model.complete(messages)
         span.set(
             model=reply.model, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens,
@@ -246,7 +265,7 @@ def _worded(
 
 
 def prompt_messages(
-    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found]
+    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found], key: str = ""
 ) -> list[Message]:
     """What a model is asked; the nonce is another one each time."""
     template = recipe.prompt if recipe else shipped_prompt(SHIPPED)
@@ -254,7 +273,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce), asked=question),
+        Message("user", user_prompt(question, given, nonce), asked=question, key=key),
     ]
 
 
@@ -265,6 +284,16 @@ def _note(reply: ModelReply, checked: CheckedReply) -> str:
     if not reply.finished:
         parts.append("was cut off at its length")
     return f"{reply.model} {'; '.join(parts)}" if parts else ""
+
+
+def _differing(question: str, answer: _Worded, usable: Sequence[Found]) -> tuple[Disagreement, ...]:
+    claims = [
+        claim
+        for hit in usable[:ANSWER_CHUNKS]
+        for claim in claims_of(hit.text, document_key=hit.document_key, citation=hit.citation)
+    ]
+    said = split_sentences(CITED.sub("", answer.text))
+    return disagreements(question, said, claims)
 
 
 def _left_out(hits: Sequence[Found], usable: Sequence[Found]) -> str:

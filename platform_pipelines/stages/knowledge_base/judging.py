@@ -24,7 +24,7 @@ from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.embedding_socket import embedding_socket
 from platform_pipelines.gateways.language_model import LanguageModel
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.answering import answer_question
+from platform_pipelines.stages.knowledge_base.answering import CITED, answer_question
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.access import key_for
@@ -59,6 +59,7 @@ class GivenAnswer:
     note: str
     input_tokens: int
     output_tokens: int
+    disagreements: int = 0  # of documents about what it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +132,7 @@ def _given(
     )
     given = GivenAnswer(
         question.id, answer.known, answer.text, answer.passages, answer.model, answer.note,
-        answer.usage.input_tokens, answer.usage.output_tokens,
+        answer.usage.input_tokens, answer.usage.output_tokens, len(answer.disagreements),
     )  # fmt: skip
     workspace.store.put(key, json.dumps(asdict(given), ensure_ascii=False).encode())
     return given
@@ -206,9 +207,7 @@ def _sample(question: Question, answer: GivenAnswer, repeat: int) -> dict[str, A
 
 
 def _without_citations(text: str) -> str:
-    import re
-
-    return re.sub(r"[ \t]*\[[0-9]{1,4}\]", "", text).strip()
+    return CITED.sub("", text).strip()
 
 
 def _by_worker(

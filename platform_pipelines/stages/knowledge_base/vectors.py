@@ -14,6 +14,7 @@ from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapsh
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
+from platform_pipelines.stages.knowledge_base.layers import written_at
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.vectors_worker import embed_shards, text_digests
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -57,9 +58,12 @@ def _embed(
     counts: Counter[str] = Counter(embedded=0, from_cache=0)
     todo: list[ShardRecord] = []
     for shard in plan.changed:
-        if workspace.store.exists(plan.path(shard.shard)):  # by a killed run
+        before = plan.previous.get(shard.shard)
+        whole = plan.path(shard.shard)
+        path = written_at(workspace.store, whole, before.path if before else None)
+        if path is not None:  # by a killed run
             counts["from_cache"] += shard.rows
-            records[shard.shard] = plan.record(shard.shard, shard.rows)
+            records[shard.shard] = plan.record(shard.shard, shard.rows, path)
         else:
             todo.append(shard)
     groups = _groups(list(_wishes(workspace.store, todo, cache)))
@@ -71,7 +75,7 @@ def _embed(
     ):
         counts.update({name: done.record[name] for name in ("embedded", "from_cache")})
         for made in done.record["shards"]:
-            records[made["shard"]] = plan.record(made["shard"], made["rows"])
+            records[made["shard"]] = plan.record(made["shard"], made["rows"], made["path"])
     shards = tuple(records[n] for n in sorted(records))
     dimension, name = connect.embedder_facts(workspace.settings, workspace.spec.embed)
     totals = {"vectors": sum(s.rows for s in shards), "dimension": dimension}
@@ -87,6 +91,7 @@ class _Wish:
     shard: ShardRecord
     missing: int
     earlier: frozenset[str]  # paths
+    own: str | None  # of them, the shard's own last file
 
 
 @dataclass(slots=True)
@@ -97,12 +102,14 @@ class _Group:
     missing: int = 0
     rows: int = 0
     earlier: set[str] = field(default_factory=set[str])
+    own: dict[int, str | None] = field(default_factory=dict[int, str | None])
 
     def add(self, wish: _Wish) -> None:
         self.shards.append(wish.shard)
         self.missing += wish.missing
         self.rows += wish.shard.rows
         self.earlier |= wish.earlier
+        self.own[wish.shard.shard] = wish.own
 
 
 def _groups(wishes: Sequence[_Wish]) -> list[_Group]:
@@ -137,7 +144,7 @@ def _wishes(
         if shard.shard in own:
             paths.add(own[shard.shard])
         missing = sum(digest not in elsewhere for digest in wanted)
-        yield _Wish(shard, missing, frozenset(paths))
+        yield _Wish(shard, missing, frozenset(paths), own.get(shard.shard))
 
 
 def _found_in(
@@ -163,7 +170,12 @@ def _task(workspace: Workspace, plan: ShardPlan, group: _Group, identity: str) -
         store=workspace.store.url,
         arguments={
             "shards": [
-                {"shard": s.shard, "chunks": s.path, "path": plan.path(s.shard)}
+                {
+                    "shard": s.shard,
+                    "chunks": s.path,
+                    "path": plan.path(s.shard),
+                    "previous": group.own.get(s.shard),
+                }
                 for s in group.shards
             ],
             "earlier": sorted(group.earlier),
