@@ -1,7 +1,8 @@
 """Clients of one S3 bucket: obstore for the work, boto3 for the names that obstore cannot say."""
 
+import contextlib
 import importlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_REGION = "us-east-1"
 _AWS = "https://s3.amazonaws.com"
+_NOT_THERE = {"NoSuchKey", "NoSuchBucket", "AccessDenied", "404", "403"}
 
 
 class Found(NamedTuple):
@@ -59,9 +61,28 @@ def children_with_boto3(bucket: str, prefix: str, options: StoreOptions) -> Iter
         yield from (found["Key"] for found in page.get("Contents", []))
 
 
-def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[Any]:
-    library: Any = importlib.import_module("boto3")  # untyped
+def get_with_boto3(bucket: str, path: str, options: StoreOptions) -> tuple[bytes, str] | None:
+    """The bytes and the etag of a name that obstore cannot say (`folder/`, `/leading.md`)."""
     failures: Any = importlib.import_module("botocore.exceptions")
+    with _boto3_client(options) as client:
+        try:
+            found = client.get_object(Bucket=bucket, Key=path)
+            return found["Body"].read(), found["ETag"]
+        except failures.ClientError as error:
+            if error.response["Error"]["Code"] in _NOT_THERE:
+                return None
+            raise UnavailableError(
+                "an object cannot be read", where=f"s3://{bucket}/{path}", stored=str(error)
+            ) from error
+        except failures.BotoCoreError as error:
+            raise UnavailableError(
+                "an object cannot be read", where=f"s3://{bucket}/{path}", stored=str(error)
+            ) from error
+
+
+@contextlib.contextmanager
+def _boto3_client(options: StoreOptions) -> Generator[Any]:
+    library: Any = importlib.import_module("boto3")  # untyped
     verify, proxies = boto3_network(options.endpoint or _AWS)
     client = library.client(
         "s3",
@@ -74,13 +95,20 @@ def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[A
         config=_boto3_config(options, proxies),
     )
     try:
-        yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, **asked)
-    except (failures.ClientError, failures.BotoCoreError) as error:
-        raise UnavailableError(
-            "the listing broke off", where=f"s3://{bucket}/{asked['Prefix']}", stored=str(error)
-        ) from error
+        yield client
     finally:
         client.close()
+
+
+def _boto3_pages(bucket: str, options: StoreOptions, **asked: str) -> Iterator[Any]:
+    failures: Any = importlib.import_module("botocore.exceptions")
+    with _boto3_client(options) as client:
+        try:
+            yield from client.get_paginator("list_objects_v2").paginate(Bucket=bucket, **asked)
+        except (failures.ClientError, failures.BotoCoreError) as error:
+            raise UnavailableError(
+                "the listing broke off", where=f"s3://{bucket}/{asked['Prefix']}", stored=str(error)
+            ) from error
 
 
 def _boto3_config(options: StoreOptions, proxies: dict[str, str]) -> Any:

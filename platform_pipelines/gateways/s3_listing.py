@@ -53,13 +53,15 @@ def children(
 
 
 def names(
-    page: list[Found], skipped: Skipped, *, root: str, is_marker: Callable[[str], bool]
+    page: list[Found], skipped: Skipped, *, root: str, markers: Callable[[list[Found]], set[str]]
 ) -> Iterator[tuple[str, Found]]:
     """Name below `root` of every object of a page that is not left out.
 
-    obstore shows the marker `folder/` as an empty object `folder`: `is_marker` tells them apart,
-    and is asked for empty objects only.
+    obstore shows the marker `folder/` as an empty object `folder`: `markers` tells them apart, and
+    is asked once for a page that holds an empty object.
     """
+    empty = [found for found in page if found.size_bytes == 0]
+    marked = markers(empty) if empty else set[str]()
     for found in page:
         raw = found.path.removeprefix(root)
         if raw.endswith("/") or not raw:
@@ -68,10 +70,26 @@ def names(
             skipped.unreadable.append(repr(raw)[1:-1])
         elif is_hidden(raw):
             skipped.hidden += 1
-        elif found.size_bytes == 0 and is_marker(found.path):
+        elif found.size_bytes == 0 and found.path in marked:
             skipped.markers += 1
         else:
             yield raw, found
+
+
+def marker_paths(bucket: str, prefix: str, empty: list[Found], options: StoreOptions) -> set[str]:
+    """Those of some empty objects (in byte order) that are folders' markers; by one raw listing.
+
+    Never a question for each: an upload that broke off leaves thousands of empty objects.
+    """
+    first, last = empty[0].path, f"{empty[-1].path}/"
+    marked: set[str] = set()
+    objects: set[str] = set()
+    for page in list_with_boto3(bucket, prefix, first[:-1], options):
+        marked.update(one.path[:-1] for one in page if one.path.endswith("/"))
+        objects.update(one.path for one in page)
+        if page and page[-1].path > last:
+            break
+    return marked - objects
 
 
 def _is_unreadable(raw: str) -> bool:

@@ -13,8 +13,8 @@ from platform_pipelines.errors import SourceNotFoundError
 from platform_pipelines.gateways.concurrent_reads import read_many
 from platform_pipelines.gateways.object_store import Fetched, Skipped, StoreOptions
 from platform_pipelines.gateways.obstore_errors import typed_errors
-from platform_pipelines.gateways.s3_client import obstore_client
-from platform_pipelines.gateways.s3_listing import children, names, pages
+from platform_pipelines.gateways.s3_client import Found, get_with_boto3, obstore_client
+from platform_pipelines.gateways.s3_listing import children, marker_paths, names, pages
 from platform_pipelines.gateways.s3_reader import S3File
 from platform_pipelines.gateways.store_keys import (
     Listing,
@@ -60,7 +60,7 @@ class S3ObjectStore:
         listing = Listing(left_out, lambda key: self._meta(self._root + key) is not None)
         for below in self._folders(base):
             for page in pages(self._client, self._bucket, below, self._options, where=self.url):
-                for raw, found in names(page, left_out, root=self._root, is_marker=self._is_marker):
+                for raw, found in names(page, left_out, root=self._root, markers=self._markers):
                     yield from listing.add(raw, found.size_bytes, _version(found.etag))
         yield from listing.finish()
 
@@ -75,7 +75,10 @@ class S3ObjectStore:
         except SourceNotFoundError:
             other = self._other_name(key)
             if other is None:
-                raise
+                found = self._odd(key)
+                if found is None:
+                    raise
+                return found[0], _version(found[1])
             with typed_errors(self._where(key)):
                 result = obstore.get(self._client, other)
         with typed_errors(self._where(key)):
@@ -167,8 +170,15 @@ class S3ObjectStore:
         except SourceNotFoundError:
             return None
 
-    def _is_marker(self, path: str) -> bool:
-        return self._meta(path) is None
+    def _markers(self, empty: list[Found]) -> set[str]:
+        return marker_paths(self._bucket, self._root, empty, self._options)
+
+    def _odd(self, key: str) -> tuple[bytes, str] | None:
+        """An object under a name that obstore shows without its slash: `folder/`, `/leading.md`."""
+        path = self._root + key
+        odd = (f"{path}/", *(() if self._root else (f"/{path}",)))
+        read = (get_with_boto3(self._bucket, name, self._options) for name in odd)
+        return next((found for found in read if found is not None), None)
 
     def _other_name(self, key: str) -> str | None:
         """The path of an object whose name is not NFC; ASCII has no other normal form."""

@@ -22,6 +22,7 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped, StoreOptions
 from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.s3_store import S3ObjectStore
 from tests.servers.s3_server import s3_server
 
 QUICK = StoreOptions(
@@ -133,6 +134,48 @@ def test_folder_markers_and_odd_names_do_not_hide_the_rest() -> None:
     assert (skipped.markers, skipped.hidden) == (1, 1)
     assert len(skipped.unreadable) == len(names) - 6
     assert store.get("zz.md")[0] == b"x"
+
+
+def test_empty_objects_are_told_from_markers_without_a_question_each() -> None:
+    """An upload that broke off leaves thousands of them: one raw listing says which are folders."""
+    server = s3_server()
+    bucket = server.make_bucket()
+    client = server.client()
+    for name in ["a/", "a/x.md", "b.md", *(f"c{n:03}.md" for n in range(120)), "z/"]:
+        client.put_object(Bucket=bucket, Key=f"kb/{name}", Body=b"x" if name == "a/x.md" else b"")
+    client.close()
+    store = CountingStore(bucket, "kb", server.options)
+    skipped = Skipped()
+    keys = keys_of(store, skipped)
+    assert (len(keys), skipped.markers, store.asked) == (122, 2, 0)
+    assert {"a/x.md", "b.md", "c119.md"} <= set(keys)
+
+
+class CountingStore(S3ObjectStore):
+    """Counts what it asks of single objects."""
+
+    asked = 0
+
+    def _meta(self, path: str):
+        self.asked += 1
+        return super()._meta(path)
+
+
+def test_objects_whose_names_hold_a_slash_too_many_are_read() -> None:
+    """`folder/` with content and `/leading.md`: shown without it, and read by what is shown."""
+    server = s3_server()
+    if not server.is_moto:
+        pytest.skip("versitygw keeps files: it cleans one name and refuses the other")
+    bucket = server.make_bucket()
+    client = server.client()
+    for name in ("folder/", "/leading.md", "plain.md"):
+        client.put_object(Bucket=bucket, Key=name, Body=name.encode())
+    client.close()
+    store = open_store(f"s3://{bucket}", options=server.options)
+    read = {key: store.get(key)[0].decode() for key in keys_of(store)}
+    assert read == {"folder": "folder/", "leading.md": "/leading.md", "plain.md": "plain.md"}
+    with pytest.raises(SourceNotFoundError):
+        store.get("nothing.md")
 
 
 @pytest.mark.parametrize("odd", ["tab\there.md", "폴더/tab\there.md"])

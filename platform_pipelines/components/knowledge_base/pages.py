@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
-from platform_pipelines.components.knowledge_base.sampled import copies, own_document
+from platform_pipelines.components.knowledge_base.sampled import copies, own_document, unread
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
 from platform_pipelines.core.knowledge_base.evidence import (
@@ -115,7 +115,7 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 
 def _measured(evidence: Evidence) -> Page:
-    page = _suspicious(evidence) | _disagreeing(evidence) | copies(evidence)
+    page = _suspicious(evidence) | _disagreeing(evidence) | copies(evidence) | unread(evidence)
     page |= own_document(evidence)
     if not evidence.rows:
         return page

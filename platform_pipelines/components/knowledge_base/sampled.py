@@ -1,11 +1,16 @@
-"""What the page of `evidence` tells without labels: sampled sentences, and copies of documents."""
+"""What the page of `evidence` tells without labels: samples, copies, what was not read."""
 
 from typing import Any
 
 import dagster as dg
 
 from platform_pipelines.components.shared.pages import table
-from platform_pipelines.core.knowledge_base.evidence import copied_of, k_of, sample_of
+from platform_pipelines.core.knowledge_base.evidence import (
+    copied_of,
+    k_of,
+    sample_of,
+    unread_of,
+)
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.statistics import wilson_interval
 
@@ -52,6 +57,19 @@ def copies(evidence: Evidence) -> Page:
     return {
         "copied_documents": dg.MetadataValue.text(told),
         "copies": table(rows, ["document", "share", "like"]),
+    }
+
+
+def unread(evidence: Evidence) -> Page:
+    """Documents of which a part was not read: how many, why, and the first of them."""
+    found = unread_of(evidence)
+    if found is None or not found.noted:
+        return {}
+    kinds = ", ".join(f"{kind} {count}" for kind, count in sorted(found.kinds.items()))
+    told = f"{found.noted} of {found.documents} documents ({found.share:.0%}): {kinds}"
+    return {
+        "not_wholly_read": dg.MetadataValue.text(told),
+        "not_read": table(found.named, ["key", "not_read"]),
     }
 
 

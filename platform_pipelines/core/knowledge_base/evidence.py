@@ -26,7 +26,7 @@ from platform_pipelines.errors import IntegrityError
 COMPONENT = "knowledge_base"
 MASS_LOSS = "mass_loss"  # the one finding that a person may approve
 LEAST_LOST = 5  # documents: fewer are an ordinary day
-NAMED_LOST = 20  # in the evidence; all are counted
+NAMED_LOST = NAMED_UNREAD = 20  # in the evidence; all are counted
 
 Model = TypeVar("Model")
 
@@ -92,6 +92,7 @@ class Unread:
     documents: int
     noted: int
     kinds: dict[str, int]
+    named: tuple[dict[str, str], ...] = ()  # the first of them: key, not_read
 
     @property
     def share(self) -> float:

@@ -177,7 +177,9 @@ class Reading:
         elif isinstance(found.error, SourceForbiddenError):
             self._book(work, read, quarantined(Reason.FORBIDDEN, found.error.what))
         elif isinstance(found.error, ConflictError):
-            self._book(work, read, quarantined(Reason.CHANGING, found.error.what))
+            was_parsed = bool(work.known.get(found.key))
+            changing = quarantined(Reason.CHANGING, found.error.what)
+            self._book(work, read, {"state": "changing"} if was_parsed else changing)
         elif found.error is not None:
             raise found.error
         elif work.known.get(found.key) == (read := self._read(found)).content_digest:
@@ -208,6 +210,9 @@ class Reading:
         if not work.left:
             self._finished.append(work)
         if state == "gone":
+            return
+        if state == "changing":  # its row stays, with its old version: the next run reads it
+            work.kept[item.key] = item
             return
         if state == "same":
             work.same[item.key] = read.version

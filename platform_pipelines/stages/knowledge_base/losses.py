@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 
 from platform_pipelines.core.knowledge_base.evidence import (
+    NAMED_UNREAD,
     Lost,
     Unread,
     lost_documents,
@@ -62,4 +63,5 @@ def unread_documents(workspace: Workspace) -> Unread | None:
         return None
     prefix = f"{NOTE}:"
     kinds = {k.removeprefix(prefix): n for k, n in snapshot.counts.items() if k.startswith(prefix)}
-    return Unread(snapshot.counts.get("parsed", 0), snapshot.counts[NOTED], kinds)
+    named = tuple(snapshot.details.get("noted", ())[:NAMED_UNREAD])
+    return Unread(snapshot.counts.get("parsed", 0), snapshot.counts[NOTED], kinds, named)
