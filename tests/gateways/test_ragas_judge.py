@@ -17,7 +17,7 @@ from platform_pipelines.gateways.embedding_socket import embedding_socket
 from platform_pipelines.gateways.hash_embedder import HashEmbedder
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.gateways.verdict_socket import verdict_socket
-from platform_pipelines.settings import WORKER_ENVIRONMENT
+from platform_pipelines.variables import WORKER_ENVIRONMENT
 from tests.knowledge import ENVIRONMENTS
 from tests.servers.chat_server import reply
 from tests.servers.judge_server import JudgeServer
