@@ -3,11 +3,12 @@
 from dataclasses import asdict
 
 from platform_pipelines.core.road.evidence import Evidence, Outcome, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import canonical_json, digest_json
 from platform_pipelines.core.road.model_questions import ANSWER_F1, METRICS, ModelGoldenSet
 from platform_pipelines.core.road.served_model import ModelRef, model_ref
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Verdict
 from platform_pipelines.errors import UnknownNameError
 from platform_pipelines.gateways.model_server import wait_until_ready
 from platform_pipelines.stages.fine_tune.model import STAGE as MODEL

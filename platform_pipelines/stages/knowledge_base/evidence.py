@@ -12,9 +12,10 @@ from platform_pipelines.core.knowledge_base.golden import GoldenSet
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import LOOKS, Evidence, make_evidence
-from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.core.road.verdicts import Expected, Status, Verdict
 from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import (

@@ -12,8 +12,9 @@ from typing import Any
 
 from platform_pipelines.core.knowledge_base.evidence import COMPONENT
 from platform_pipelines.core.road.evidence import Evidence, make_evidence
-from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_text
+from platform_pipelines.core.road.verdicts import Expected, Status, Verdict
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
 from platform_pipelines.stages.knowledge_base import evidence as stage
 from platform_pipelines.stages.knowledge_base.evaluation_plan import clear_live
