@@ -22,6 +22,7 @@ BIN = VENV / ("Scripts" if os.name == "nt" else "bin")
 HOME = ROOT / ".platform"
 DAGSTER_HOME = HOME / "dagster"
 MINIMUM_PYTHON = (3, 11)
+CLASSES = ["code", "parse", "embed", "evaluation"]  # of images, by what they are exposed to
 INTERRUPTED = 130  # what a shell gives a program that Ctrl-C ended
 QUESTIONS = (
     "How do I connect a golden set to my knowledge base?",
@@ -211,12 +212,15 @@ def cluster_test_long(arguments: list[str]) -> None:
 
 
 def image(arguments: list[str]) -> None:
-    """Build the platform's image: the context is made here, the builder is PP_BUILDER's words.
+    """Build an image: the context is made here, the builder is PP_BUILDER's words.
 
-    `docker build -t NAME` by default; the words `{name}` and `{context}` are filled in.
+    `docker build -t NAME` by default; the words `{name}`, `{context}` and `{file}` are filled in.
+    The second argument names a Dockerfile of deploy/images; a name with `{class}` in it, and no
+    second argument, is that of all images that tasks run in.
     """
     environment("test")
     name = arguments[0] if arguments else "platform:dev"
+    chosen = arguments[1:] or (CLASSES if "{class}" in name else ["platform"])
     context = HOME / "image"
     shutil.rmtree(context, ignore_errors=True)
     for part in ("requirements", "deploy/images"):
@@ -224,8 +228,10 @@ def image(arguments: list[str]) -> None:
     wheel = [str(BIN / "python"), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     run(*wheel, "-w", str(context / "dist"), str(ROOT))
     words = os.environ.get("PP_BUILDER") or "docker build -t {name} {context} -f {file}"
-    file = context / "deploy" / "images" / "platform.Dockerfile"
-    run(*(word.format(name=name, context=context, file=file) for word in words.split()))
+    for one in chosen:
+        file = context / "deploy" / "images" / f"{one}.Dockerfile"
+        tag = name.replace("{class}", one)
+        run(*(word.format(name=tag, context=context, file=file) for word in words.split()))
 
 
 def cluster_demo() -> None:

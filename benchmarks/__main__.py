@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.in_cluster import measure_cluster
 from benchmarks.memory import measure_memory
 from benchmarks.parsing import measure_parsing
 from benchmarks.real_embedder import measure_real
@@ -16,6 +17,7 @@ from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
 
 NAMES = ("refresh", "real", "serving", "parsing", "memory")
+CLUSTER = "cluster"  # measured when it is asked for by name: it needs a cluster
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -36,6 +38,8 @@ def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
             yield from measure_refresh(count, say)
     elif name == "parsing":
         yield from measure_parsing(say)
+    elif name == CLUSTER:
+        yield from measure_cluster(say)
     elif name == "real":
         yield from measure_real(say)
     elif name == "serving":
@@ -50,7 +54,10 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--documents", type=int, nargs="+", default=[1_000, 10_000], help="sizes of the corpus"
     )
     parser.add_argument(
-        "--only", choices=NAMES, action="append", help="measure this alone (may be repeated)"
+        "--only",
+        choices=[*NAMES, CLUSTER],
+        action="append",
+        help="measure this alone (may be repeated)",
     )
     parser.add_argument("--json", type=Path, help="where the record goes")
     return parser.parse_args(arguments)

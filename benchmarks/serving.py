@@ -26,7 +26,7 @@ from platform_pipelines.stages.knowledge_base.live import Live, open_live
 from platform_pipelines.stages.knowledge_base.workspace import open_workspace
 
 TARGET = 1.5
-DOCUMENTS, QUERIES, ROUNDS, K = 200, 40, 5, 5
+DOCUMENTS, QUERIES, ROUNDS, K = 100, 40, 5, 5
 NAME, HOST = "served", "127.0.0.1"
 START_SECONDS = 180.0
 _SERVE = "from platform_pipelines.cli import main; main()"
@@ -75,18 +75,32 @@ def _served(settings: Settings) -> Iterator[str]:
         "PATH": "/usr/bin:/bin",
     }
     command = [sys.executable, "-c", _SERVE, "serve", "--port", port]
-    with subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL) as process:
+    log = settings.home / "serve.log"
+    with (
+        log.open("wb") as said,
+        subprocess.Popen(command, env=environment, stderr=said) as process,
+        httpx.Client(base_url=f"http://{HOST}:{port}", timeout=10) as client,
+    ):
         try:
-            until = time.monotonic() + START_SECONDS
-            while time.monotonic() < until:
-                try:
-                    if httpx.get(f"http://{HOST}:{port}/readyz").status_code == 200:
-                        break
-                except httpx.HTTPError:
-                    time.sleep(0.2)
+            _wait_until_ready(process, client, log)
             yield f"http://{HOST}:{port}"
         finally:
             process.terminate()
+
+
+def _wait_until_ready(process: "subprocess.Popen[bytes]", client: Any, log: Path) -> None:
+    """It looks twice a second: asking without a pause takes the processor that it starts with."""
+    import httpx
+
+    until = time.monotonic() + START_SECONDS
+    while time.monotonic() < until and process.poll() is None:
+        try:
+            if client.get("/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass  # it does not listen yet
+        time.sleep(0.5)
+    raise RuntimeError(f"the server is not ready: {log.read_text(errors='replace')[-2000:]}")
 
 
 def _timed(live: Live, url: str) -> tuple[list[float], list[float]]:

@@ -7,7 +7,7 @@ found, or the answer is not known; 4 `doctor` or `apis` found something broken; 
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -57,6 +57,11 @@ def _emit(record: dict[str, Any]) -> None:
     typer.echo(json.dumps(record, ensure_ascii=False, indent=2))
 
 
+def _say_also(places: Iterable[str]) -> None:
+    if named := ", ".join(places):
+        typer.echo(f"      also in {named}")
+
+
 @app.command()
 def search(
     name: Name,
@@ -77,6 +82,7 @@ def search(
             score = f"{hit['score']:.4f}"
             typer.echo(f"{number}. {hit['citation']}   (score {score}, similarity {near})")
             typer.echo("   " + " ".join(hit["text"].split())[:300])
+            _say_also(one["citation"] for one in hit.get("also", ()))
         typer.echo(f"revision {found['revision']}")
     raise typer.Exit(0 if found["hits"] else EXIT_NOTHING)
 
@@ -101,6 +107,7 @@ def ask(
         typer.echo(answer["text"])
         for citation in answer["citations"]:
             typer.echo(f"  [{citation['number']}] {citation['citation']}")
+            _say_also(citation.get("also", ()))
     else:
         typer.echo("I do not know: the documents do not hold the answer. / 문서에 답이 없습니다.")
         for place in answer["nearest"]:

@@ -144,7 +144,7 @@ class Settings:
     kube_context: str | None = None
     compute: str = "local"  # `kubernetes`: tasks are Indexed Jobs
     namespace: str = "platform"  # where task pods run
-    image: str | None = None  # of task pods
+    image: str | None = None  # of task pods; `{class}` in it is a task's class
     task_config_maps: tuple[str, ...] = ()  # whose keys are the environment of task pods
     task_secrets: tuple[str, ...] = ()
     task_service_account: str | None = None

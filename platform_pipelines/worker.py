@@ -51,6 +51,8 @@ OPERATIONS = {
     "evaluation.judge": f"{_KNOWLEDGE}.answering_worker:judge_shards",
     "evaluation.sample": f"{_KNOWLEDGE}.evaluation_worker:sample_sentences",
     "evaluation.scan": f"{_KNOWLEDGE}.evaluation_worker:scan_chunks",
+    "prompts.answer": "platform_pipelines.stages.batch_inference.jobs:answer_prompts",
+    "evaluation.copies": f"{_KNOWLEDGE}.evaluation_worker:find_copies",
     "evidence.judge": f"{_KNOWLEDGE}.evidence_worker:judge_items",
     "evidence.ragas": f"{_KNOWLEDGE}.evidence_worker:ragas_items",
 }

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import BinaryIO
 
 from platform_pipelines.core.knowledge_base.documents import SourceObject
+from platform_pipelines.core.road.manifests import Manifest, ObjectKey
 from platform_pipelines.errors import PlatformError, UnavailableError
 from platform_pipelines.gateways.object_store import Fetched, ObjectStore, Skipped
 
@@ -141,3 +142,22 @@ class FaultyObjectStore:
         self.reads.append(key)
         if self._random.random() < self._fail_reads:
             raise self._error()
+
+
+class Admitting:
+    """A cluster that takes everything and keeps it: these tests are about the gate."""
+
+    def __init__(self) -> None:
+        self.objects: dict[str, Manifest] = {}
+
+    def get(self, key: ObjectKey) -> Manifest | None:
+        return self.objects.get(str(key))
+
+    def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
+        return manifest
+
+    def delete(self, live: Manifest, *, dry_run: bool = False) -> None:
+        raise AssertionError("nothing is pruned here")
+
+    def owned(self, kinds: set[tuple[str, str]], labels: Mapping[str, str]) -> Iterator[Manifest]:
+        return iter(())

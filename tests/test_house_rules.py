@@ -23,7 +23,7 @@ LAYERS = (
 )  # fmt: skip
 CORE_MAY_IMPORT = {
     "bisect", "collections", "dataclasses", "datetime", "decimal", "email", "enum", "functools",
-    "hashlib", "heapq", "html", "itertools", "json", "math", "operator", "random", "re",
+    "hashlib", "heapq", "html", "inspect", "itertools", "json", "math", "operator", "random", "re",
     "statistics", "string", "types", "typing", "unicodedata", "xml", "zoneinfo",
 }  # fmt: skip
 READERS = {"environ", "environb", "getenv", "getenvb", "putenv", "unsetenv"}

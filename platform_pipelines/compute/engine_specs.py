@@ -79,9 +79,9 @@ def _arguments(engine: EngineProfile) -> list[str]:
     host, port = "0.0.0.0", str(engine.port)  # noqa: S104 - a policy keeps others out
     if engine.kind == "vllm":
         served = engine.served_as or engine.model
+        runner = ["--runner", "pooling"] if engine.serves == "vectors" else []
         return [
-            engine.model, "--runner", "pooling", "--served-model-name", served, "--host", host,
-            "--port", port,
+            engine.model, *runner, "--served-model-name", served, "--host", host, "--port", port,
         ]  # fmt: skip
     if engine.kind == "tei":
         return ["--model-id", engine.model, "--hostname", host, "--port", port]

@@ -71,9 +71,10 @@ class IndexedJobs:
         is_known = store.exists(plans.plan_key(tasks))
         key = plans.write_plan(store, tasks)
         name = job_name(stage, plan_digest(tasks))
+        pods = self.pods.for_operation(tasks[0].operation)
         manifest = indexed_job(
             chosen,
-            self.pods,
+            pods,
             name=name,
             plan_key=f"{folder.removeprefix(self.root).strip('/')}/{key}",
             tasks=len(tasks),
@@ -81,7 +82,7 @@ class IndexedJobs:
             stage=stage,
         )
         where = f"{self.jobs.namespace}/{name}"
-        starts = PodStarts(where, chosen, chosen.image or self.pods.image)
+        starts = PodStarts(where, chosen, chosen.image or pods.image)
         following = _Following(self, stage, name, tasks, store, key, progress, starts)
         following.start(manifest, is_known=is_known)
         finished = False

@@ -6,7 +6,7 @@ Source: Kubernetes, "Handling retriable and non-retriable pod failures", and Job
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from platform_pipelines.compute.engine_specs import (
@@ -34,9 +34,14 @@ USER = 65532
 HOUR = 3600
 
 
+# What reads what others wrote, or holds an engine, has an image with only what it needs.
+IMAGE_CLASS = "{class}"
+_CLASSES = {"documents": "parse", "chunks": "parse", "vectors": "embed", "evidence": "evaluation"}
+
+
 @dataclass(frozen=True, slots=True)
 class PodSettings:
-    """What all task pods of a deployment share."""
+    """What all task pods of a deployment share. `{class}` in `image` is the class of a task."""
 
     namespace: str
     image: str
@@ -45,6 +50,11 @@ class PodSettings:
     service_account: str | None = None
     queue: str | None = None  # a Kueue LocalQueue; None: no Kueue
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    def for_operation(self, operation: str) -> "PodSettings":
+        """These, with the image of an operation's class: `parse`, `embed`, `evaluation`, `code`."""
+        found = _CLASSES.get(operation.partition(".")[0], "code")
+        return replace(self, image=self.image.replace(IMAGE_CLASS, found))
 
 
 def job_name(stage: str, plan: str) -> str:

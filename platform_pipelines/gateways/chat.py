@@ -45,7 +45,8 @@ def chat(
         with closing(http.client.HTTPConnection(host, port, timeout=timeout_seconds)) as connection:
             connection.request("POST", "/v1/chat/completions", json.dumps(body), headers)
             answer = connection.getresponse()
-            stream.side = answer.getheader("x-model-cluster") or ""
+            sides = map(answer.getheader, ("x-litellm-model-id", "x-model-cluster"))
+            stream.side = next(filter(None, sides), "")
             if answer.status != 200:
                 stream.error = (
                     f"HTTP {answer.status}: {answer.read()[:200].decode('utf-8', 'replace')}"

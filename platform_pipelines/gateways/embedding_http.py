@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from platform_pipelines.core.road.backoff import Backoff, parse_http_date, parse_retry_after
+from platform_pipelines.core.road.identity import digest_bytes
 from platform_pipelines.errors import (
     ConfigurationError,
     RateLimitedError,
@@ -117,6 +118,41 @@ class JsonClient:
         """GET `path` below the root."""
         return self._send("GET", path, b"")
 
+    def post_once(self, path: str, payload: dict[str, Any]) -> Reply:
+        """As `post`, one attempt: what is not known to have failed must not be sent again."""
+        content = json.dumps(payload, allow_nan=False).encode()
+        outcome = self._attempt(self._open(), "POST", self._endpoint.root() + path, content)
+        if isinstance(outcome, Reply):
+            return outcome
+        raise outcome.error
+
+    def upload(self, path: str, name: str, data: bytes, fields: dict[str, str]) -> Reply:
+        """A file as a form's part, with the form's other fields."""
+        boundary = digest_bytes(data)
+        head = "".join(
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{key}"\r\n\r\n{value}\r\n'
+            for key, value in fields.items()
+        )
+        head += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="{name}"\r\n'
+            "Content-Type: application/jsonl\r\n\r\n"
+        )
+        content = head.encode() + data + f"\r\n--{boundary}--\r\n".encode()
+        return self._send("POST", path, content, f"multipart/form-data; boundary={boundary}")
+
+    def download(self, path: str) -> bytes:
+        """A file's bytes, whatever they are."""
+        import httpx
+
+        url = self._endpoint.root() + path
+        try:
+            response = self._open().get(url)
+        except httpx.RequestError as error:
+            raise _unavailable(url, f"{type(error).__name__}: {error}", error) from error
+        if response.status_code != HTTPStatus.OK:
+            raise _unavailable(url, f"HTTP {response.status_code}: {response.text[:200]}")
+        return response.content
+
     def close(self) -> None:
         """Closes the connections; the next use opens new ones."""
         with self._lock:
@@ -124,13 +160,13 @@ class JsonClient:
         if client is not None:
             client.close()
 
-    def _send(self, method: str, path: str, content: bytes) -> Reply:
+    def _send(self, method: str, path: str, content: bytes, kind: str = "") -> Reply:
         client = self._open()
         url = self._endpoint.root() + path
         attempts = 0
         while True:
             attempts += 1
-            outcome = self._attempt(client, method, url, content)
+            outcome = self._attempt(client, method, url, content, kind)
             if isinstance(outcome, Reply):
                 return outcome
             wait_seconds = self._endpoint.backoff.delay_seconds(
@@ -141,12 +177,13 @@ class JsonClient:
             self._sleep(wait_seconds)
 
     def _attempt(
-        self, client: "httpx.Client", method: str, url: str, content: bytes
+        self, client: "httpx.Client", method: str, url: str, content: bytes, kind: str = ""
     ) -> "Reply | _Failure":
         import httpx
 
         try:
-            response = client.request(method, url, content=content or None)
+            headers = {"Content-Type": kind} if kind else None
+            response = client.request(method, url, content=content or None, headers=headers)
         except (httpx.UnsupportedProtocol, httpx.InvalidURL) as error:
             raise ConfigurationError(
                 f"the model server's url is wrong: {error}", where=url

@@ -8,23 +8,25 @@ them. A killed evaluation pays again only for the calls that were on their way.
 import asyncio
 import hashlib
 import json
+import random
 import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from enum import StrEnum
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from platform_pipelines.core.road.backoff import Backoff, parse_http_date, parse_retry_after
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.network import proxy_for, trusted
 from platform_pipelines.gateways.verdict_socket import keep_verdict, kept_verdict
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
-_BACKOFF_SECONDS = 0.5
-_LONGEST_WAIT_SECONDS = 20.0
+_BACKOFF = Backoff()
 
 
 class Trouble(StrEnum):
@@ -44,8 +46,11 @@ class Trouble(StrEnum):
 class NoVerdictError(PlatformError):
     """A call without a verdict. `detail` holds no more than the start of what was said."""
 
-    def __init__(self, trouble: Trouble, detail: str = "") -> None:
+    def __init__(
+        self, trouble: Trouble, detail: str = "", *, retry_after_seconds: float | None = None
+    ) -> None:
         self.trouble, self.detail = trouble, detail[:200]
+        self.retry_after_seconds = retry_after_seconds
         super().__init__(f"{trouble}: {self.detail}")
 
 
@@ -110,6 +115,7 @@ class JudgeCalls:
         self._slots = asyncio.Semaphore(options.concurrency)
         self._flights: dict[str, asyncio.Future[str]] = {}
         self._began = time.monotonic()
+        self._rng = random.SystemRandom()  # spreads what failed together
         self.spent = Spent()
 
     async def close(self) -> None:
@@ -167,10 +173,12 @@ class JudgeCalls:
                     raise failed from error
             except NoVerdictError as error:
                 passes = error.trouble in (Trouble.UNAVAILABLE, Trouble.RATE_LIMITED)
-                if not passes or attempt == self._options.attempts:
+                wait = _BACKOFF.delay_seconds(
+                    attempt, rng=self._rng, retry_after_seconds=error.retry_after_seconds
+                )
+                if not passes or wait is None or attempt == self._options.attempts:
                     raise
-                wait = _BACKOFF_SECONDS * 2.0 ** (attempt - 1)
-                await asyncio.sleep(min(wait, _LONGEST_WAIT_SECONDS))
+                await asyncio.sleep(wait)
         raise NoVerdictError(Trouble.UNAVAILABLE)
 
     async def _call(self, prompt: str, schema: dict[str, Any]) -> str:
@@ -186,7 +194,10 @@ class JudgeCalls:
                 response_format=self._format(schema),
             )
         except self._openai.APIError as error:
-            raise NoVerdictError(self._trouble(error), str(error)) from error
+            wish = _retry_after_seconds(getattr(error, "response", None))
+            raise NoVerdictError(
+                self._trouble(error), str(error), retry_after_seconds=wish
+            ) from error
         finally:
             self.spent.call_seconds += time.monotonic() - began
         self._count(reply.usage)
@@ -234,6 +245,14 @@ class JudgeCalls:
             options.json_schema, schema, prompt, draw, options.salt,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
+
+
+def _retry_after_seconds(response: Any) -> float | None:
+    """How long the judge wishes to be left alone, by its own clock where it tells it."""
+    if response is None:
+        return None
+    now = parse_http_date(response.headers.get("Date")) or datetime.now(UTC)
+    return parse_retry_after(response.headers.get("Retry-After"), now=now)
 
 
 def plain_json(text: str) -> str:

@@ -30,10 +30,14 @@ _OF_ONE_REQUEST = {*_REFUSING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn. `role`: system | user | assistant."""
+    """One turn. `role`: system | user | assistant.
+
+    `asked` is the question itself, where the content holds more than it.
+    """
 
     role: str
     content: str
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +53,7 @@ class ModelReply:
     output_tokens: int = 0
     finished: bool = True
     refusal: str = ""
+    tier: str = ""  # of the question, where models are chosen by tiers
 
 
 class LanguageModel(Protocol):

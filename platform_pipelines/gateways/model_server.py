@@ -26,6 +26,14 @@ QUIET = {
 }
 
 
+class Arguments(Protocol):
+    """What vLLM is started with."""
+
+    def __call__(self, folder: str, spec: ServingSpec, *, host: str, port: int) -> list[str]:
+        """Of a model's folder, on an address."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Address:
     """Where a server listens."""
@@ -84,26 +92,26 @@ class LocalVllm:
         files_of: Callable[[ModelRef], Path],
         environment: Mapping[str, str],
         clock: Clock | None = None,
+        arguments: Arguments = vllm_arguments,
     ) -> None:
+        self._arguments = arguments
         self._folder = folder
         self._python = python
         self._files_of = files_of
         self._environment = environment
         self._clock = clock or SystemClock()
 
-    def start(self, model: ModelRef, spec: ServingSpec) -> Address:
-        """Start it unless it runs."""
+    def start(self, model: ModelRef, spec: ServingSpec, *, port: int | None = None) -> Address:
+        """Start it unless it runs; on any port that is free, or on one that others know."""
         process = self._process(model)
         running = self.address(model)
         if running is not None:
             self._same(process, model, spec)
             return running
         files = self._files_of(model)
-        port = free_port()
-        python = self._python()
-        command = [
-            str(python), str(PROGRAM), *vllm_arguments(str(files), spec, host=HOST, port=port)
-        ]  # fmt: skip
+        port = port or free_port()
+        arguments = self._arguments(str(files), spec, host=HOST, port=port)
+        command = [str(self._python()), str(PROGRAM), *arguments]
         environment = {
             **self._environment,
             **QUIET,

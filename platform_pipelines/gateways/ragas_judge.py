@@ -68,20 +68,37 @@ async def _judge(
     # Not all samples at once: each holds its prompts, and calls are bounded anyway.
     slots = asyncio.Semaphore(2 * options.concurrency)
 
-    async def one(sample: JudgedSample, metric: str) -> Score:
+    async def one(at: int) -> None:
+        found[at] = await score(samples[at // len(metrics)], metrics[at % len(metrics)])
+
+    async def score(sample: JudgedSample, metric: str) -> Score:
         if not sample.answer and metric in READS_ANSWER:
             return {"score": None, "trouble": "", "detail": "there is no answer"}
         async with slots:
             judge = _judge_of(calls, sample.repeat)
             return await _scored(_metric(collection, metric, judge, embeddings, sample))
 
+    found: list[Score] = [{} for _ in range(len(samples) * len(metrics))]
+    # What asks several times in turn goes first: at the end single calls fill all places.
+    order = sorted(
+        range(len(found)),
+        key=lambda at: -_turns(samples[at // len(metrics)], metrics[at % len(metrics)]),
+    )
     try:
-        tasks = [one(sample, metric) for sample in samples for metric in metrics]
-        found = await asyncio.gather(*tasks)
+        await asyncio.gather(*(one(at) for at in order))
     finally:
         await calls.close()
     rows = [found[i : i + len(metrics)] for i in range(0, len(found), len(metrics))]
     return [dict(zip(metrics, row, strict=True)) for row in rows], asdict(calls.spent)
+
+
+def _turns(sample: JudgedSample, metric: str) -> int:
+    """How many calls of a metric wait for each other."""
+    turns = {
+        "faithfulness": 2, "answer_relevancy": STRICTNESS, "answer_correctness": 3,
+        "judged_context_precision": len(sample.contexts), "judged_context_recall": 1,
+    }  # fmt: skip
+    return turns[metric]
 
 
 def _metric(

@@ -100,7 +100,10 @@ async def chunks(name: str, answered: Answered, created: int, *, usage: bool) ->
 
 def content_of(answered: Answered) -> str:
     """The text with what it cites below it."""
-    sources = [f"[{c.number}] {c.citation}" for c in answered.answer.citations]
+    sources = [
+        f"[{c.number}] {c.citation}" + (f" (also in {', '.join(c.also)})" if c.also else "")
+        for c in answered.answer.citations
+    ]
     return "\n".join([answered.text, *(["", *sources] if sources else [])])
 
 

@@ -16,7 +16,7 @@ from platform_pipelines.errors import CapabilityError, ManifestRefusedError
 from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
 from tests.platform_sample import connected, kubeconfig
 from tests.servers.for_pods import restricted_namespace
-from tests.servers.installed_chart import CHART
+from tests.servers.installed_chart import CHART, LOGIN
 
 pytestmark = pytest.mark.cluster
 SPACE = "pp-cluster-objects"
@@ -35,7 +35,17 @@ VALUES: dict[str, dict[str, Any]] = {
             "secret": "login",
             "from": [{"namespaceSelector": {"matchLabels": {"name": "ingress"}}}],
         },
-        "network": {"egress": [{"to": [{"ipBlock": {"cidr": "10.0.0.0/8"}}]}]},
+        "network": {
+            "egress": [{"to": [{"ipBlock": {"cidr": "10.1.0.0/16"}}]}],
+            "controlEgress": [{"to": [{"ipBlock": {"cidr": "10.2.0.0/16"}}]}],
+        },
+    },
+    "with names and passwords": {
+        **SMALL,
+        "proxy": {
+            **yaml.safe_load(LOGIN.read_text(encoding="utf-8"))["proxy"],
+            "image": "registry.example.com/login:1.2.3",
+        },
     },
     "on EKS": {
         **SMALL,
@@ -122,6 +132,36 @@ def test_with_a_login_nobody_else_reaches_the_web_server(tmp_path: Path) -> None
         ]
         told = [peer["podSelector"]["matchLabels"][COMPONENT] for r in found for peer in r["from"]]
         assert told == peers, name
+
+
+def test_only_dagsters_own_processes_may_leave_for_postgres_and_the_api_server(
+    tmp_path: Path,
+) -> None:
+    """The pods of stages go where everybody goes; the login goes to neither."""
+    ways = {"10.1.0.0/16": set[str](), "10.2.0.0/16": set[str]()}
+    for one in rendered(VALUES["with its own login"], tmp_path):
+        for rule in one["spec"].get("egress", []) if one["kind"] == "NetworkPolicy" else []:
+            for cidr in ways.keys() & {p.get("ipBlock", {}).get("cidr") for p in rule["to"]}:
+                (said,) = one["spec"]["podSelector"]["matchExpressions"]
+                ways[cidr] |= {f"{said['operator']} {name}" for name in said["values"]}
+    assert ways == {
+        "10.1.0.0/16": {"NotIn proxy"},
+        "10.2.0.0/16": {f"In {name}" for name in ("web", "daemon", "code", "run")},
+    }
+
+
+def test_the_login_asks_for_names_and_hands_on_to_the_web_server(tmp_path: Path) -> None:
+    """Its configuration names the installation's own web server, and no other page is open."""
+    objects = {(one["kind"], one["metadata"]["name"]): one for one in rendered(
+        VALUES["with names and passwords"], tmp_path
+    )}  # fmt: skip
+    said = objects["ConfigMap", "pp-proxy"]["data"]["nginx.conf"]
+    assert "proxy_pass http://pp-web;" in said
+    assert "auth_basic_user_file /etc/proxy-secret/htpasswd;" in said
+    pod = objects["Deployment", "pp-proxy"]["spec"]["template"]["spec"]
+    (files,) = [v["secret"]["secretName"] for v in pod["volumes"] if "secret" in v]
+    assert files == "login"
+    assert not pod["containers"][0].get("args")
 
 
 def test_who_answers_for_agents_has_a_way_in_and_no_secret_of_the_chart(tmp_path: Path) -> None:

@@ -1,41 +1,20 @@
 """A refresh in the cluster goes on when its pods, its daemon and its code location are lost."""
 
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
 
 from platform_pipelines.compute.pod_specs import PodSettings, pod_spec
 from platform_pipelines.core.road.compute_profiles import seed_profiles
 from tests.servers.for_pods import CONFIG, IMAGE
-from tests.servers.installed_chart import PROFILES, Installed, installed_chart, stage_of
+from tests.servers.installed_chart import PROFILES, STAGE, Installed, stage_of
 from tests.servers.milvus_server import wait_until
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(900)]
-SPACE = "pp-cluster-faults"
-
-
-@pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installed]:
-    with installed_chart(tmp_path_factory.mktemp("faults"), SPACE) as made:
-        yield made
-
-
-def pods(installed: Installed, **labels: str) -> list[dict[str, Any]]:
-    """Those that run, with these labels."""
-    return [
-        pod
-        for pod in installed.space.pods()
-        if pod["status"]["phase"] == "Running"
-        and "deletionTimestamp" not in pod["metadata"]
-        and labels.items() <= pod["metadata"]["labels"].items()
-    ]
 
 
 def kill(installed: Installed, **labels: str) -> str:
     """At once, without the time to say goodbye; the pod's name."""
-    wait_until(lambda: bool(pods(installed, **labels)), seconds=120)
-    name = str(pods(installed, **labels)[0]["metadata"]["name"])
+    wait_until(lambda: bool(installed.running(**labels)), seconds=120)
+    name = str(installed.running(**labels)[0]["metadata"]["name"])
     installed.space.connection.request(
         "DELETE", f"{installed.space.path}/pods/{name}", query={"gracePeriodSeconds": "0"}
     )
@@ -48,12 +27,12 @@ def test_a_refresh_outlives_its_pods(installed: Installed) -> None:
     The run is started again under its id, finds what is done, adopts the Job that works, and
     releases every document once. Nothing is left over, and the next refresh has nothing to do.
     """
-    stage, component = "platform-pipelines/stage", "app.kubernetes.io/component"
+    component = "app.kubernetes.io/component"
     run = installed.launch("handbook_refresh")
-    kill(installed, **{stage: "documents"})
+    kill(installed, **{STAGE: "documents"})
     for name in ("daemon", "code"):
         kill(installed, **{component: name})
-    wait_until(lambda: bool(pods(installed, **{stage: "vectors"})), seconds=240)
+    wait_until(lambda: bool(installed.running(**{STAGE: "vectors"})), seconds=240)
     kill(installed, **{component: "run"})
 
     status, log = installed.ended(run, seconds=400)
@@ -67,11 +46,13 @@ def test_a_refresh_outlives_its_pods(installed: Installed) -> None:
     assert not [job for job in stages if job["status"].get("active")]
 
     profile = seed_profiles()["cpu"].model_copy(update=PROFILES["cpu"])
-    spec = pod_spec(profile, PodSettings(SPACE, IMAGE, (CONFIG,), (CONFIG,)), arguments=[])
+    spec = pod_spec(
+        profile, PodSettings(installed.space.name, IMAGE, (CONFIG,), (CONFIG,)), arguments=[]
+    )
     question = "How do I connect a golden set to my knowledge base?"
     spec["containers"][0]["command"] = ["platform-pipelines", "search", "handbook", question]
     assert "revision " in installed.space.run(spec, seconds=180)
 
-    status, _ = installed.finished("handbook_refresh", seconds=200)
-    assert status == "SUCCESS"
+    status, log = installed.finished("handbook_refresh", seconds=200)
+    assert status == "SUCCESS", "\n".join(log[-20:])
     assert len([job for job in installed.space.jobs() if stage_of(job)]) == len(stages)

@@ -30,7 +30,7 @@ SENTINELS: dict[str, Any] = {
     "cache_claim": "sentinel-claim",
 }
 FOUND = {"kind": "--runner", "start_seconds": '"failureThreshold": 1713'}
-JUDGED = {"restarts"}  # by who follows the Job: test_pod_starts
+JUDGED = {"restarts", "serves"}  # by who follows the Job: test_pod_starts; and below
 
 
 def pod(engine: EngineProfile, **profile: Any) -> dict[str, Any]:
@@ -110,3 +110,13 @@ def test_what_an_engine_cannot_mean_is_refused(change: dict[str, Any], words: st
     engine = {"kind": "vllm", "image": "registry/engine:1", "model": "m", **change}
     with pytest.raises(ValidationError, match=words):
         ComputeProfile.model_validate({"name": "mine", "engine": engine})
+
+
+def test_an_engine_of_answers_is_no_pooling_server() -> None:
+    """`--runner pooling` has no chat completions: each prompt of a batch would fail."""
+    fields = {"kind": "vllm", "image": "vllm/vllm-openai:v0.33.0", "model": "m"}
+    engine = EngineProfile.model_validate({**fields, "serves": "answers"})
+    (made,) = pod(engine)["initContainers"]
+    assert "--runner" not in made["args"]
+    with pytest.raises(ValueError, match="answers are served by vllm or nim"):
+        EngineProfile.model_validate({**fields, "kind": "tei", "serves": "answers"})

@@ -14,6 +14,7 @@ from platform_pipelines.core.road.compute_profiles import (
     seed_profiles,
 )
 from platform_pipelines.errors import ConfigurationError
+from platform_pipelines.worker import OPERATIONS
 
 PODS = PodSettings("platform", "registry/platform:1", ("platform",), ("platform",), "tasks")
 # A value of each field that stands nowhere else in the manifest.
@@ -120,6 +121,25 @@ def test_a_queue_suspends_the_job_until_it_is_admitted() -> None:
     assert queued["spec"]["suspend"]
     assert queued["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] == "team-a"
     assert "suspend" not in job(seed_profiles()["cpu"])["spec"]
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
+def test_a_task_runs_in_the_image_of_its_class(operation: str) -> None:
+    """What reads foreign documents has an image of its own."""
+    classes = {
+        "documents": "parse",
+        "chunks": "parse",
+        "vectors": "embed",
+        "evidence": "evaluation",
+    }
+    several = PodSettings("platform", "registry/platform-{class}:1").for_operation(operation)
+    expected = classes.get(operation.partition(".")[0], "code")
+    assert several.image == f"registry/platform-{expected}:1"
+
+
+def test_one_image_may_do_for_all() -> None:
+    """An image without a class in its name is taken as it is."""
+    assert PODS.for_operation("vectors.embed") == PODS
 
 
 def test_names_are_those_of_the_plan() -> None:

@@ -1,7 +1,7 @@
 """An agent's road: tasks as evidence, the gate, a canary behind a real Envoy, rollback."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,6 @@ import pytest
 
 from platform_pipelines.components.agent.trial import canary_page, trial_page
 from platform_pipelines.core.agent.render import render_agent
-from platform_pipelines.core.road.manifests import Manifest, ObjectKey
 from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.errors import GateFailedError
 from platform_pipelines.settings import Settings
@@ -24,6 +23,7 @@ from platform_pipelines.stages.road.applied import (
 )
 from platform_pipelines.stages.road.clusters import Applied, open_applied
 from tests.agents import careful_or_not, language_model, tool_server
+from tests.fakes import Admitting
 from tests.knowledge import settings_under
 from tests.platform_sample import agent
 
@@ -37,25 +37,6 @@ TASKS = [
     )
 ]  # fmt: skip
 CAREFUL, GUESSING = "Search before you answer.", "Answer at once."
-
-
-class Admitting:
-    """A cluster that takes everything and keeps it: these tests are about the gate."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, Manifest] = {}
-
-    def get(self, key: ObjectKey) -> Manifest | None:
-        return self.objects.get(str(key))
-
-    def apply(self, manifest: Manifest, *, dry_run: bool = False, force: bool = False) -> Manifest:
-        return manifest
-
-    def delete(self, live: Manifest, *, dry_run: bool = False) -> None:
-        raise AssertionError("nothing is pruned here")
-
-    def owned(self, kinds: set[tuple[str, str]], labels: Mapping[str, str]) -> Iterator[Manifest]:
-        return iter(())
 
 
 class Road:

@@ -28,6 +28,7 @@ class ChatServer:
         self.script = script
         self.requests: list[Json] = []
         self.most_at_once = 0
+        self.retry_after = ""  # sent with every refusal
         self._now = 0
         self._lock = threading.Lock()
         self._server = _Server(("127.0.0.1", 0), _handler(self))
@@ -84,6 +85,8 @@ def _handler(owner: ChatServer) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(content)))
+            if status != 200 and owner.retry_after:
+                self.send_header("Retry-After", owner.retry_after)
             self.end_headers()
             self.wfile.write(content)
             self.wfile.flush()

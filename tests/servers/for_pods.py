@@ -8,7 +8,7 @@ Milvus 2.3.5 listens on all interfaces whatever it is told.
 import os
 import subprocess
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,16 +121,21 @@ class Space:
         self.create("configmaps", {"kind": "ConfigMap", "data": known}, CONFIG)
         self.create("secrets", {"kind": "Secret", "stringData": secret}, CONFIG)
 
-    def create(self, kind: str, body: dict[str, Any], name: str) -> None:
+    def create(
+        self, kind: str, body: dict[str, Any], name: str, *, labels: Mapping[str, str] | None = None
+    ) -> None:
         """An object of the core API."""
-        whole = {"apiVersion": "v1", **body, "metadata": {"name": name, "namespace": self.name}}
+        metadata = {"name": name, "namespace": self.name, "labels": dict(labels or {})}
+        whole = {"apiVersion": "v1", **body, "metadata": metadata}
         strict = {"fieldValidation": "Strict"}
         self.connection.request("POST", f"{self.path}/{kind}", query=strict, body=whole)
 
-    def run(self, spec: dict[str, Any], *, seconds: float) -> str:
+    def run(
+        self, spec: dict[str, Any], *, seconds: float, labels: Mapping[str, str] | None = None
+    ) -> str:
         """Run a pod to its end; what it printed."""
         name = f"once-{uuid.uuid4().hex[:8]}"
-        self.create("pods", {"kind": "Pod", "spec": spec}, name)
+        self.create("pods", {"kind": "Pod", "spec": spec}, name, labels=labels)
         wait_until(lambda: self._phase(name) in ("Succeeded", "Failed"), seconds=seconds)
         text = self.log(name)
         assert self._phase(name) == "Succeeded", text
@@ -145,6 +150,11 @@ class Space:
         answer = core.read_namespaced_pod_log(pod, self.name, _preload_content=False)
         return answer.data.decode("utf-8", "replace")
 
+    def address(self, service: str) -> str:
+        """Of a Service's first port, from here."""
+        found = self.connection.request("GET", f"{self.path}/services/{service}")["spec"]
+        return f"http://{found['clusterIP']}:{found['ports'][0]['port']}"
+
     def pods(self) -> list[dict[str, Any]]:
         """All that are known."""
         return self.connection.request("GET", f"{self.path}/pods")["items"]
@@ -154,8 +164,18 @@ class Space:
         path = f"/apis/batch/v1/namespaces/{self.name}/jobs"
         return self.connection.request("GET", path)["items"]
 
+    def pod(self, name: str) -> dict[str, Any]:
+        """One pod."""
+        return self.connection.request("GET", f"{self.path}/pods/{name}")
+
+    def ip_of(self, component: str) -> str:
+        """The address of a pod of one of the chart's processes."""
+        query = {"labelSelector": f"app.kubernetes.io/component={component}"}
+        found = self.connection.request("GET", f"{self.path}/pods", query=query)["items"]
+        return str(next(p["status"]["podIP"] for p in found if p["status"]["phase"] == "Running"))
+
     def _phase(self, pod: str) -> str:
-        return self.connection.request("GET", f"{self.path}/pods/{pod}")["status"]["phase"]
+        return str(self.pod(pod)["status"]["phase"])
 
 
 @contextmanager

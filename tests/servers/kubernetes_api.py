@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 KINDS: dict[str, dict[str, str]] = {
     "/api/v1": {"Service": "services", "Pod": "pods"},
     "/apis/apps/v1": {"Deployment": "deployments"},
+    "/apis/leaderworkerset.x-k8s.io/v1": {"LeaderWorkerSet": "leaderworkersets"},
     "/apis/policy/v1": {"PodDisruptionBudget": "poddisruptionbudgets"},
     "/apis/gateway.networking.k8s.io/v1": {"HTTPRoute": "httproutes", "Gateway": "gateways"},
     "/apis/gateway.envoyproxy.io/v1alpha1": {"EnvoyExtensionPolicy": "envoyextensionpolicies"},
@@ -28,6 +29,7 @@ class KubernetesApi:
 
     page_of: Callable[[str, str], str | None]  # (pod, path) -> text
     pod_reason: Callable[[str], str] = lambda _: ""  # of a Deployment's name: why it does not run
+    worker_reason: Callable[[str], str] = lambda _: ""  # the same of a group's worker
     is_ready: Callable[[str], bool] = lambda _: True
     route_problem: str = ""
     objects: dict[str, dict[str, Any]] = field(default_factory=dict[str, dict[str, Any]])
@@ -73,7 +75,7 @@ class KubernetesApi:
         if one is None:
             return None
         number = one["metadata"]["generation"]
-        if one["kind"] == "Deployment":
+        if one["kind"] in {"Deployment", "LeaderWorkerSet"}:
             ready = one["spec"]["replicas"] if self.is_ready(one["metadata"]["name"]) else 0
             return {**one, "status": {"observedGeneration": number, "readyReplicas": ready}}
         if one["kind"] == "HTTPRoute":
@@ -88,10 +90,10 @@ class KubernetesApi:
         """Those of Deployments that select these labels, and the gateway's."""
         if any("owning-gateway" in name for name in selector):
             return [_pod(name, "", ready=True) for name in self.gateway_pods]
-        found = [
-            one for one in self.objects.values()
-            if one["kind"] == "Deployment" and one["spec"]["selector"]["matchLabels"] == selector
-        ]  # fmt: skip
+        if worker := selector.get("platform/worker-of"):
+            name = f"model-{worker}"
+            return [_pod(f"{name}-0-1", self.worker_reason(name), ready=True)]
+        found = [one for one in self.objects.values() if _pod_labels(one) == selector]
         return [
             _pod(f"{name}-{number}", self.pod_reason(name), ready=self.is_ready(name))
             for one in found
@@ -140,6 +142,15 @@ class KubernetesApi:
             def log_message(self, *args: Any) -> None: ...
 
         return Handler
+
+
+def _pod_labels(one: Mapping[str, Any]) -> Any:
+    """Of the pods that an object makes and that answer."""
+    if one["kind"] == "Deployment":
+        return one["spec"]["selector"]["matchLabels"]
+    if one["kind"] == "LeaderWorkerSet":
+        return one["spec"]["leaderWorkerTemplate"]["leaderTemplate"]["metadata"]["labels"]
+    return None
 
 
 def _pod(name: str, reason: str, *, ready: bool) -> dict[str, Any]:

@@ -17,17 +17,61 @@ from tests.servers.milvus_server import free_port, wait_until
 BIN = Path("/usr/lib/postgresql/15/bin")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Postgres:
     """Where it listens, and the one user of its one database `dagster`."""
 
     host: str
     port: int
     password: str = field(repr=False)
+    folder: Path = field(repr=False)
+    process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of the programs of libpq: which server, as whom."""
+        words = {"HOST": self.host, "PORT": str(self.port), "USER": "dagster"}
+        known = {f"PG{name}": value for name, value in words.items()}
+        return {**os.environ, **known, "PGPASSWORD": self.password}
+
+    def start(self) -> None:
+        """Until it answers."""
+        options = f"-c listen_addresses={self.host} -c fsync=off"
+        self.process = subprocess.Popen(
+            [*_as_user(), str(BIN / "postgres"), "-D", str(self.folder / "data"), "-p",
+             str(self.port), *options.split(), "-c", f"unix_socket_directories={self.folder}"],
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=self.folder,
+        )  # fmt: skip
+        wait_until(lambda: self._program("pg_isready").returncode == 0, seconds=30)
+
+    def stop(self) -> None:
+        """At once: every connection is cut, as when its machine is lost."""
+        stop = [str(BIN / "pg_ctl"), "stop", "-D", str(self.folder / "data"), "-m", "immediate"]
+        subprocess.run(
+            [*_as_user(), *stop], check=True, capture_output=True, timeout=60, cwd=self.folder
+        )
+        if self.process is not None:
+            self.process.wait(20)
+            self.process = None
+
+    def make_database(self, name: str) -> None:
+        """An empty one."""
+        made = self._program("createdb", name)
+        assert made.returncode == 0, made.stderr
+
+    def _program(self, name: str, *words: str) -> subprocess.CompletedProcess[bytes]:
+        command = [str(BIN / name), *words]
+        return subprocess.run(
+            command, check=False, capture_output=True, timeout=30, env=self.environment
+        )
+
+
+def _as_user() -> list[str]:
+    return ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
 
 
 @contextmanager
-def postgres(host: str) -> Iterator[Postgres]:
+def postgres(host: str, *, database: str | None = "dagster") -> Iterator[Postgres]:
     """Started empty, removed afterwards. Skips where the package is not installed."""
     if not BIN.exists():
         pytest.skip("Debian's postgresql-15 is not installed")
@@ -38,34 +82,21 @@ def postgres(host: str) -> Iterator[Postgres]:
     if os.getuid() == 0:
         for path in (folder, password):
             shutil.chown(path, "postgres", "postgres")
-    data, port = folder / "data", free_port()
-    as_user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
+    data = folder / "data"
     subprocess.run(
-        [*as_user, str(BIN / "initdb"), "-D", str(data), "-U", "dagster", "-A", "scram-sha-256",
+        [*_as_user(), str(BIN / "initdb"), "-D", str(data), "-U", "dagster", "-A", "scram-sha-256",
          f"--pwfile={password}", "-E", "UTF8", "--locale=C.UTF-8", "--no-sync"],
         check=True, capture_output=True, timeout=60, cwd=folder,
     )  # fmt: skip
     with (data / "pg_hba.conf").open("a", encoding="utf-8") as rules:
         rules.write("host all all 10.0.0.0/8 scram-sha-256\n")
-    options = f"-c listen_addresses={host} -c fsync=off -c unix_socket_directories={folder}"
-    server = subprocess.Popen(
-        [*as_user, str(BIN / "postgres"), "-D", str(data), "-p", str(port), *options.split()],
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, cwd=folder,
-    )  # fmt: skip
+    server = Postgres(host, free_port(), word, folder)
     try:
-        environment = {**os.environ, "PGPASSWORD": word}
-        connect = ["-h", host, "-p", str(port), "-U", "dagster"]
-        ready = [str(BIN / "pg_isready"), *connect]
-        wait_until(
-            lambda: subprocess.run(ready, check=False, capture_output=True).returncode == 0,
-            seconds=30,
-        )
-        subprocess.run(
-            [str(BIN / "createdb"), *connect, "dagster"],
-            check=True, capture_output=True, timeout=30, env=environment,
-        )  # fmt: skip
-        yield Postgres(host, port, word)
+        server.start()
+        if database:
+            server.make_database(database)
+        yield server
     finally:
-        server.terminate()
-        server.wait(20)
+        if server.process is not None:
+            server.stop()
         shutil.rmtree(folder, ignore_errors=True)

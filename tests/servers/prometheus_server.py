@@ -40,10 +40,17 @@ def replayed(exposition: str, target: str, now: float) -> Iterator[str]:
 @contextmanager
 def prometheus_over(folder: Path, pages: Iterable[tuple[str, str]]) -> Iterator[str]:
     """Its address, while it runs. `pages`: what a server said, and its target's labels."""
-    assert PROMETHEUS is not None
-    assert PROMTOOL is not None
     now = time.time()
     lines = sorted({line for text, target in pages for line in replayed(text, target, now)})
+    with prometheus_of(folder, lines) as url:
+        yield url
+
+
+@contextmanager
+def prometheus_of(folder: Path, lines: Iterable[str]) -> Iterator[str]:
+    """Its address, while it runs on these lines of OpenMetrics, which are sorted."""
+    assert PROMETHEUS is not None
+    assert PROMTOOL is not None
     series = folder / "series.om"
     series.write_text("\n".join([*lines, "# EOF", ""]))
     data = folder / "data"
@@ -57,6 +64,7 @@ def prometheus_over(folder: Path, pages: Iterable[tuple[str, str]]) -> Iterator[
         [
             PROMETHEUS, f"--config.file={folder / 'prometheus.yml'}",
             f"--storage.tsdb.path={data}", f"--web.listen-address={address}",
+            "--storage.tsdb.retention.time=3650d",
         ],
         stdout=log, stderr=subprocess.STDOUT,
     )  # fmt: skip

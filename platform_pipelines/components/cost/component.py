@@ -7,6 +7,7 @@ from typing import Any
 
 import dagster as dg
 
+from platform_pipelines.components.cost.machines import build_machines
 from platform_pipelines.components.cost.pages import alerts_of, ledger_page
 from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.declaring import (
@@ -20,6 +21,7 @@ from platform_pipelines.components.shared.policy import timed_policy
 from platform_pipelines.core.cost.days import DaySums, differences
 from platform_pipelines.core.cost.declaration import CostSpec
 from platform_pipelines.stages.cost.ledger import LEDGER, VERSION, refresh_ledger
+from platform_pipelines.stages.cost.machines import MACHINES
 from platform_pipelines.stages.cost.workspace import FOLDER, Workspace, open_workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
@@ -29,8 +31,9 @@ ADDS_UP, BUDGETS = "it_adds_up", "budgets_hold"
 class Cost(declaring(CostSpec)):
     """What answers and machines cost: a day, a tenant, a model, a run; budgets that warn in time.
 
-    Gives the asset [name, ledger] with the checks it_adds_up and budgets_hold, the job NAME_sum,
-    and a daily schedule (off until switched on).
+    Gives the assets [name, machines] (where `prometheus` is declared) and [name, ledger] with the
+    checks machines_are_known, it_adds_up and budgets_hold, the job NAME_sum, and a daily schedule
+    (off until switched on).
     """
 
     def build_defs(self, context: dg.ComponentLoadContext) -> dg.Definitions:
@@ -41,7 +44,8 @@ class Cost(declaring(CostSpec)):
         """
         spec = declared_spec(self.given, context.path)
         does = f"Sum the costs of {spec.name} up to yesterday."
-        return scheduled(FOLDER, spec, [_ledger(spec)], job="sum", schedule="daily", does=does)
+        assets = [*build_machines(spec), _ledger(spec)]
+        return scheduled(FOLDER, spec, assets, job="sum", schedule="daily", does=does)
 
 
 def declared_spec(attributes: dict[str, Any], path: Path) -> CostSpec:
@@ -95,6 +99,7 @@ def _ledger(spec: CostSpec) -> dg.AssetsDefinition:
         text="This month up to yesterday: what answers took by the prices of their models, and the "
         "hours of owned machines, busy, warming up and idle.",
         kinds={"json"}, check_specs=checks, metadata={"component": FOLDER},
+        deps=[dg.AssetKey([spec.name, MACHINES])] if spec.prometheus else [],
     )  # fmt: skip
 
 

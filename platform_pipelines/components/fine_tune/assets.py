@@ -10,8 +10,10 @@ import dagster as dg
 from platform_pipelines.components.fine_tune import pages
 from platform_pipelines.components.fine_tune.policy import job_tags, stage_policy
 from platform_pipelines.components.shared.assets import stage_asset
-from platform_pipelines.components.shared.jobs import asset_job
+from platform_pipelines.components.shared.jobs import asset_job, job_of
+from platform_pipelines.components.shared.running import run_stage
 from platform_pipelines.core.fine_tune.declaration import FineTuneSpec
+from platform_pipelines.stages.fine_tune.endpoint import refresh_endpoint, stop_endpoint
 from platform_pipelines.stages.fine_tune.evidence import refresh_evidence
 from platform_pipelines.stages.fine_tune.model import refresh_model
 from platform_pipelines.stages.fine_tune.registration import refresh_registration
@@ -75,35 +77,76 @@ TRIAL = StageDescription(
     frozenset({"pytorch", "nvidia"}),
     refresh_trial,
 )
+ENDPOINT = StageDescription(
+    "endpoint",
+    "The registered embedder, served by vLLM; the page has what a knowledge base declares to ask "
+    "it, and no other one.",
+    frozenset({"vllm"}),
+    refresh_endpoint,
+)
 OBSERVED = ("adapter", TRIALS)
+OF_EMBEDDERS = {
+    "training_set": "The questions and passages that the embedder learns from, each with passages "
+    "that do not answer: without what gives a golden question away, split by the passage.",
+    "evidence": "Candidate and champion, served by vLLM in the same way: where each held-out "
+    "question's own passage stands among all.",
+}
+STOP_SECONDS = 600
 
 
 def build_assets(spec: FineTuneSpec) -> Sequence[dg.AssetsDefinition]:
     """All assets of a fine-tuned model, each after the one before; a grid's trials between."""
     stages = [*DESCRIPTIONS[:1], *([TRIAL] if spec.grid else []), *DESCRIPTIONS[1:]]
+    stages += [ENDPOINT] if spec.endpoint_port else []
     above = [None, *(stage.name for stage in stages)]
     pairs = zip(stages, above, strict=False)
     return [_build(spec, stage, before) for stage, before in pairs]
 
 
 def build_jobs(spec: FineTuneSpec) -> list[Any]:
-    """`<name>_fine_tune`, and with a grid `<name>_trials`, one run a combination."""
-    if spec.grid is None:
-        return [build_job(spec)]
-    trials = asset_job(
+    """`<name>_fine_tune`; with a grid `<name>_trials`, with an endpoint `<name>_stop`."""
+    jobs: list[Any] = [build_job(spec)]
+    if spec.grid is not None:
+        jobs.append(_build_trials_job(spec))
+    if spec.endpoint_port is not None:
+        jobs.append(_build_stop_job(spec))
+    return jobs
+
+
+def _build_trials_job(spec: FineTuneSpec) -> Any:
+    """One run a combination."""
+    return asset_job(
         f"{spec.name}_trials",
         dg.AssetSelection.assets([spec.name, TRIALS]),
         description=f"Train one recipe of the grid of {spec.name}; launch all as a backfill.",
         tags=job_tags(spec),
     )
-    return [build_job(spec), trials]
+
+
+def _build_stop_job(spec: FineTuneSpec) -> dg.JobDefinition:
+    """The embedder is not served any more."""
+
+    def stop_op(context: dg.OpExecutionContext) -> None:
+        run_stage(context, partial(open_workspace, spec), stop_endpoint, name=spec.name)
+
+    policy = stage_policy(spec, ENDPOINT.name)
+    return job_of(
+        stop_op,
+        name=f"{spec.name}_stop",
+        op_name=f"{spec.name}_stop_serving",
+        description=f"End what serves {spec.name} on this machine.",
+        pool=policy.pool,
+        tags=job_tags(spec),
+        timeout_seconds=STOP_SECONDS,
+    )
 
 
 def build_job(spec: FineTuneSpec) -> Any:
     """`<name>_fine_tune`: all assets, in this order, in one process."""
+    stages = [*STAGES, *([ENDPOINT.name] if spec.endpoint_port else [])]
     return asset_job(
         f"{spec.name}_fine_tune",
-        dg.AssetSelection.assets(*([spec.name, stage] for stage in STAGES)),
+        dg.AssetSelection.assets(*([spec.name, stage] for stage in stages)),
         description=f"Train {spec.name}, evaluate it, and register it if the gate passes.",
         tags=job_tags(spec),
     )
@@ -132,11 +175,19 @@ def _build(spec: FineTuneSpec, stage: StageDescription, above: str | None) -> dg
         policy=stage_policy(spec, stage.name),
         opened=partial(open_workspace, spec),
         options=options,
-        text=stage.description,
-        deps=[dg.AssetKey([spec.name, above])] if above else [],
+        text=OF_EMBEDDERS.get(stage.name, stage.description) if spec.is_embedder
+        else stage.description,
+        deps=_deps(spec, above),
         kinds=set(stage.kinds), metadata={"base": spec.base}, partitions_def=partitions,
         check_specs=[gate] if stage.name == "evidence" else [],
     )  # fmt: skip
+
+
+def _deps(spec: FineTuneSpec, above: str | None) -> list[dg.AssetKey]:
+    """The stage before; of the first, the knowledge bases that are learnt from."""
+    if above:
+        return [dg.AssetKey([spec.name, above])]
+    return [dg.AssetKey([name, "chunks"]) for name in spec.data.knowledge_bases]
 
 
 def _options(

@@ -25,7 +25,9 @@ TOLD = {
 
 
 class FineTune(declaring(FineTuneSpec, TOLD)):
-    """A base model, tuned on declared chats, evaluated, and registered if its gate passes.
+    """A base model, tuned on declared data, evaluated, and registered if its gate passes.
+
+    With `recipe.task: embedding` it is an embedder, which a knowledge base may declare as its own.
 
     Gives the assets training_set -> adapter -> model -> evidence -> registration and the job
     NAME_fine_tune. `ModelRollout` brings what is registered to its users.
@@ -55,11 +57,16 @@ def declared_spec(attributes: dict[str, Any], path: Path) -> FineTuneSpec:
     """
     folder = folder_of(path)
     spec = declared(FineTuneSpec, attributes, path, noun="a fine-tune")
-    sources = tuple(absolute_url(url, folder, field="data.sources") for url in spec.data.sources)
+    files = {
+        name: tuple(
+            absolute_url(url, folder, field=f"data.{name}") for url in getattr(spec.data, name)
+        )
+        for name in ("sources", "reviewed")
+    }
     golden = golden_set_url(spec.gate.golden_set, folder, field="gate.golden_set")
     return spec.model_copy(
         update={
-            "data": spec.data.model_copy(update={"sources": sources}),
+            "data": spec.data.model_copy(update=files),
             "gate": spec.gate.model_copy(update={"golden_set": golden}),
         }
     )

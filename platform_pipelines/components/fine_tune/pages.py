@@ -1,11 +1,13 @@
 """What a person sees on each asset's page of a fine-tuned model."""
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import dagster as dg
 
 from platform_pipelines.components.shared.pages import BLUE, ORANGE, canvas, picture, table
+from platform_pipelines.core.fine_tune.retrieval import RECIPROCAL_RANK
 from platform_pipelines.core.road.evidence import Evidence
 from platform_pipelines.core.road.model_questions import ANSWER_F1
 from platform_pipelines.stages.fine_tune.workspace import Workspace
@@ -137,7 +139,22 @@ def _scores(evidence: Evidence) -> Page:
     return {
         "scores": table(rows, ["metric", "candidate", "champion", "better is"]),
         "answers": table(answers, ["question", "candidate", "champion"]),
-        "answer_f1": float(means[ANSWER_F1.name].mean or 0),
+        **{
+            name: float(means[name].mean or 0)
+            for name in (ANSWER_F1.name, RECIPROCAL_RANK.name)
+            if name in means
+        },
+    }
+
+
+def _endpoint(workspace: Workspace, outcome: StageOutcome) -> Page:
+    embed: dict[str, Any] = outcome.snapshot.details["embed"]
+    lines = [f"  {name}: {json.dumps(value)}" for name, value in embed.items()]
+    text = "\n".join(["```yaml", "embed:", *lines, "```"])
+    return {
+        "embed": dg.MetadataValue.md(text),
+        "address": dg.MetadataValue.url(str(embed["url"])),
+        "stop": f"the job {workspace.name}_stop",
     }
 
 
@@ -163,4 +180,5 @@ _PAGES: dict[str, Callable[[Workspace, StageOutcome], Page]] = {
     "model": _model,
     "evidence": _evidence,
     "registration": _registration,
+    "endpoint": _endpoint,
 }

@@ -6,11 +6,11 @@ from typing import Any
 import dagster as dg
 
 from platform_pipelines.components.knowledge_base import plots
+from platform_pipelines.components.knowledge_base.sampled import copies, own_document
 from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, verdict_text
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
 from platform_pipelines.core.knowledge_base.evidence import (
     calibration_of,
-    sample_of,
     suspicious_of,
 )
 from platform_pipelines.core.road.evidence import Evidence
@@ -114,12 +114,8 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 
 def _measured(evidence: Evidence) -> Page:
-    page = _suspicious(evidence)
-    sample = sample_of(evidence)
-    if sample is not None:
-        page["sampled_sentences"] = sample.sampled
-        page["own_document_at_1"] = sample.own_at_1
-        page["own_document_at_k"] = sample.own_at_k
+    page = _suspicious(evidence) | copies(evidence)
+    page |= own_document(evidence)
     if not evidence.rows:
         return page
     rows = _metric_rows(evidence)

@@ -29,6 +29,7 @@ from platform_pipelines.stages.model_rollout.rollout import (
 from platform_pipelines.stages.model_rollout.workspace import Workspace, open_workspace
 
 STOP_SECONDS = 600
+KINDS = {"processes": "envoy", "litellm": "litellm", "kubernetes": "kubernetes"}
 TOLD = {
     "judge": "what each step must show",
     "serving": "how both sides are served",
@@ -119,7 +120,7 @@ def _build_asset(spec: ModelRolloutSpec) -> dg.AssetsDefinition:
         "numbers, and why it was promoted or rolled back.",
         check_specs=[dg.AssetCheckSpec(FOLLOWS, asset=key, description=DESCRIPTION)],
         deps=[dg.AssetKey([spec.registered_model, "registration"])],
-        kinds={"vllm", "kubernetes" if spec.cluster else "envoy"},
+        kinds={"vllm", KINDS[spec.target]},
         metadata={"address": _address(spec)},
     )  # fmt: skip
 

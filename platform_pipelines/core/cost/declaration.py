@@ -4,7 +4,13 @@ from decimal import Decimal
 
 from pydantic import Field, model_validator
 
-from platform_pipelines.core.road.declarations import Cron, ScheduledSpec, Spec, Timezone
+from platform_pipelines.core.road.declarations import (
+    Cron,
+    ScheduledSpec,
+    Server,
+    Spec,
+    Timezone,
+)
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.pricing import TokenPrice
 
@@ -36,6 +42,16 @@ class CostSpec(ScheduledSpec):
         description="a folder of node time by day (`2026-11-27.jsonl`): URL or relative path; "
         "none: no machine is owned",
     )
+    prometheus: Server | None = Field(
+        default=None,
+        description="instead of `nodes`: a Prometheus with the series of OpenCost and DCGM",
+    )
+    namespaces: dict[str, str] = Field(
+        default_factory=dict, description="`prometheus`: namespace -> tenant; else it is its own"
+    )
+    idle_below: float = Field(
+        default=1.0, ge=0, le=100, description="`prometheus`: percent of a GPU below which it idles"
+    )
     budgets: dict[str, Decimal] = Field(
         default_factory=dict, description="tenant -> US dollars a calendar month"
     )
@@ -49,6 +65,8 @@ class CostSpec(ScheduledSpec):
     def _sound(self) -> "CostSpec":
         told = [f"budgets.{t} is not over 0" for t, usd in self.budgets.items() if usd <= 0]
         told += [f"instances.{i} is below 0" for i, usd in self.instances.items() if usd < 0]
+        if self.nodes and self.prometheus:
+            told.append("`nodes` and `prometheus` would count the same machines twice")
         if told:
             raise ValueError("; ".join(told))
         return self

@@ -54,12 +54,13 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class NodeTime:
-    """One owned node while it was held."""
+    """One owned node while it was held, or one of its `parts` (GPUs), which cost alike."""
 
     node: str
     instance_type: str
     seconds: int
     stretches: tuple[Stretch, ...]
+    parts: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +136,7 @@ def node_lines(nodes: Iterable[NodeTime], hourly: Mapping[str, Decimal]) -> list
             )  # fmt: skip
         _check_whole(node)
         for s in node.stretches:
-            usd = _until(price, s.end) - _until(price, s.start)
+            usd = _until(price / node.parts, s.end) - _until(price / node.parts, s.start)
             lines.append(Line(str(s.use), s.tenant, s.model, s.run, node.node, usd))
     return lines
 

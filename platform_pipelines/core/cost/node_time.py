@@ -1,6 +1,6 @@
 """The time of owned machines: as it is noted down, and as it is made of samples of a GPU.
 
-A line of a day's file is one node, while it was held that day:
+A line of a day's file is one node, while it was held that day (or one GPU of `parts` GPUs):
 
     {"node": "n1", "instance_type": "g6.xlarge", "seconds": 86400, "stretches": [
       {"start": 0, "end": 300, "use": "warm-up", "model": "small"},
@@ -94,4 +94,9 @@ def _node(raw: Mapping[str, Any]) -> NodeTime:
         )
         for one in raw["stretches"]
     )  # fmt: skip
-    return NodeTime(str(raw["node"]), str(raw["instance_type"]), int(raw["seconds"]), stretches)
+    parts = int(raw.get("parts", 1))
+    if parts < 1:
+        raise ValueError("`parts` is below 1")
+    return NodeTime(
+        str(raw["node"]), str(raw["instance_type"]), int(raw["seconds"]), stretches, parts
+    )

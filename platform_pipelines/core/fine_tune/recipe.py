@@ -3,15 +3,16 @@
 import json
 from typing import Any
 
-from platform_pipelines.core.fine_tune.declaration import RecipeSpec
+from platform_pipelines.core.fine_tune.declaration import EMBEDDING, RecipeSpec
 
 CODE_VERSION = "1"  # raise it when the same recipe would train otherwise
 _DATASET = "nemo_automodel.components.datasets.llm.ChatDataset"
-_LOADER = {
-    "_target_": "torchdata.stateful_dataloader.StatefulDataLoader",
-    "collate_fn": "nemo_automodel.components.datasets.utils.default_collater",
-}
+_LOADER = {"_target_": "torchdata.stateful_dataloader.StatefulDataLoader"}
+_CHATS_COLLATOR = "nemo_automodel.components.datasets.utils.default_collater"
+_PAIRS = "nemo_automodel.components.datasets.llm.retrieval_dataset_inline.make_retrieval_dataset"
+_PAIRS_COLLATOR = "nemo_automodel.components.datasets.llm.retrieval_collator.BiEncoderCollator"
 _TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+_ENCODER_TARGETS = ("query", "key", "value")  # as BERT's family calls them; a decoder's are above
 
 
 def recipe_config(
@@ -19,7 +20,6 @@ def recipe_config(
 ) -> str:
     """The recipe's configuration; paths are of the machine that trains."""
     config: dict[str, Any] = {
-        "recipe": "TrainFinetuneRecipeForNextTokenPrediction",
         "seed": recipe.seed,
         "step_scheduler": {
             "global_batch_size": recipe.batch,
@@ -38,19 +38,6 @@ def recipe_config(
             "seed": recipe.seed,
             "ranked": True,
         },
-        "model": {
-            "_target_": "nemo_automodel.NeMoAutoModelForCausalLM.from_pretrained",
-            "pretrained_model_name_or_path": base,
-            "torch_dtype": "bfloat16",
-            "attn_implementation": "sdpa",
-            "use_liger_kernel": False,
-        },
-        "loss_fn": {"_target_": "nemo_automodel.components.loss.masked_ce.MaskedCrossEntropy"},
-        "dataset": {"_target_": _DATASET, "path_or_dataset_id": train},
-        "validation_dataset": {"_target_": _DATASET, "path_or_dataset_id": validation},
-        "packed_sequence": {"packed_sequence_size": 0},
-        "dataloader": {**_LOADER, "shuffle": True},
-        "validation_dataloader": dict(_LOADER),
         "optimizer": {
             "_target_": "torch.optim.AdamW",
             "lr": recipe.learning_rate,
@@ -65,16 +52,84 @@ def recipe_config(
             "max_recent_checkpoints": 3,
         },
     }
-    return json.dumps({**config, **_adapter(recipe)}, indent=1)
+    learnt = _pairs if recipe.task == EMBEDDING else _chats
+    return json.dumps(
+        {**config, **learnt(recipe, base, train, validation), **_adapter(recipe)}, indent=1
+    )
+
+
+def _chats(recipe: RecipeSpec, base: str, train: str, validation: str) -> dict[str, Any]:
+    """A language model, and the chats it learns from."""
+    del recipe
+    loader = {**_LOADER, "collate_fn": _CHATS_COLLATOR}
+    return {
+        "recipe": "TrainFinetuneRecipeForNextTokenPrediction",
+        "model": {
+            "_target_": "nemo_automodel.NeMoAutoModelForCausalLM.from_pretrained",
+            "pretrained_model_name_or_path": base,
+            "torch_dtype": "bfloat16",
+            "attn_implementation": "sdpa",
+            "use_liger_kernel": False,
+        },
+        "loss_fn": {"_target_": "nemo_automodel.components.loss.masked_ce.MaskedCrossEntropy"},
+        "dataset": {"_target_": _DATASET, "path_or_dataset_id": train},
+        "validation_dataset": {"_target_": _DATASET, "path_or_dataset_id": validation},
+        "packed_sequence": {"packed_sequence_size": 0},
+        "dataloader": {**loader, "shuffle": True},
+        "validation_dataloader": loader,
+    }
+
+
+def _pairs(recipe: RecipeSpec, base: str, train: str, validation: str) -> dict[str, Any]:
+    """A bi-encoder, and the questions with their passages; float32, as a small one is served."""
+    contrast = recipe.contrast
+    collate = {
+        "_target_": _PAIRS_COLLATOR,
+        "q_max_len": contrast.query_tokens,
+        "p_max_len": contrast.passage_tokens,
+        "query_prefix": contrast.query_prefix,
+        "passage_prefix": contrast.passage_prefix,
+    }
+    loader = {**_LOADER, "collate_fn": collate}
+    data = {"_target_": _PAIRS, "n_passages": contrast.negatives + 1, "seed": recipe.seed}
+    return {
+        "recipe": "TrainBiEncoderRecipe",
+        "temperature": contrast.temperature,
+        "model": {
+            "_target_": "nemo_automodel.NeMoAutoModelBiEncoder.from_pretrained",
+            "pretrained_model_name_or_path": base,
+            "torch_dtype": "float32",
+            "attn_implementation": "sdpa",
+            "use_liger_kernel": False,
+            "pooling": "avg",
+            "l2_normalize": True,
+        },
+        "tokenizer": {
+            "_target_": "nemo_automodel.NeMoAutoTokenizer.from_pretrained",
+            "pretrained_model_name_or_path": base,
+            "add_bos_token": False,  # the tokenizer's own template does
+            "add_eos_token": False,
+        },
+        "dataset": {**data, "data_dir_list": train, "data_type": "train"},
+        "validation_dataset": {
+            **data,
+            "data_dir_list": validation,
+            "data_type": "eval",
+            "eval_negative_size": contrast.negatives,
+        },
+        "dataloader": {**loader, "shuffle": True},
+        "validation_dataloader": loader,
+    }
 
 
 def _adapter(recipe: RecipeSpec) -> dict[str, Any]:
     """What is learnt beside the weights; nothing where all of them are."""
     if recipe.method == "full":
         return {}
+    targets = (*_ENCODER_TARGETS, *_TARGETS) if recipe.task == EMBEDDING else _TARGETS
     peft = {
         "_target_": "nemo_automodel.components._peft.lora.PeftConfig",
-        "target_modules": [f"*{name}" for name in _TARGETS],
+        "target_modules": [f"*{name}" for name in targets],
         "dim": recipe.rank,
         "alpha": recipe.alpha,
         "use_triton": False,

@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, Generic, Protocol, TypeVar, cast
 
 from platform_pipelines.core.road.identity import digest_json, digest_parts, shard_of
 from platform_pipelines.core.road.leakage import Leak, LeakageGuard
@@ -14,6 +14,47 @@ ROLES = ("system", "user", "assistant")
 _SPLIT_PARTS = 10_000
 _HANGUL = re.compile(r"[가-힣]")
 _CHARACTERS_A_TOKEN = 3.0  # for the page; the trainer counts the real ones
+
+
+class Row(Protocol):
+    """What can be learnt from, and whose it is."""
+
+    @property
+    def place(self) -> str:
+        """File and line, for people."""
+        ...
+
+    @property
+    def key(self) -> str:
+        """Decides its side of the split."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """Of all that it says."""
+        ...
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the leakage guard reads."""
+        ...
+
+    @property
+    def characters(self) -> int:
+        """Of all texts."""
+        ...
+
+    def record(self) -> dict[str, Any]:
+        """As the trainer reads it."""
+        ...
+
+
+R = TypeVar("R", bound=Row)
+
+
+def is_korean(text: str) -> bool:
+    """Whether it holds Hangul."""
+    return _HANGUL.search(text) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +79,16 @@ class ChatRow:
     @property
     def language(self) -> str:
         """`ko` where any turn holds Hangul."""
-        return "ko" if any(_HANGUL.search(text) for _, text in self.turns) else "other"
+        return "ko" if any(map(is_korean, self.texts)) else "other"
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """What the leakage guard reads."""
+        return tuple(text for _, text in self.turns)
+
+    def record(self) -> dict[str, Any]:
+        """As the trainer reads it."""
+        return {"messages": [{"role": role, "content": text} for role, text in self.turns]}
 
     @property
     def characters(self) -> int:
@@ -55,17 +105,17 @@ class Refused:
 
 
 @dataclass(frozen=True, slots=True)
-class TrainingSet:
+class TrainingSet(Generic[R]):
     """What the model learns from. `digest` covers the rows of both sides, in their order."""
 
-    train: tuple[ChatRow, ...]
-    validation: tuple[ChatRow, ...]
+    train: tuple[R, ...]
+    validation: tuple[R, ...]
     refused: tuple[Refused, ...]
-    leaks: tuple[tuple[ChatRow, Leak], ...]
+    leaks: tuple[tuple[R, Leak], ...]
     duplicates: int
 
     @property
-    def rows(self) -> tuple[ChatRow, ...]:
+    def rows(self) -> tuple[R, ...]:
         """Both sides."""
         return (*self.train, *self.validation)
 
@@ -113,24 +163,24 @@ def parse_rows(
 
 
 def make_training_set(
-    rows: Sequence[ChatRow],
+    rows: Sequence[R],
     refused: Iterable[Refused],
     *,
     golden: Iterable[tuple[str, str]],
     validation_share: float,
-) -> TrainingSet:
+) -> TrainingSet[R]:
     """Without duplicates and without what gives a golden question away; then split.
 
-    The side of a row follows from its own question alone: adding rows moves none.
+    The side of a row follows from its own key alone: adding rows moves none.
     """
     unique = list({row.digest: row for row in reversed(rows)}.values())
     unique.sort(key=lambda row: row.digest)
     guard = LeakageGuard(golden)
-    leaks = guard.leaks([[text for _, text in row.turns] for row in unique])
+    leaks = guard.leaks([row.texts for row in unique])
     leaking = {leak.position for leak in leaks}
     kept = [row for position, row in enumerate(unique) if position not in leaking]
     bound = validation_share * _SPLIT_PARTS
-    sides: tuple[list[ChatRow], list[ChatRow]] = ([], [])
+    sides: tuple[list[R], list[R]] = ([], [])
     for row in kept:
         sides[int(shard_of(row.key, _SPLIT_PARTS) < bound)].append(row)
     return TrainingSet(
@@ -142,16 +192,9 @@ def make_training_set(
     )
 
 
-def to_jsonl(rows: Iterable[ChatRow]) -> str:
+def to_jsonl(rows: Iterable[Row]) -> str:
     """As the trainer reads them."""
-    lines = [
-        json.dumps(
-            {"messages": [{"role": role, "content": text} for role, text in row.turns]},
-            ensure_ascii=False,
-        )
-        for row in rows
-    ]
-    return "".join(f"{line}\n" for line in lines)
+    return "".join(f"{json.dumps(row.record(), ensure_ascii=False)}\n" for row in rows)
 
 
 def _row(line: str, place: str, licence: str, tenant: str) -> ChatRow:

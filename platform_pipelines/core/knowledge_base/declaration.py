@@ -99,6 +99,11 @@ class IndexSpec(Spec):
         le=1000,
         description="in reciprocal rank fusion: smaller trusts the first places more",
     )
+    collapse_copies: bool = Field(
+        default=True,
+        description="what several documents say nearly to the letter (a PDF beside its HTML pages) "
+        'is found once, with the others as "also in"',
+    )
     prefix: str = Field(
         default=DEFAULT_PREFIX,
         pattern=PREFIX_PATTERN,

@@ -16,6 +16,7 @@ from platform_pipelines.core.knowledge_base.calibration import (
     calibration_from_record,
     calibration_record,
 )
+from platform_pipelines.core.knowledge_base.copied import Copied
 from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.knowledge_base.suspicion import Suspicious
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, finite_outcome
@@ -45,11 +46,16 @@ class RowCounts:
 
 @fact_class(frozen=True, config=CONFIG)
 class SentenceSample:
-    """Evidence that needs no labels: sampled sentences, and how many found their own document."""
+    """Evidence that needs no labels: sampled sentences, and how many found their own document.
+
+    A document that says the same counts as their own: `by_copy` are those that found only one.
+    """
 
     sampled: int
     own_at_1: int
     own_at_k: int
+    by_copy: int = 0
+    missed: tuple[dict[str, str], ...] = ()  # the first: document, what was asked
 
     @property
     def share_at_k(self) -> float | None:
@@ -160,6 +166,11 @@ def facts(
     }
 
 
+def copied_fact(copied: Copied) -> dict[str, Any]:
+    """As it stands in evidence."""
+    return {"copied": asdict(copied)}
+
+
 def counts_of(evidence: Evidence) -> RowCounts:
     """Rows that should be there, and that are.
 
@@ -241,6 +252,15 @@ def suspicious_of(evidence: Evidence) -> Suspicious | None:
         IntegrityError: the fact is damaged.
     """
     return _read(Suspicious, "suspicious", evidence) if "suspicious" in evidence.facts else None
+
+
+def copied_of(evidence: Evidence) -> Copied | None:
+    """Documents that say what others say; None in evidence of earlier versions.
+
+    Raises:
+        IntegrityError: the fact is damaged.
+    """
+    return _read(Copied, "copied", evidence) if "copied" in evidence.facts else None
 
 
 def judge_of(evidence: Evidence) -> Mapping[str, Any] | None:

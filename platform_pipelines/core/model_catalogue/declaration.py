@@ -6,9 +6,8 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from platform_pipelines.core.road.declarations import DNS_LABEL, ComponentSpec, ManifestSpec
+from platform_pipelines.core.road.tiers import TIERS, Tier, TiersSpec
 
-Tier = Literal["simple", "moderate", "complex"]
-TIERS: tuple[Tier, ...] = ("simple", "moderate", "complex")
 MODEL_NAME = r"^[a-z0-9](?:[-a-z0-9.]{0,50}[a-z0-9])?$"
 PROVIDERS = ("openai", "anthropic", "bedrock", "azure", "vertex_ai", "openai_compatible")
 
@@ -187,6 +186,9 @@ class ModelCatalogueSpec(ComponentSpec):
     """One catalogue of models and the gateway in front of them."""
 
     models: dict[str, ModelSpec] = Field(min_length=1, description="name -> model")
+    tiers: TiersSpec | None = Field(
+        default=None, description="how a request that names no model gets one; none: each names it"
+    )
     gateway: GatewaySpec = Field(default=GatewaySpec(), description="the way in")
     watch: ScrapeSpec = Field(default=ScrapeSpec(), description="metrics")
     rehearsal: RehearsalSpec = Field(default=RehearsalSpec(), description="tried before applied")
@@ -195,6 +197,8 @@ class ModelCatalogueSpec(ComponentSpec):
     def _consistent(self) -> "ModelCatalogueSpec":
         for name, model in self.models.items():
             _check_model(self, name, model)
+        if self.tiers is not None:
+            _check_tiers(self, self.tiers)
         return self
 
     def self_hosted(self) -> dict[str, DeploymentSpec]:
@@ -224,3 +228,11 @@ def _check_model(spec: ModelCatalogueSpec, name: str, model: ModelSpec) -> None:
             f"models.{name}.deployments: LiteLLM ignores weights under routing "
             f"`{spec.gateway.routing}`; allowed: equal weights, or routing `shuffle`"
         )
+
+
+def _check_tiers(spec: ModelCatalogueSpec, tiers: TiersSpec) -> None:
+    if {tiers.name, tiers.classifier_name} & set(spec.models):
+        raise ValueError(f"tiers.name: {tiers.name!r} is a model, or its classifier is one")
+    if tiers.classifier is not None and tiers.classifier not in spec.models:
+        known = ", ".join(sorted(spec.models))
+        raise ValueError(f"tiers.classifier: no model {tiers.classifier!r}; allowed: {known}")

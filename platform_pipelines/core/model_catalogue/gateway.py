@@ -6,6 +6,7 @@ from typing import Any
 from platform_pipelines.core.model_catalogue import names
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.litellm import keys_needed, proxy_config
+from platform_pipelines.core.model_catalogue.tiering import tier_files
 from platform_pipelines.core.road import rendering
 from platform_pipelines.core.road.identity import canonical_json, digest_json
 from platform_pipelines.core.road.manifests import Manifest
@@ -160,10 +161,11 @@ def _proxy(spec: ModelCatalogueSpec) -> Iterator[Manifest]:
     pods = {rendering.NAME: "litellm", rendering.INSTANCE: spec.slug}
     config = proxy_config(spec)
     # Named by its content: another configuration rolls the pods, and an old one stays readable.
-    file = f"{name}-{digest_json(config)[:10]}"
+    files = {"config.yaml": canonical_json(config), **tier_files(spec)}  # JSON is YAML
+    file = f"{name}-{digest_json(files if spec.tiers else config)[:10]}"
     yield rendering.kube(
         "v1", "ConfigMap", file, namespace=gateway.namespace, labels=tags,
-        data={"config.yaml": canonical_json(config)},  # JSON is YAML
+        data=files,
     )  # fmt: skip
     yield rendering.service_account(name, gateway.namespace, tags)
     yield _proxy_deployment(spec, name, tags, pods, file)

@@ -15,6 +15,7 @@ from platform_pipelines.core.model_catalogue.declaration import (
     ModelSpec,
     PriceSpec,
 )
+from platform_pipelines.core.model_catalogue.tiering import ROUTER, tier_deployments
 
 STRATEGIES = {
     "usage": "usage-based-routing-v2",
@@ -57,12 +58,13 @@ def proxy_config(spec: ModelCatalogueSpec) -> dict[str, Any]:
         cache = {"type": "redis", "host": host, "port": port, "ttl": gateway.cache.ttl_seconds}
         settings |= {"cache": True, "cache_params": cache}
         router |= {"redis_host": host, "redis_port": port}  # proxies share what they count
+    deployments = [
+        _deployment(spec, name, model, one, number)
+        for name, model in spec.models.items()
+        for number, one in enumerate(model.deployments)
+    ]
     return {
-        "model_list": [
-            _deployment(spec, name, model, one, number)
-            for name, model in spec.models.items()
-            for number, one in enumerate(model.deployments)
-        ],
+        "model_list": [*deployments, *tier_deployments(spec, deployments)],
         "router_settings": router,
         "litellm_settings": settings,
         "general_settings": {"master_key": f"os.environ/{MASTER_KEY}"},
@@ -88,7 +90,8 @@ def rehearsal_config(
     if url is not None:
         place = {"model": f"openai/{model}", "api_base": url, "api_key": NO_KEY}
         for one in models:
-            one["litellm_params"] = {**one["litellm_params"], **place}
+            if one["litellm_params"]["model"] != ROUTER:
+                one["litellm_params"] = {**one["litellm_params"], **place}
     return {**config, "model_list": models, "router_settings": router, "litellm_settings": settings}
 
 

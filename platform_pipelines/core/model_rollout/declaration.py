@@ -99,9 +99,10 @@ class ModelRolloutSpec(TimedSpec):
         default=DEFAULT_STEPS, min_length=1, description="in order; the last is 100 %"
     )
     serving: ServingSpec = ServingSpec()
-    target: Literal["processes", "kubernetes"] = Field(
+    target: Literal["processes", "litellm", "kubernetes"] = Field(
         default="processes",
-        description="`processes`: on this machine behind Envoy; `kubernetes`: see `cluster`",
+        description="`processes`: on this machine behind Envoy; `litellm`: the same behind a "
+        "LiteLLM proxy, by the weights of its model list; `kubernetes`: see `cluster`",
     )
     cluster: ClusterTargetSpec | None = Field(
         default=None, description="where, for target `kubernetes`"
@@ -122,6 +123,8 @@ class ModelRolloutSpec(TimedSpec):
     def _ports(self) -> "ModelRolloutSpec":
         if (self.target == "kubernetes") != (self.cluster is not None):
             raise ValueError("`cluster` and target `kubernetes` go together")
+        if self.target == "litellm" and any(step.mirror for step in self.steps):
+            raise ValueError("LiteLLM's proxy copies no requests: target `litellm` has no mirror")
         if self.port == self.admin_port:
             raise ValueError("port and admin_port are the same")
         return self

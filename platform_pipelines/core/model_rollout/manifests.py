@@ -269,12 +269,17 @@ def worker_set(model: ModelRef, plan: ServingPlan) -> dict[str, Any]:
                     "metadata": {**metadata, "labels": _labels(model)}, "spec": leader
                 },
                 "workerTemplate": {
-                    "metadata": {**metadata, "labels": {"platform/worker-of": model.short}},
+                    "metadata": {**metadata, "labels": worker_labels(model)},
                     "spec": worker,
                 },
             },
         },
     }  # fmt: skip
+
+
+def worker_labels(model: ModelRef) -> dict[str, str]:
+    """Of the pods that serve nobody: no Service selects them."""
+    return {"platform/worker-of": model.short}
 
 
 def _annotations(model: ModelRef, plan: ServingPlan) -> dict[str, str]:

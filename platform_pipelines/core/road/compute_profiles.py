@@ -68,6 +68,7 @@ class EngineProfile(BaseModel):
     image: str = Field(pattern=r"^[^\s]+(:[\w][\w.-]*|@sha256:[0-9a-f]{64})$")
     model: str = ""  # what it loads; a NIM holds its own
     served_as: str = ""  # vLLM only; empty: `model`
+    serves: Literal["vectors", "answers"] = "vectors"  # `answers`: vLLM, for batch inference
     args: tuple[str, ...] = ()  # after those that the kind always gets
     command: tuple[str, ...] = ()  # instead of the kind's own
     port: int = Field(default=8000, ge=1024, le=65535)
@@ -89,6 +90,8 @@ class EngineProfile(BaseModel):
     def _whole(self) -> "EngineProfile":
         if self.kind != "nim" and not self.model:
             raise ValueError(f"`model` says what {self.kind} loads")
+        if self.serves == "answers" and self.kind == "tei":
+            raise ValueError("tei makes vectors: answers are served by vllm or nim")
         return self
 
 
@@ -126,7 +129,7 @@ class ComputeProfile(BaseModel):
     spread: bool = False  # over nodes, where that is possible
     nodes: NodePoolProfile | None = None  # None: nodes that are there
     devices: tuple[DeviceChoice, ...] = ()  # in order of preference; instead of `gpu`
-    engine: EngineProfile | None = None  # a model server in each pod; `embed` only
+    engine: EngineProfile | None = None  # a model server in each pod: `embed`, batch inference
     start_seconds: int = Field(default=1800, ge=10)  # a stage of which no pod can start, fails then
 
     def node_labels(self) -> dict[str, str]:

@@ -134,6 +134,28 @@ def question_slices(question: ModelQuestion) -> dict[str, str]:
     return {"language": language, **question.slices}
 
 
+def guarded_lines(text: str, *, where: str) -> list[tuple[str, str]]:
+    """As `guarded`, of any golden set: (id, question) of each line, whatever else it has.
+
+    Raises:
+        ConfigurationError: a line without a question.
+    """
+    found: list[tuple[str, str]] = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        if not line.strip():
+            continue
+        try:
+            raw: Any = json.loads(line)
+            record = cast("Mapping[str, Any]", raw)
+            found.append((str(record.get("id") or number), str(record["question"])))
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ConfigurationError(
+                "not a golden question", where=f"{where}, line {number}", stored=line[:80],
+                expected='{"id": ..., "question": ...}',
+            ) from error  # fmt: skip
+    return found
+
+
 def guarded(questions: Sequence[ModelQuestion]) -> list[tuple[str, str]]:
     """What the leakage guard keeps out of training."""
     return [(question.id, question.question) for question in questions]

@@ -2,15 +2,18 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
 
 from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.metrics import Metric
 from platform_pipelines.core.road.model_questions import METRICS
 
 SERVED_NAME = "chat"
+EMBEDDER_NAME = "embedder"  # and the start of its digest, so that nobody mistakes its vectors
+SHORT = 12
 
 
 class ServingSpec(Spec):
@@ -41,7 +44,7 @@ class ModelRef:
     @property
     def short(self) -> str:
         """For names of folders and clusters."""
-        return self.digest[:12]
+        return self.digest[:SHORT]
 
     def record(self) -> dict[str, Any]:
         """As JSON."""
@@ -72,8 +75,23 @@ def vllm_arguments(folder: str, spec: ServingSpec, *, host: str, port: int) -> l
     return arguments
 
 
+def embedding_arguments(folder: str, spec: ServingSpec, *, host: str, port: int) -> list[str]:
+    """As `vllm_arguments`, of an encoder: the mean over its tokens, and its own longest text."""
+    digest = folder.rstrip("/").rpartition("/")[2]
+    return [
+        "serve", folder, "--served-model-name", EMBEDDER_NAME, digest[:SHORT],
+        "--host", host, "--port", str(port), "--runner", "pooling",
+        "--pooler-config", '{"pooling_type": "MEAN"}',
+        "--load-format", "safetensors", "--dtype", spec.dtype,
+        "--max-num-seqs", str(spec.max_streams), "--enforce-eager",
+        "--shutdown-timeout", str(spec.drain_seconds),
+    ]  # fmt: skip
+
+
 class QuestionsSpec(Spec):
     """The golden questions that two models are asked, and what their answers must be worth."""
+
+    measures: ClassVar[tuple[Metric, ...]] = METRICS  # that may have a floor
 
     golden_set: str = Field(description="golden questions (JSON Lines): URL or relative path")
     floors: dict[str, float] = Field(
@@ -88,7 +106,7 @@ class QuestionsSpec(Spec):
     @field_validator("floors")
     @classmethod
     def _known(cls, floors: dict[str, float]) -> dict[str, float]:
-        allowed = [metric.name for metric in METRICS]
+        allowed = [metric.name for metric in cls.measures]
         unknown = sorted(set(floors) - set(allowed))
         if unknown:
             raise ValueError(f"unknown metrics {unknown}; allowed: {', '.join(allowed)}")

@@ -1,5 +1,8 @@
 """The model server's role in a cluster: a Deployment, a Service and a disruption budget a model.
 
+A model that is cut over several nodes is a LeaderWorkerSet instead: its leaders answer, and a lost
+worker ends its whole group.
+
 Ending one is Kubernetes' matter: SIGTERM, then SIGKILL after the grace period, which is longer than
 the server's own drain. Whoever ends it has routed away and waited before.
 """
@@ -14,6 +17,8 @@ from platform_pipelines.core.model_rollout.manifests import (
     disruption_budget,
     name_of,
     service,
+    worker_labels,
+    worker_set,
 )
 from platform_pipelines.core.road.manifests import key_of
 from platform_pipelines.core.road.served_model import ModelRef, ServingSpec
@@ -52,7 +57,7 @@ class ClusterServers:
         return self._locate(name_of(model))
 
     def address(self, model: ModelRef) -> Address | None:
-        """Where it listens; None when there is no Deployment of it."""
+        """Where it listens; None when there is nothing of it."""
         live = self._live(model)
         return None if live is None else self._locate(name_of(model))
 
@@ -67,7 +72,7 @@ class ClusterServers:
 
     def has_failed(self, model: ModelRef) -> bool:
         """Whether a pod of it cannot start, or ends again and again."""
-        return any(pod.failing for pod in self._its_pods(model))
+        return any(pod.failing for pod in (*self._its_pods(model), *self._its_workers(model)))
 
     def metrics(self, model: ModelRef) -> str | None:
         """The pages of all its ready pods, one after the other; None when one of them is lost."""
@@ -94,18 +99,32 @@ class ClusterServers:
     def _in_cluster(self, name: str) -> Address:
         return Address(f"{name}.{self._plan.namespace}.svc", PORT)
 
+    @property
+    def _is_over_nodes(self) -> bool:
+        return self._plan.sizing.pipeline_parallel > 1
+
     def _made(self, model: ModelRef, spec: ServingSpec) -> list[dict[str, Any]]:
-        """Its objects, the Deployment last."""
-        pods = deployment(model, self._plan)
+        """Its objects, the one that makes pods last."""
+        pods = self._pods_of(model)
         pods["metadata"] = {**pods["metadata"], "annotations": {SERVING_ANNOTATION: spec.digest}}
         return [service(model, self._plan), disruption_budget(model, self._plan), pods]
 
+    def _pods_of(self, model: ModelRef) -> dict[str, Any]:
+        return (worker_set if self._is_over_nodes else deployment)(model, self._plan)
+
     def _live(self, model: ModelRef) -> Mapping[str, Any] | None:
-        return self._cluster.get(key_of(deployment(model, self._plan)))
+        return self._cluster.get(key_of(self._pods_of(model)))
 
     def _its_pods(self, model: ModelRef) -> list[Pod]:
-        labels = deployment(model, self._plan)["spec"]["selector"]["matchLabels"]
+        """Those that answer: of a group, its leader."""
+        labels = service(model, self._plan)["spec"]["selector"]
         return self._pods.named(self._plan.namespace, labels)
+
+    def _its_workers(self, model: ModelRef) -> list[Pod]:
+        """Those that answer nobody, and without which a leader does not."""
+        if not self._is_over_nodes:
+            return []
+        return self._pods.named(self._plan.namespace, worker_labels(model))
 
 
 def _same(live: Mapping[str, Any], spec: ServingSpec, model: ModelRef) -> None:
@@ -114,7 +133,7 @@ def _same(live: Mapping[str, Any], spec: ServingSpec, model: ModelRef) -> None:
     if found != spec.digest:
         raise ConflictError(
             "this model is served otherwise already",
-            where=f"Deployment {live['metadata']['name']}",
+            where=f"{live.get('kind', 'object')} {live['metadata']['name']}",
             stored=found,
             expected=spec.digest,
             remedy=f"stop the server of {model.short}, or declare `serving` as before",

@@ -32,7 +32,12 @@ from typing import IO, TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
 from platform_pipelines.gateways.milvus.lite_keywords import CorpusKeywords
-from platform_pipelines.gateways.milvus.lite_rows import IdListing, quick_rows
+from platform_pipelines.gateways.milvus.lite_rows import (
+    IdListing,
+    ShownRows,
+    quick_replies,
+    quick_rows,
+)
 from platform_pipelines.gateways.milvus.local_files import (
     LOG_MAX_BYTES,
     LocalFiles,
@@ -199,6 +204,7 @@ def _open_database(path: str) -> Any:
                 if collection.name not in self._opened:
                     _load(collection)
                     collection.query = IdListing(collection).query
+                    collection.search = ShownRows(collection).search
                     collection._search_sparse = CorpusKeywords(collection).search
                     self._opened.add(collection.name)
                 return collection
@@ -209,6 +215,7 @@ def _open_database(path: str) -> Any:
                 base.drop_collection(self, name, database_name)
 
     quick_rows()
+    quick_replies()
     return OpenedOnce(path)
 
 

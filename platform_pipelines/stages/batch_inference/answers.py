@@ -13,9 +13,13 @@ from platform_pipelines.core.batch_inference.prompts import PromptFile, parse_pr
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.errors import EmptyCorpusError, RequestRefusedError
-from platform_pipelines.gateways.language_model import LanguageModel
 from platform_pipelines.gateways.object_store import ObjectStore
-from platform_pipelines.stages.batch_inference.asking import AskedBatch, Asker, kept_in
+from platform_pipelines.stages.batch_inference.asking import AskedBatch
+from platform_pipelines.stages.batch_inference.backends import (
+    PromptAsker,
+    declared_model,
+    make_asker,
+)
 from platform_pipelines.stages.batch_inference.files import (
     answers_folder,
     note_usage,
@@ -23,12 +27,11 @@ from platform_pipelines.stages.batch_inference.files import (
     write_parts,
 )
 from platform_pipelines.stages.batch_inference.workspace import ANSWERS, Workspace
-from platform_pipelines.stages.road.language_models import open_served_model
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 VERSION = "1"  # raise it when equal input would give other output
 SHOWN_FAILURES = 20
-OpenModel = Callable[[Workspace], LanguageModel]
+OpenModel = Callable[[Workspace], Any]  # a `LanguageModel`, or a `BatchProvider`
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,20 +47,10 @@ class _Source:
 class _Run:
     """What this run did, over all files."""
 
-    asker: Asker
+    asker: PromptAsker
     store: ObjectStore
     ended: list[Answered] = field(default_factory=list[Answered])
     failures: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-
-
-def declared_model(workspace: Workspace) -> LanguageModel:
-    """The model of the declaration."""
-    spec = workspace.spec
-    return open_served_model(
-        workspace.settings, spec.language_model.url, spec.language_model.model,
-        temperature=spec.language_model.temperature, max_tokens=spec.language_model.max_tokens,
-        attempts=spec.attempts, connections=spec.concurrency,
-    )  # fmt: skip
 
 
 def refresh_answers(
@@ -80,7 +73,7 @@ def refresh_answers(
     model = open_model(workspace)
     try:
         with workspace.writing(ANSWERS, version) as held:
-            run = _Run(_asker(held, model, recipe), held.answers)
+            run = _Run(make_asker(held, model), held.answers)
             now = {one.key: _file(held, run, one) for one in changed}
             kept = {one.key: before[one.key] for one in files if one.key not in now}
             failures = [f for f in _failures(head) if f["file"] in kept] + run.failures
@@ -89,14 +82,6 @@ def refresh_answers(
     finally:
         model.close()
     return _outcome(workspace, snapshot, head, run)
-
-
-def _asker(held: Workspace, model: LanguageModel, recipe: str) -> Asker:
-    return Asker(
-        model, held.store, recipe, held.spec.concurrency, held.clock,
-        check=lambda: held.deadline.check(f"asking the prompts of {held.name}"),
-        kept=kept_in(held.store, recipe),
-    )  # fmt: skip
 
 
 def _prompt_files(workspace: Workspace) -> list[_Source]:

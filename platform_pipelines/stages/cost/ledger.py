@@ -3,8 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date
 
 from platform_pipelines.core.cost.days import DaySums, day_from_record, day_sums
 from platform_pipelines.core.cost.ledger import Answer, NodeTime, node_lines, token_lines
@@ -13,6 +12,7 @@ from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.cost.days import days_up_to_yesterday
 from platform_pipelines.stages.cost.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.usage import FOLDER as USAGE
@@ -38,7 +38,7 @@ def refresh_ledger(workspace: Workspace) -> StageOutcome:
         ConfigurationError: a model or an instance type has no price.
         IntegrityError: seconds of a node are missing or counted twice, or a note is damaged.
     """
-    noted = [_noted(workspace, day) for day in _days(workspace)]
+    noted = [_noted(workspace, day) for day in days_up_to_yesterday(workspace)]
     head, version = workspace.head(LEDGER)
     wanted = {one.day.isoformat(): one.input for one in noted}
     known = {one.path: one.input for one in head.shards} if head is not None else {}
@@ -51,12 +51,6 @@ def refresh_ledger(workspace: Workspace) -> StageOutcome:
         held.move_head(snapshot, version)
     changed = sum(_key(day, made) not in known for day, made in wanted.items())
     return StageOutcome.changed(snapshot, head, {"days_summed": changed}, {"days": days})
-
-
-def _days(workspace: Workspace) -> list[date]:
-    now = workspace.clock.now().astimezone(ZoneInfo(workspace.spec.timezone)).date()
-    last = now - timedelta(days=1)
-    return [last.replace(day=number) for number in range(1, last.day + 1)]
 
 
 def _noted(workspace: Workspace, day: date) -> _Noted:

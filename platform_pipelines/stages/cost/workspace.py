@@ -10,7 +10,12 @@ from platform_pipelines.core.cost.declaration import CostSpec
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.road import workspace as road
-from platform_pipelines.stages.road.connect import open_platform_store, open_source
+from platform_pipelines.stages.road.connect import (
+    component_url,
+    open_own_store,
+    open_platform_store,
+    open_source,
+)
 
 FOLDER = "cost"
 TABLE = "instance_prices.yaml"
@@ -39,6 +44,9 @@ class Workspace(road.Workspace):
     @property
     def nodes(self) -> ObjectStore | None:
         """Where node time is; None: no machine is owned."""
+        if self.spec.prometheus is not None:
+            url = f"{component_url(self.settings, FOLDER, self.name)}/machines"
+            return open_own_store(self.settings, url)
         if self.spec.nodes is None:
             return None
         return open_source(self.settings, self.spec.nodes, named="nodes")

@@ -6,12 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from platform_pipelines.core.fine_tune import recipe as recipes
-from platform_pipelines.core.fine_tune.declaration import SHIPPED_BASE, training_digest
+from platform_pipelines.core.fine_tune.declaration import (
+    SHIPPED_BASE,
+    SHIPPED_ENCODER,
+    training_digest,
+)
 from platform_pipelines.core.fine_tune.events import Event, fold, told
 from platform_pipelines.core.road.served_model import files_digest
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.errors import CapabilityError, PlatformError
 from platform_pipelines.gateways.base_weights import FILES, base_weights
+from platform_pipelines.gateways.e5.weights import encoder_weights
 from platform_pipelines.gateways.model_registry import ModelRegistry
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.gateways.programs.sealing import SEAL, file_digest
@@ -87,12 +92,15 @@ def train(workspace: Workspace, stage: str, *, on_event: OnEvent) -> StageOutcom
 def base_folder(workspace: Workspace) -> tuple[Path, dict[str, str]]:
     """The base model's folder on this machine, and its files, verified."""
     tools, base = workspace.tools, workspace.spec.base
-    if base != SHIPPED_BASE:
+    shipped = SHIPPED_ENCODER if workspace.spec.is_embedder else SHIPPED_BASE
+    if base != shipped:
         raise CapabilityError(
             "only the shipped base model is fetched yet", where=workspace.name, stored=base,
-            expected=SHIPPED_BASE,
+            expected=shipped,
         )  # fmt: skip
     folder = workspace.settings.environments_home / BASE_MODELS / base
+    if workspace.spec.is_embedder:
+        return folder, encoder_weights(folder, progress=workspace.progress)
     files = base_weights(
         folder,
         weights_python=lambda: tools.python("weights"),

@@ -1,8 +1,10 @@
 """`model`: the adapter merged into its base: safetensors with a digest, a card, a smoke test."""
 
 import json
+import math
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +15,14 @@ from platform_pipelines.gateways import trainer
 from platform_pipelines.gateways.base_weights import FILES
 from platform_pipelines.stages.fine_tune.adapter import STAGE as ADAPTER
 from platform_pipelines.stages.fine_tune.adapter import base_folder
+from platform_pipelines.stages.fine_tune.training_set import held_out
 from platform_pipelines.stages.fine_tune.workspace import Workspace
 from platform_pipelines.stages.road.asking import load_questions
 from platform_pipelines.stages.road.model_files import fetch_files, publish_model
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "model"
-PROGRAM = Path(trainer.__file__).parent / "programs" / "merge_adapter.py"
+PROGRAMS = Path(trainer.__file__).parent / "programs"
 _SECONDS_TO_MERGE = 900.0
 
 
@@ -28,7 +31,7 @@ def refresh_model(workspace: Workspace) -> StageOutcome:
 
     Raises:
         UnavailableError: the merge failed.
-        IntegrityError: the merged model says nothing.
+        IntegrityError: the merged model says nothing, or makes vectors that are none.
     """
     previous, version = workspace.head(STAGE)
     adapter = workspace.require_head(ADAPTER)
@@ -88,10 +91,10 @@ def _merge(workspace: Workspace, base: Path, adapter: Snapshot, out: Path) -> di
             expected=adapter.details["adapter"],
             remedy="train again: raise recipe.seed, or delete the adapter's folder",
         )
-    question = load_questions(workspace.settings, workspace.spec.gate.golden_set).questions[0]
+    program, asked = _smoke(workspace)
     command = [
-        str(workspace.tools.python("training")), str(PROGRAM), str(base), str(local), str(out),
-        question.question,
+        str(workspace.tools.python("training")), str(PROGRAMS / program), str(base), str(local),
+        str(out), *asked,
     ]  # fmt: skip
     done = subprocess.run(
         command,
@@ -109,6 +112,32 @@ def _merge(workspace: Workspace, base: Path, adapter: Snapshot, out: Path) -> di
             remedy="look at the end of its output above, and run again",
         )
     made: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    return _spoken(workspace, made, asked[0])
+
+
+def _smoke(workspace: Workspace) -> tuple[str, list[str]]:
+    """The program that merges, and what it asks the merged model."""
+    if not workspace.spec.is_embedder:
+        golden = load_questions(workspace.settings, workspace.spec.gate.golden_set)
+        return "merge_adapter.py", [golden.questions[0].question]
+    first = held_out(workspace)[0]
+    contrast = workspace.spec.recipe.contrast
+    passages = [f"{contrast.passage_prefix} {p}" for p in (first.positive, first.negatives[0])]
+    return "merge_encoder.py", [f"{contrast.query_prefix} {first.question}", *passages]
+
+
+def _spoken(workspace: Workspace, made: Mapping[str, Any], question: str) -> dict[str, Any]:
+    """What the merged model said, if it is worth its evaluation."""
+    if workspace.spec.is_embedder:
+        near, far = made["similarities"]
+        made = {**made, "answer": f"similarity {near} with its passage, {far} with another"}
+        if not (math.isfinite(near) and math.isfinite(far)):
+            raise IntegrityError(
+                "the merged embedder makes vectors that are not finite",
+                where=workspace.name,
+                stored=made["answer"],
+                remedy="lower recipe.learning_rate, or look at the training set",
+            )
     if not made["answer"].strip():
         raise IntegrityError(
             "the merged model says nothing",
@@ -117,4 +146,4 @@ def _merge(workspace: Workspace, base: Path, adapter: Snapshot, out: Path) -> di
             expected="some words",
             remedy="lower recipe.learning_rate, or look at the training set",
         )
-    return {**made, "question": question.question}
+    return {**made, "question": question}

@@ -11,11 +11,11 @@ from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.gateways.model_registry import BASE, CANDIDATE, CHAMPION, ModelRegistry
 from platform_pipelines.stages.fine_tune import evidence as judging
 from platform_pipelines.stages.fine_tune.adapter import STAGE as ADAPTER
+from platform_pipelines.stages.fine_tune.exams import exam_of
 from platform_pipelines.stages.fine_tune.model import base_model, made_model
 from platform_pipelines.stages.fine_tune.training_set import STAGE as TRAINING_SET
 from platform_pipelines.stages.fine_tune.workspace import Workspace
 from platform_pipelines.stages.road import models
-from platform_pipelines.stages.road.asking import load_questions
 from platform_pipelines.stages.road.evidence import read_evidence
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.release import Judged, require_pass
@@ -72,9 +72,8 @@ def follow_the_log(workspace: Workspace) -> str | None:
 def _passed(workspace: Workspace) -> str:
     """The digest of the evidence that lets this model pass now."""
     head = workspace.require_head(judging.STAGE)
-    golden = load_questions(workspace.settings, workspace.spec.gate.golden_set)
     model = made_model(workspace)
-    about = judging.expected(workspace, model, judging.live_model(workspace), golden)
+    about = judging.expected(workspace, model, judging.live_model(workspace), exam_of(workspace))
     evidence = read_evidence(workspace.store, head.details["evidence"])
     verdict = judging.judge(workspace, evidence, about)
     candidate = Candidate(workspace.name, model.digest, model.digest, "")

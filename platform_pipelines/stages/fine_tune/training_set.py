@@ -1,21 +1,23 @@
-"""`training_set`: chats of the declared files, kept from the golden questions, split, versioned."""
+"""`training_set`: what is declared, kept from the golden questions, split, versioned."""
 
+from dataclasses import replace
 from typing import Any
 
+from platform_pipelines.core.fine_tune.pairs import PairRow, pairs_of, with_negatives
 from platform_pipelines.core.fine_tune.training_rows import (
-    ChatRow,
+    R,
     Refused,
+    Row,
     TrainingSet,
     make_training_set,
-    parse_rows,
     to_jsonl,
 )
 from platform_pipelines.core.road.identity import digest_json
-from platform_pipelines.core.road.model_questions import guarded
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
 from platform_pipelines.errors import EmptyCorpusError
+from platform_pipelines.stages.fine_tune.sources import Read, read_chats, read_pairs
 from platform_pipelines.stages.fine_tune.workspace import Workspace
-from platform_pipelines.stages.road.asking import load_questions, read_text
+from platform_pipelines.stages.road.asking import load_guarded
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "training_set"
@@ -59,29 +61,50 @@ def refresh_training_set(workspace: Workspace) -> StageOutcome:
     return StageOutcome.changed(snapshot, previous, {"rows": snapshot.rows})
 
 
-def _read(workspace: Workspace) -> TrainingSet:
-    data, gate = workspace.spec.data, workspace.spec.gate
-    golden = load_questions(workspace.settings, gate.golden_set)
-    rows: list[ChatRow] = []
-    refused: list[Refused] = []
-    for url in data.sources:
-        found, bad = parse_rows(
-            read_text(workspace.settings, url),
-            place=url.rpartition("/")[2],
-            licence=data.licence,
-            tenant=data.tenant,
-        )
-        rows += found
-        refused += bad
-    return make_training_set(
-        rows,
-        refused,
-        golden=guarded(golden.questions),
-        validation_share=data.validation_share,
+def held_out(workspace: Workspace) -> list[PairRow]:
+    """The validation side of an embedder's set that stands."""
+    return _side(workspace, 1)
+
+
+def passages(workspace: Workspace) -> list[str]:
+    """Every passage of both sides once: what a held-out question is searched in."""
+    rows = [row for number in range(len(SIDES)) for row in _side(workspace, number)]
+    texts = [text for row in rows for text in (row.positive, *row.negatives)]
+    return list(dict.fromkeys(texts))
+
+
+def _side(workspace: Workspace, number: int) -> list[PairRow]:
+    record = workspace.require_head(STAGE).shards[number]
+    return pairs_of(workspace.store.get(record.path)[0].decode(), place=SIDES[number])
+
+
+def _read(workspace: Workspace) -> TrainingSet[Any]:
+    if not workspace.spec.is_embedder:
+        return _made(workspace, read_chats(workspace))
+    made = _made(workspace, read_pairs(workspace))
+    count = workspace.spec.recipe.contrast.negatives
+    train, bare = with_negatives(made.train, count)
+    validation, more = with_negatives(made.validation, count)
+    alone = [Refused(row.place, "its side has no other passage") for row in (*bare, *more)]
+    return replace(
+        made,
+        train=tuple(train),
+        validation=tuple(validation),
+        refused=(*made.refused, *alone),
     )
 
 
-def _details(made: TrainingSet) -> dict[str, Any]:
+def _made(workspace: Workspace, read: Read[R]) -> TrainingSet[R]:
+    golden = load_guarded(workspace.settings, workspace.spec.gate.golden_set)
+    return make_training_set(
+        read.rows,
+        read.refused,
+        golden=golden,
+        validation_share=workspace.spec.data.validation_share,
+    )
+
+
+def _details(made: TrainingSet[Row]) -> dict[str, Any]:
     return {
         "digest": made.digest,
         "languages": made.shares("language"),
@@ -94,7 +117,7 @@ def _details(made: TrainingSet) -> dict[str, Any]:
                 "golden question": leak.question_id,
                 "similarity": round(leak.similarity, 3),
                 "contained": round(leak.containment, 3),
-                "text": " / ".join(text for _, text in row.turns)[:_SHOWN_CHARACTERS],
+                "text": " / ".join(row.texts)[:_SHOWN_CHARACTERS],
             }
             for row, leak in made.leaks
         ],

@@ -90,6 +90,7 @@ class Citation:
     document_key: str
     chunk_id: str
     quote: str
+    also: tuple[str, ...] = ()  # other documents that say the same
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,7 +226,7 @@ def _worded(
         reply = model.complete(messages)
         span.set(
             model=reply.model, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens,
-            finish="stop" if reply.finished else "length", reply=reply.text,
+            finish="stop" if reply.finished else "length", reply=reply.text, tier=reply.tier,
         )  # fmt: skip
     usage = Usage(reply.input_tokens, reply.output_tokens)
     checked = check_reply(reply.text, [f"{h.citation}\n{h.text}" for h in chosen])
@@ -249,7 +250,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce)),
+        Message("user", user_prompt(question, given, nonce), asked=question),
     ]
 
 
@@ -272,4 +273,5 @@ def _left_out(hits: Sequence[Found], usable: Sequence[Found]) -> str:
 
 
 def _citation(number: int, hit: Found, quote: str) -> Citation:
-    return Citation(number, hit.citation, hit.document_key, hit.chunk_id, quote)
+    also = tuple(one.citation for one in hit.also)
+    return Citation(number, hit.citation, hit.document_key, hit.chunk_id, quote, also)

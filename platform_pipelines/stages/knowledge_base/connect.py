@@ -6,6 +6,7 @@ command line, and are not logged.
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -187,6 +188,8 @@ def _language_model(
 ) -> "LanguageModel":
     from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
     from platform_pipelines.gateways.language_model import HttpLanguageModel
+    from platform_pipelines.gateways.tiered_model import TieredModel
+    from platform_pipelines.stages.road.tiers import live_tiers
 
     endpoint = Endpoint(
         url=url,
@@ -196,9 +199,10 @@ def _language_model(
         connections=LANGUAGE_MODEL_CONNECTIONS,
     )
     client = JsonClient(endpoint)
-    if recipe is None:
-        return HttpLanguageModel(client, name)
-    return HttpLanguageModel(client, name, recipe.temperature, recipe.max_tokens)
+    model = HttpLanguageModel(client, name)
+    if recipe is not None:
+        model = HttpLanguageModel(client, name, recipe.temperature, recipe.max_tokens)
+    return TieredModel(model, partial(live_tiers, settings, name))
 
 
 def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":

@@ -1,19 +1,23 @@
 """Asking one revision the golden questions, and measuring what it retrieves."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from platform_pipelines.core.knowledge_base.documents import container_of
-from platform_pipelines.core.knowledge_base.evidence import SentenceSample, scored_outcome
+from platform_pipelines.core.knowledge_base.evidence import scored_outcome
 from platform_pipelines.core.knowledge_base.golden import Question
-from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
+from platform_pipelines.core.knowledge_base.matching import (
+    ChunkText,
+    Match,
+    fold,
+    match_references,
+)
 from platform_pipelines.core.knowledge_base.metrics import retrieval_scores
 from platform_pipelines.core.knowledge_base.revision import Revision
-from platform_pipelines.core.knowledge_base.sentences import split_sentences
 from platform_pipelines.core.road.evidence import Outcome
-from platform_pipelines.core.road.identity import digest_text, shard_of
+from platform_pipelines.core.road.identity import shard_of
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base.placing import placed
@@ -23,12 +27,6 @@ from platform_pipelines.stages.knowledge_base.tables import read_table
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
-
-SAMPLED_SENTENCES = 32
-SAMPLED_AT_FIRST = 16
-SAMPLED_MIN_CHARACTERS = 20
-SAMPLED_MAX_CHARACTERS = 300
-SAMPLED_WORDS = 8  # that many are searched for: what people type is shorter than a sentence
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def ask_questions(
     for question, hits in zip(questions, found, strict=True):
         chunks = [c for r in question.references for c in texts.get(r.document, ())]
         match = match_references(question.references, list(dict.fromkeys(chunks)))
-        retrieved = [hit.chunk_id for hit in hits]
+        retrieved = credited(hits, match)
         outcomes[question.id] = scored_outcome(
             retrieval_scores(retrieved, match.relevant, k=k),
             retrieved=retrieved,
@@ -73,6 +71,22 @@ def ask_questions(
         {q.id: hits for q, hits in zip(questions, found, strict=True)},
         {q.id: types.get(q.references[0].document, "unknown") for q in questions},
     )
+
+
+def credited(hits: Sequence[Found], match: Match) -> list[str]:
+    """The ids that a result is scored by: a copy that holds the quote counts as what it copies."""
+    ids: list[str] = []
+    for hit in hits:
+        text, also = fold(hit.text), {one.chunk_id for one in hit.also}
+        same = (
+            item
+            for found in match.resolved
+            if not also.isdisjoint(found.chunk_ids) and fold(found.reference.quote) in text
+            for item in found.chunk_ids
+            if item in also and item not in ids
+        )
+        ids.append(hit.chunk_id if hit.chunk_id in match.relevant else next(same, hit.chunk_id))
+    return ids
 
 
 def _document_chunks(
@@ -122,74 +136,6 @@ def is_supported(hits: Sequence[Found], relevant: Sequence[str]) -> bool:
 
     When none is, refusing is right.
     """
-    return not {h.chunk_id for h in hits[:ANSWER_CHUNKS]}.isdisjoint(relevant)
-
-
-def own_ranks(
-    retriever: Retriever, sentences: Sequence[tuple[str, str]], *, k: int
-) -> list[int | None]:
-    """Evidence without labels: sampled sentences, searched for; do they find their own document?
-
-    Of each (sentence, document key) the rank of its document, from 1, among the first `k`; None: it
-    is not there. Asked are its first words, as people do. A double sampling plan (Dodge and Romig,
-    A Method of Sampling Inspection, 1929): the first half is enough when all of it is found, else
-    the whole sample counts. An index where 99 of 100 sentences are found is then done after half of
-    them in 85 % of cases; one where 80 are found passes the floor 0.9 in 10.4 % of cases instead of
-    9.3 %.
-    """
-    first = _ranks(retriever, sentences[:SAMPLED_AT_FIRST], k=k)
-    if all(rank is not None for rank in first):
-        return first
-    return [*first, *_ranks(retriever, sentences[SAMPLED_AT_FIRST:], k=k)]
-
-
-def _ranks(
-    retriever: Retriever, sentences: Sequence[tuple[str, str]], *, k: int
-) -> list[int | None]:
-    found = retriever.search(
-        [" ".join(text.split()[:SAMPLED_WORDS]) for text, _ in sentences],
-        k=k,
-        tenant=retriever.revision.recipe.tenant,
-        strong=True,
-        across_languages=False,
-    )
-    return [
-        next((rank for rank, hit in enumerate(hits, 1) if hit.document_key == key), None)
-        for (_, key), hits in zip(sentences, found, strict=True)
-    ]
-
-
-def sample_of(ranks: Sequence[int | None]) -> SentenceSample:
-    """The ranks, counted."""
-    return SentenceSample(
-        sampled=len(ranks),
-        own_at_1=ranks.count(1),
-        own_at_k=len(ranks) - ranks.count(None),
-    )
-
-
-def drawn_of(rows: Sequence[tuple[str, str, str]], *, shards: int) -> list[tuple[str, str, str]]:
-    """(order, sentence, document key) of some of one shard's chunks, `rows` of (chunk id, document
-    key, text): those with the smallest ids, the same for the same content."""
-    per_shard = -(-SAMPLED_SENTENCES // max(1, shards))
-    return [
-        (digest_text(chunk_id), sentence, key)
-        for chunk_id, key, text in sorted(rows)[:per_shard]
-        if (sentence := _sentence(text))
-    ]
-
-
-def sampled_of(drawn: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
-    """(sentence, document key) of all shards' draws, in an order that has nothing to do with the
-    documents."""
-    return [(text, key) for _, text, key in sorted(drawn)[:SAMPLED_SENTENCES]]
-
-
-def _sentence(text: str) -> str:
-    """The chunk's longest sentence of ordinary length, or nothing."""
-    usable = [
-        s
-        for s in split_sentences(text)
-        if SAMPLED_MIN_CHARACTERS <= len(s) <= SAMPLED_MAX_CHARACTERS
-    ]
-    return max(usable, key=len, default="")
+    first = hits[:ANSWER_CHUNKS]
+    held = {h.chunk_id for h in first} | {one.chunk_id for h in first for one in h.also}
+    return not held.isdisjoint(relevant)

@@ -9,9 +9,11 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from platform_pipelines.core.knowledge_base.copied import Copied
 from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base.sampling import LookedFor
 
 FORMAT = 1
 
@@ -59,9 +61,15 @@ class ScannedPart(Part):
 
 
 class SampledPart(Part):
-    """Of `evaluation.sample`: the rank of each sentence's own document; None: not found."""
+    """Of `evaluation.sample`: the sentences that were looked for."""
 
-    ranks: Sequence[int | None]
+    found: Sequence[LookedFor]
+
+
+class CopiesPart(Part):
+    """Of `evaluation.copies`: documents that say what others say."""
+
+    copied: Copied
 
 
 class AnsweredPart(Part):

@@ -24,6 +24,7 @@ from platform_pipelines.stages.knowledge_base.answering_worker import answer_que
 from platform_pipelines.stages.knowledge_base.evaluation_parts import Part, read_part
 from platform_pipelines.stages.knowledge_base.evaluation_worker import (
     ask_shards,
+    find_copies,
     sample_sentences,
     scan_chunks,
 )
@@ -38,6 +39,7 @@ CANDIDATE, LIVE = "candidate", "live"  # kinds of evaluations
 
 SCAN, ASK, SAMPLE = "evaluation.scan", "evaluation.ask", "evaluation.sample"
 ANSWER, JUDGE = "evaluation.answer", "evaluation.judge"
+COPIES = "evaluation.copies"
 
 SCANNED_ROWS = 20_000  # chunks that one task looks through
 ASKED_QUESTIONS = 200  # that one task asks of one revision
@@ -93,6 +95,10 @@ class Evaluating:
         return [
             self.task(SCAN, {"chunks": group, "shards": shards, "draws": draws}) for group in groups
         ]
+
+    def copies(self, revision: Revision) -> TaskSpec:
+        """The task that looks for documents which say what others say."""
+        return self.task(COPIES, {"chunks": [shard.path for shard in revision.chunks]})
 
     def ask(self, side: Side, *, measures: bool) -> list[TaskSpec]:
         """Tasks that ask a revision the golden questions; of what is live, those with answers."""
@@ -246,6 +252,7 @@ def profile_of(workspace: Workspace) -> str:
 def operations_here(settings: Settings) -> dict[str, Operation]:
     """The operations inside of a step, with the gateways that it was given."""
     return {
+        COPIES: partial(find_copies, settings=settings),
         SCAN: partial(scan_chunks, settings=settings),
         ASK: partial(ask_shards, settings=settings),
         SAMPLE: partial(sample_sentences, settings=settings),

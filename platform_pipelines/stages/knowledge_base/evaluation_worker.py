@@ -11,18 +11,17 @@ from platform_pipelines.compute.protocol import Working
 from platform_pipelines.core.knowledge_base.golden import Question
 from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base.copied import copied_documents
 from platform_pipelines.stages.knowledge_base.evaluation import (
-    SAMPLED_SENTENCES,
     Asked,
     ask_questions,
-    drawn_of,
     is_supported,
     join_ragas,
-    own_ranks,
 )
 from platform_pipelines.stages.knowledge_base.evaluation_parts import (
     AskedPart,
     AskedQuestion,
+    CopiesPart,
     Part,
     SampledPart,
     ScannedPart,
@@ -35,6 +34,7 @@ from platform_pipelines.stages.knowledge_base.evaluation_tools import (
 )
 from platform_pipelines.stages.knowledge_base.quoting import measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
+from platform_pipelines.stages.knowledge_base.sampling import SAMPLED_SENTENCES, drawn_of, sample
 from platform_pipelines.stages.knowledge_base.suspicious import Scan
 from platform_pipelines.stages.knowledge_base.tables import read_batches
 
@@ -119,8 +119,24 @@ def sample_sentences(
         for spec in items:
             store, arguments = tools.store(spec["store"]), spec["arguments"]
             sentences = [(text, key) for text, key in arguments["sentences"]]
-            ranks = own_ranks(tools.retriever(store, arguments), sentences, k=arguments["k"])
-            yield _written(store, arguments, SampledPart(ranks=ranks), {"sentences": len(ranks)})
+            found = sample(tools.retriever(store, arguments), sentences, k=arguments["k"])
+            yield _written(store, arguments, SampledPart(found=found), {"sentences": len(found)})
+
+
+def find_copies(
+    access: Mapping[str, Any],
+    items: Iterator[Mapping[str, Any]],
+    *,
+    settings: "Settings | None" = None,
+) -> Answers:
+    """Operation `evaluation.copies`: `arguments` are `{chunks, path}`; all files of chunks at once,
+    since any document may be a copy of any other. The record is `{copied}`."""
+    with opened_tools(access, settings) as tools:
+        for spec in items:
+            store, arguments = tools.store(spec["store"]), spec["arguments"]
+            copied = copied_documents(store, arguments["chunks"])
+            part = CopiesPart(copied=copied)
+            yield _written(store, arguments, part, {"copied": copied.documents})
 
 
 def _written(

@@ -22,8 +22,11 @@ from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
-from platform_pipelines.stages.knowledge_base.evaluation import sample_of, sampled_of
-from platform_pipelines.stages.knowledge_base.evaluation_parts import SampledPart, ScannedPart
+from platform_pipelines.stages.knowledge_base.evaluation_parts import (
+    CopiesPart,
+    SampledPart,
+    ScannedPart,
+)
 from platform_pipelines.stages.knowledge_base.evaluation_plan import (
     CANDIDATE,
     Evaluating,
@@ -47,10 +50,12 @@ from platform_pipelines.stages.knowledge_base.golden_questions import (
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
     judged_metrics,
+    stopped_by,
     was_stopped,
 )
 from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
 from platform_pipelines.stages.knowledge_base.revisions import candidate
+from platform_pipelines.stages.knowledge_base.sampling import sample_of, sampled_of
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
@@ -58,7 +63,7 @@ from platform_pipelines.stages.road.approvals import read_approval
 from platform_pipelines.stages.road.outcome import StageOutcome
 from platform_pipelines.stages.road.signatures import is_signed
 
-EVALUATION_VERSION = "6"  # raise it when equal input would give other numbers
+EVALUATION_VERSION = "7"  # raise it when equal input would give other numbers
 
 
 def refresh_evidence(workspace: Workspace) -> StageOutcome:
@@ -77,13 +82,15 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     asked = _asked(workspace, revision, baseline, golden)
     if (
         previous
+        and not _is_unfinished(workspace, previous)
         and workspace.store.exists(road_evidence.evidence_key(previous.details["evidence"]))
         and is_signed(workspace.settings, workspace.store, previous.details["evidence"])
         and _stands(previous, _judged(workspace, asked), revision, live, golden)
     ):
         return StageOutcome.unchanged(previous)
     with workspace.writing(STAGE, version) as held:
-        evidence = _known(held, previous, asked)
+        unfinished = previous is not None and _is_unfinished(held, previous)
+        evidence = None if unfinished else _known(held, previous, asked)
         cost = previous.details.get("judging") if previous else None
         if evidence is None:
             looks = _looks(previous, revision, baseline)
@@ -115,7 +122,15 @@ def _looks(previous: Snapshot | None, revision: Revision, baseline: Revision | N
     details = previous.details
     if (details["revision"], details["baseline"]) != (revision.digest, baseline.digest):
         return None
-    return int(details.get("looks") or 1) + 1
+    return int(details.get("looks") or 1) + (0 if details.get("stopped_by") else 1)
+
+
+def _is_unfinished(workspace: Workspace, previous: Snapshot) -> bool:
+    """A spent budget ended its judging, and nobody approved it: the next run judges the rest."""
+    details = previous.details
+    return bool(details.get("stopped_by")) and (
+        read_approval(workspace.store, details["evidence"]) is None
+    )
 
 
 def _judged(workspace: Workspace, asked: str) -> str:
@@ -155,6 +170,7 @@ def _record(
             "asked": asked,
             **({LOOKS: evidence.facts[LOOKS]} if LOOKS in evidence.facts else {}),
             "rules": declared_rules(workspace),
+            **({"stopped_by": stopped} if (stopped := stopped_by(evidence)) else {}),
             **({"judging": cost} if cost else {}),
         },
     )
@@ -279,27 +295,27 @@ def _with_labels(asked: Asked, counts: RowCounts, more: dict[str, Any]) -> dict[
         judge=asked.judge,
         suspicious=asked.suspicious,
         **more,
-    )
+    ) | known.copied_fact(asked.copied)
 
 
 def _without_labels(
     evaluating: Evaluating, made: Side, counts: RowCounts, more: dict[str, Any]
 ) -> dict[str, Any]:
     """Sampled sentences find their own document, or they do not."""
-    scans = evaluating.scan(made.revision, draws=True)
-    evaluating.run(scans, doing="looking through chunks")
+    scans, copies = evaluating.scan(made.revision, draws=True), evaluating.copies(made.revision)
+    evaluating.run([*scans, copies], doing="looking through chunks")
     parts = evaluating.parts(scans, ScannedPart)
-    sentences = sampled_of(drawn for part in parts for drawn in part.drawn)
-    sampling = [evaluating.sample(made, sentences)]
+    (found,) = evaluating.parts([copies], CopiesPart)
+    sampling = [evaluating.sample(made, sampled_of(d for part in parts for d in part.drawn))]
     evaluating.run(sampling, doing="searching for sampled sentences")
     (sampled,) = evaluating.parts(sampling, SampledPart)
     return known.facts(
         counts,
-        sample=sample_of(sampled.ranks),
+        sample=sample_of(sampled.found),
         calibration_reason="no golden set is declared",
         suspicious=scanned(parts),
         **more,
-    )
+    ) | known.copied_fact(found.copied)
 
 
 def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from platform_pipelines.core.knowledge_base.calibration import (
     CalibrationSample,
     calibrate,
 )
+from platform_pipelines.core.knowledge_base.copied import Copied
 from platform_pipelines.core.knowledge_base.golden import (
     GoldenSet,
     Question,
@@ -27,6 +28,7 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.evaluation_parts import (
     AskedPart,
     AskedQuestion,
+    CopiesPart,
     ScannedPart,
 )
 from platform_pipelines.stages.knowledge_base.evaluation_plan import Evaluating, Side
@@ -84,6 +86,7 @@ class Asked:
     rows: list[SampleRow]
     calibration: CalibrationOutcome
     suspicious: Suspicious
+    copied: Copied
     judge: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
 
@@ -112,7 +115,8 @@ def ask_golden(
     scans = evaluating.scan(made.revision, draws=False)
     asking = evaluating.ask(made, measures=True)
     again = evaluating.ask(live, measures=False) if live and not known else []
-    evaluating.run([*scans, *asking, *again], doing="asking golden questions")
+    copies = evaluating.copies(made.revision)
+    evaluating.run([*scans, copies, *asking, *again], doing="asking golden questions")
     asked = _by_id(evaluating.parts(asking, AskedPart))
     before = known or {
         i: one.outcome for i, one in _by_id(evaluating.parts(again, AskedPart)).items()
@@ -128,13 +132,14 @@ def ask_golden(
     ]
     calibration = calibrate([_sample(q, asked) for q in _in_order(golden)], names=FEATURE_NAMES)
     suspicious = scanned(evaluating.parts(scans, ScannedPart))
+    (found,) = evaluating.parts([copies], CopiesPart)
     if workspace.spec.judge is None:
-        return Asked(rows, calibration, suspicious)
+        return Asked(rows, calibration, suspicious, found.copied)
     own = Judging(made, calibration.calibration)
     in_use = _calibration_of(workspace) if live else None
     other = Judging(live, in_use) if live else None
     rows, facts, cost = judge_rows(evaluating, own, other, rows, salt=salt)
-    return Asked(rows, calibration, suspicious, facts, cost)
+    return Asked(rows, calibration, suspicious, found.copied, facts, cost)
 
 
 def scanned(parts: Sequence[ScannedPart]) -> Suspicious:

@@ -212,6 +212,7 @@ def _index_record(spec: IndexSpec, choice: IndexChoice, *, keyword: bool) -> dic
         "keyword_weight": spec.keyword_weight,
         "rank_constant": spec.rank_constant,
         "search_version": SEARCH_VERSION,
+        **({"collapse_copies": True} if spec.collapse_copies else {}),
         "index_parameters": dict(choice.index_parameters),
         "search_parameters": dict(choice.search_parameters),
         "keyword": keyword,

@@ -45,10 +45,15 @@ def judge_conditions(workspace: Workspace, revision: Revision) -> dict[str, str]
     }
 
 
+def stopped_by(evidence: Evidence) -> str:
+    """The budget that ended the judging early, or nothing."""
+    judge = judge_of(evidence)
+    return str(judge["stopped_by"]) if judge else ""
+
+
 def was_stopped(evidence: Evidence) -> bool:
     """Whether a budget ended the judging early."""
-    judge = judge_of(evidence)
-    return bool(judge and judge["stopped_by"])
+    return bool(stopped_by(evidence))
 
 
 @dataclass(frozen=True, slots=True)

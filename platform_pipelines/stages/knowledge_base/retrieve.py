@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from platform_pipelines.core.knowledge_base.documents import Place, place_from_record
@@ -14,6 +14,7 @@ from platform_pipelines.core.knowledge_base.text import detect_language
 from platform_pipelines.errors import MissingTenantError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.vector_store import Hit, VectorStore
+from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn, Collapsed, collapse
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
@@ -36,6 +37,7 @@ class Found:
     place: Place
     language: str
     document_type: str
+    also: tuple[AlsoIn, ...] = ()  # documents that say the same, and are not shown for it
 
     @property
     def citation(self) -> str:
@@ -68,7 +70,7 @@ class Retriever:
     ) -> list[list[Found]]:
         """The best `k` chunks of each query, best first.
 
-        Vectors and keywords are searched side by side: a server takes as long as the slower one.
+        Keywords are searched beside the embedding and the search of vectors, which take longer.
         Answers in another language than the question's lie deep in the list of vectors: it is cut
         short only where they are not wanted.
 
@@ -82,17 +84,17 @@ class Retriever:
             )
         if not texts:
             return []
-        queries = self.embed(texts) if vectors is None else vectors
         depth = max(MINIMUM_DEPTH, 3 * k)
         parameters = self.revision.index["search_parameters"]
         with ThreadPoolExecutor(1, thread_name_prefix="keywords") as beside:
             words = beside.submit(self._keywords, texts, k=depth, tenant=tenant, strong=strong)
+            queries = self.embed(texts) if vectors is None else vectors
             dense = self.store.search_dense(
                 self.target, queries, k=max(DENSE_DEPTH, depth) if across_languages else depth,
                 tenant=tenant, search_parameters=parameters, strong=strong,
             )  # fmt: skip
         return [
-            self._fuse(_levelled(text, d)[:depth], w, k)
+            self._fused(_levelled(text, d)[:depth], w, k)
             for text, d, w in zip(texts, dense, words.result(), strict=True)
         ]
 
@@ -104,6 +106,14 @@ class Retriever:
         asked = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
         found = self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
         return [_by_score(hits) for hits in found]
+
+    def _fused(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
+        """Both lists as one; revisions say whether copies are collapsed, older ones do not."""
+        lists = Collapsed(dense, words, {})
+        if self.revision.index.get("collapse_copies"):
+            lists = collapse(dense, words)
+        found = self._fuse(lists.dense, lists.words, k)
+        return [replace(one, also=lists.also.get(one.chunk_id, ())) for one in found]
 
     def _fuse(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
         index = self.revision.index

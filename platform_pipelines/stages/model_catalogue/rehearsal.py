@@ -27,6 +27,7 @@ from platform_pipelines.core.model_catalogue.litellm import (
     proxy_config,
     rehearsal_config,
 )
+from platform_pipelines.core.model_catalogue.tiering import tier_files
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.pricing import TokenPrice, cost_of_tokens
 from platform_pipelines.core.road.snapshot import Snapshot
@@ -150,6 +151,8 @@ def gateway_of(
         receiver = stack.enter_context(TraceReceiver())
         file = folder / "config.yaml"
         file.write_text(json.dumps(rehearsal_config(config, url=url)), encoding="utf-8")
+        for name, text in tier_files(spec).items():
+            (folder / name).write_text(text, encoding="utf-8")
         key, port = f"sk-{secrets.token_hex(12)}", free_port()
         python = ensure("litellm", settings.environments_home, progress)
         progress("starting LiteLLM's proxy with the rendered configuration")

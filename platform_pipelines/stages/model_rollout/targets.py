@@ -8,7 +8,8 @@ from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
 from platform_pipelines.gateways.cluster.model_routes import ClusterRouter
 from platform_pipelines.gateways.cluster.model_servers import ClusterServers
 from platform_pipelines.gateways.cluster.pods import Pods
-from platform_pipelines.gateways.router import LocalEnvoy
+from platform_pipelines.gateways.litellm_router import LocalLiteLLM
+from platform_pipelines.gateways.router import LocalEnvoy, Router
 from platform_pipelines.stages.model_rollout.workspace import Workspace
 from platform_pipelines.stages.model_rollout.world import World
 
@@ -24,15 +25,24 @@ def open_world(workspace: Workspace) -> World:
     spec = workspace.spec
     if spec.cluster is not None:
         return _cluster_world(workspace, spec.cluster)
-    tools = workspace.tools
-    router = LocalEnvoy(
-        workspace.settings.home / "gateways" / spec.name,
-        binary=tools.envoy(),
-        port=spec.port,
-        admin_port=spec.admin_port,
+    servers = workspace.tools.servers(f"{SERVERS}/{spec.name}")
+    return World(servers, _router(workspace), spec.serving, workspace.clock, workspace.progress)
+
+
+def _router(workspace: Workspace) -> Router:
+    """Envoy, or a LiteLLM proxy behind it."""
+    spec, tools = workspace.spec, workspace.tools
+    folder = workspace.settings.home / "gateways" / spec.name
+    envoy = LocalEnvoy(folder, binary=tools.envoy(), port=spec.port, admin_port=spec.admin_port)
+    if spec.target != "litellm":
+        return envoy
+    return LocalLiteLLM(
+        folder / "litellm",
+        front=envoy,
+        python=lambda: tools.python("litellm"),
+        environment=tools.environment,
+        progress=workspace.progress,
     )
-    servers = tools.servers(f"{SERVERS}/{spec.name}")
-    return World(servers, router, spec.serving, workspace.clock, workspace.progress)
 
 
 def serving_plan(spec: ModelRolloutSpec, target: ClusterTargetSpec) -> ServingPlan:

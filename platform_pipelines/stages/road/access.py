@@ -25,6 +25,7 @@ def access_record(settings: "Settings") -> dict[str, Any]:
         "store": store_options(settings),
         "model_dir": str(settings.model_dir),
         "embedder_api_key": plain(settings.embedder_api_key),
+        "language_model_api_key": plain(settings.language_model_api_key),
         "key_hosts": settings.key_hosts,
         "embedder_url": settings.embedder_url,
         "workers": settings.workers,  # processors that one task may keep busy

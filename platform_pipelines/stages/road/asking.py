@@ -9,6 +9,7 @@ from platform_pipelines.core.road.model_questions import (
     ModelGoldenSet,
     ModelQuestion,
     answered,
+    guarded_lines,
     parse_questions,
     question_slices,
     unanswered,
@@ -78,6 +79,18 @@ def load_questions(settings: Settings, url: str) -> ModelGoldenSet:
         _, text, where = read_version(settings, name)
         return parse_questions(answerable_lines(text), where=where)
     return parse_questions(read_text(settings, url), where=url)
+
+
+def load_guarded(settings: Settings, url: str) -> list[tuple[str, str]]:
+    """(id, question) of any golden set: what the leakage guard keeps out, answers or not.
+
+    Raises:
+        ConfigurationError, SourceNotFoundError, UnknownNameError: as `load_questions`.
+    """
+    if name := named_golden_set(url):
+        _, text, where = read_version(settings, name)
+        return guarded_lines(text, where=where)
+    return guarded_lines(read_text(settings, url), where=url)
 
 
 def read_text(settings: Settings, url: str) -> str:

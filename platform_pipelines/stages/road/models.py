@@ -6,7 +6,7 @@ from pathlib import Path
 
 from platform_pipelines.compute.environments import ensure
 from platform_pipelines.core.road.releases import ReleaseEntry
-from platform_pipelines.core.road.served_model import ModelRef
+from platform_pipelines.core.road.served_model import ModelRef, vllm_arguments
 from platform_pipelines.errors import UnknownNameError
 from platform_pipelines.gateways.model_registry import (
     BASE,
@@ -15,7 +15,7 @@ from platform_pipelines.gateways.model_registry import (
     MlflowRegistry,
     ModelRegistry,
 )
-from platform_pipelines.gateways.model_server import LocalVllm
+from platform_pipelines.gateways.model_server import Arguments, LocalVllm
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.road import workspace as road
@@ -72,13 +72,14 @@ class ModelTools:
             log=home / "registry.log",
         )
 
-    def servers(self, folder: str) -> LocalVllm:
+    def servers(self, folder: str, arguments: Arguments = vllm_arguments) -> LocalVllm:
         """Servers of models under a folder of the home, one a model."""
         return LocalVllm(
             self.settings.home / folder,
             python=lambda: self.python("serving"),
             files_of=self.files_of,
             environment=self.environment,
+            arguments=arguments,
         )
 
     def files_of(self, model: ModelRef) -> Path:

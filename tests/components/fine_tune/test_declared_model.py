@@ -60,6 +60,36 @@ def test_a_grid_is_an_asset_of_partitions_between_data_and_adapter() -> None:
     assert spec.trials["learning_rate=0.0005 rank=8"].rank == 8
 
 
+def embedder(**change: Any) -> dict[str, Any]:
+    return {
+        "name": "finder",
+        "data": {"knowledge_bases": ["handbook"]},
+        "recipe": {"task": "embedding"},
+        "gate": {"golden_set": "golden.jsonl"},
+        **change,
+    }
+
+
+def test_an_embedder_is_the_same_component_with_another_recipe() -> None:
+    """Its base and its precision are its own; its data are above it; it can be served."""
+    spec = declared_spec(embedder(endpoint_port=8500), DEFS / "assistant")
+    assert (spec.base, spec.serving.dtype) == ("multilingual-e5-small", "float32")
+    assets = build_assets(spec)
+    assert [a.key.path[1] for a in assets] == [*STAGES, "endpoint"]
+    above = [d.asset_key.path for d in next(iter(assets[0].specs)).deps]
+    assert above == [["handbook", "chunks"]]
+    assert [job.name for job in build_jobs(spec)] == ["finder_fine_tune", "finder_stop"]
+    assert len(build_assets(declared_spec(embedder(), DEFS / "assistant"))) == len(STAGES)
+
+
+def test_an_embedder_is_not_trained_over_four_bits() -> None:
+    """The recipe of bi-encoders has no such thing."""
+    four = embedder(recipe={"task": "embedding", "method": "qlora"}, profile="gpu-training")
+    with pytest.raises(ConfigurationError) as refused:
+        declared_spec(four, DEFS / "assistant")
+    assert "an embedder takes lora or full" in str(refused.value)
+
+
 def test_paths_of_a_declaration_become_addresses() -> None:
     """Relative to the YAML, whoever runs it from where."""
     spec = declared_spec(attributes("assistant"), DEFS / "assistant")
@@ -79,7 +109,14 @@ def test_paths_of_a_declaration_become_addresses() -> None:
         ({"grid": {"seed": [1, 1]}}, "seed names a value twice"),
         ({"grid": {"max_steps": [4, 10]}}, "the trial max_steps=4 ends before its first valid"),
         ({"recipe": {"learning_rat": 1}}, "recipe.learning_rat = 1: no such field"),
-        ({"data": {"sources": []}}, "data.sources"),
+        ({"data": {"sources": []}}, "data.sources, data.reviewed or data.knowledge_bases"),
+        (
+            {"gate": {"golden_set": "x", "floors": {"hit_at_1": 1}}},
+            "nobody measures of a model for",
+        ),
+        ({"recipe": {"task": "embedding"}}, "gate.floors names answer_f1, which nobody measures"),
+        ({"data": {"knowledge_bases": ["handbook"]}}, "data.knowledge_bases is an embedder's"),
+        ({"endpoint_port": 8500}, "endpoint_port is an embedder's"),
         ({"gate": {"golden_set": "x", "floors": {"truth": 1}}}, "unknown metrics"),
         ({"name": "Not Good"}, "name = 'Not Good'"),
     ],

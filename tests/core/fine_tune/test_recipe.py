@@ -34,3 +34,20 @@ def test_every_training_ends_by_its_steps_and_is_saved_for_others_to_load() -> N
         assert config(method)["step_scheduler"]["max_steps"] == RecipeSpec().max_steps
         assert config(method)["checkpoint"]["model_save_format"] == "safetensors"
         assert config(method)["checkpoint"]["save_consolidated"] == "final"
+
+
+def test_an_embedder_is_trained_by_the_recipe_of_bi_encoders() -> None:
+    """One passage that answers and the declared number that do not; prefixes as when it serves."""
+    recipe = RecipeSpec.model_validate(
+        {"task": "embedding", "contrast": {"negatives": 3, "temperature": 0.05}}
+    )
+    text = recipe_config(
+        recipe, base="/b", train="/t", validation="/v", checkpoints="/c", gpu=False
+    )
+    made = json.loads(text)
+    assert made["recipe"] == "TrainBiEncoderRecipe"
+    assert (made["temperature"], made["dataset"]["n_passages"]) == (0.05, 4)
+    assert made["validation_dataset"]["eval_negative_size"] == 3
+    assert made["dataloader"]["collate_fn"]["query_prefix"] == "query:"
+    assert "*query" in made["peft"]["target_modules"]
+    assert "loss_fn" not in made

@@ -7,6 +7,7 @@ import pytest
 from platform_pipelines.core.fine_tune.declaration import RecipeSpec, training_digest
 
 CHANGES: dict[str, Any] = {
+    "task": "embedding", "contrast": {"negatives": 5},
     "method": "full", "rank": 8, "alpha": 8, "learning_rate": 1e-3, "warmup_steps": 3,
     "max_steps": 21, "batch": 16, "micro_batch": 2, "seed": 1, "checkpoint_every_steps": 4,
     "validate_every_steps": 9, "processes": 2,

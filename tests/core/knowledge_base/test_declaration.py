@@ -66,6 +66,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("index.keyword_weight", "much", "valid number"),
     ("index.rank_constant", 0, "greater than or equal to 1"),
     ("index.prefix", "two_parts", "should match pattern"),
+    ("index.collapse_copies", "sometimes", "valid boolean"),
     ("index.max_dead_share", 1, "less than or equal to 0.9"),
     ("answer", "short", "how questions are answered"),
     ("judge", 3, "who judges whole answers"),

@@ -1,24 +1,20 @@
 """Evidence with labels and without: what counts as a question to answer, what a sample asks."""
 
-import re
-from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
 from platform_pipelines.core.knowledge_base.calibration import CalibrationSample, calibrate
-from platform_pipelines.core.knowledge_base.evidence import SentenceSample
 from platform_pipelines.core.knowledge_base.golden import Question, Reference
+from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
 from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.errors import EvidenceError
-from platform_pipelines.gateways.vector_store import Hit
+from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn
 from platform_pipelines.stages.knowledge_base.evaluation import (
-    drawn_of,
+    credited,
     is_supported,
     join_ragas,
-    own_ranks,
-    sample_of,
-    sampled_of,
 )
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, compare, measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found
@@ -114,64 +110,14 @@ def test_ragas_scores_of_another_number_are_no_evidence(count: int) -> None:
     assert str(caught.value.expected).startswith("2")
 
 
-DOCUMENTS = 60
-WORDS = "is kept for as long as anybody who may read it still needs it"
-
-
-class OwnDocuments(ListedStore):
-    """Finds the document that a sentence's number names, unless that is among the lost."""
-
-    def __init__(self, *lost: int) -> None:
-        super().__init__()
-        self.lost = lost
-
-    def search_keywords(self, target: str, keywords: Sequence[str], **asked: object):
-        super().search_keywords(target, keywords, **asked)
-        numbers = [int(re.findall(r"\brecord(\d+)\b", words)[0]) for words in keywords]
-        return [[] if n in self.lost else [self._hit(n)] for n in numbers]
-
-    @staticmethod
-    def _hit(number: int) -> Hit:
-        key = f"{number}.md"
-        return Hit(f"c{number}", 1.0, key, "text", "title", "{}", "en", "markdown")
-
-    @property
-    def queries(self) -> list[str]:
-        return [words for kind, asked, _ in self.asked if kind == "words" for words in asked]
-
-
-def sampled_by(store: OwnDocuments, *, text: str = "Record{n} " + WORDS):
-    """What the sample of 60 documents, each of one sentence, says of that store."""
-    rows = [(f"{n:02d}", f"{n}.md", text.format(n=n)) for n in range(DOCUMENTS)]
-    return sample_of(own_ranks(retriever(store), sampled_of(drawn_of(rows, shards=1)), k=5))
-
-
-def test_half_of_the_sample_is_enough_when_all_of_it_is_found() -> None:
-    """A good index costs 16 searches."""
-    store = OwnDocuments()
-    assert sampled_by(store) == SentenceSample(sampled=16, own_at_1=16, own_at_k=16)
-    assert len(store.queries) == 16
-
-
-def test_one_loss_has_the_whole_sample_asked() -> None:
-    """Nothing is judged by the half that went badly, and each sentence is asked once."""
-    first = OwnDocuments()
-    sampled_by(first)
-    lost = int(re.findall(r"record(\d+)", first.queries[3])[0])
-    store = OwnDocuments(lost)
-    assert sampled_by(store) == SentenceSample(sampled=32, own_at_1=31, own_at_k=31)
-    assert len(set(store.queries)) == len(store.queries) == 32
-
-
-def test_a_sentence_is_asked_for_by_its_first_words() -> None:
-    """As a person would; the rest of a long sentence would flatter the index."""
-    store = OwnDocuments()
-    sampled_by(store)
-    assert all("kept" in words and "read" not in words for words in store.queries)
-
-
-def test_without_a_sentence_there_is_no_sample() -> None:
-    """The gate calls that undecided."""
-    store = OwnDocuments()
-    assert sampled_by(store, text="Record{n}").share_at_k is None
-    assert store.queries == []
+def test_a_page_is_credited_with_the_copy_that_the_golden_set_names() -> None:
+    """Its quote stands in what is shown; a passage without the quote is not credited."""
+    quote = "The quota is forty devices."
+    match = match_references(
+        [Reference(document="guide.pdf", quote=quote)],
+        [ChunkText("pdf1", "guide.pdf", f"Quotas. {quote}")],
+    )
+    also = (AlsoIn("pdf1", "guide.pdf", "guide.pdf › p. 1"),)
+    shown = replace(FOUND[0][0], chunk_id="html1", text=f"{quote} Ask for more.", also=also)
+    assert credited([shown], match) == ["pdf1"]
+    assert credited([replace(shown, text="Ask for more.")], match) == ["html1"]

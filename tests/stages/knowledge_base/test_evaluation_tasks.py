@@ -133,7 +133,7 @@ def test_a_sample_is_the_same_however_its_chunks_are_looked_through(
     here = Carrying(settings)
     assert evaluated(made, here).digest == first.digest
     assert [task.operation for task in here.given] == [
-        *["evaluation.scan"] * 2, "evaluation.sample",
+        *["evaluation.scan"] * 2, "evaluation.copies", "evaluation.sample",
     ]  # fmt: skip
 
 
@@ -232,7 +232,7 @@ def test_the_tick_of_six_o_clock_is_a_job_in_the_cluster(
         labels = made["metadata"]["labels"]
         assert labels["platform-pipelines/stage"] == STAGE
         assert made["spec"]["template"]["metadata"]["labels"]["platform-pipelines/profile"] == "cpu"
-        assert made["status"]["completedIndexes"] == "0,1"
+        assert made["status"]["completedIndexes"] == "0,1,2"
         page = ran.asset_materializations_for_node(f"{asked.name}__evaluation")[0].metadata
     found = read_evidence(asked.store, str(page["evidence"].value))
     assert found is not None

@@ -125,3 +125,39 @@ def test_an_answer_in_another_language_is_found_among_deep_hits() -> None:
     assert found[0].chunk_id == "e0"
     assert store.asked[0][2]["k"] == DENSE_DEPTH
     assert found[0].similarity == 0.849  # as it was measured
+
+
+PRINTED = (
+    "Drain the node before you replace its GPU. The scheduler moves the pods within ten minutes; "
+    "those that hold a lease are asked twice, and after that they are ended by the operator."
+)
+
+
+def form(name: str, kind: str, text: str, score: float = 0.5) -> Hit:
+    return Hit(name, score, f"{name}.{kind}", text, "Title", '{"page":2}', "en", kind)
+
+
+PAGE, PDF = form("page", "html", PRINTED, 0.8), form("print", "pdf", PRINTED, 0.9)
+FILLED = ListedStore([PDF, form("x", "html", "Another text."), PAGE], [PDF, PAGE])
+
+
+def test_a_pdf_beside_its_page_takes_no_place() -> None:
+    """The page stands where its copy stood, and says where else it is to be read."""
+    found = retriever(FILLED, collapse_copies=True).search(["x"], k=5, tenant="t")[0]
+    assert [f.document_key for f in found] == ["page.html", "x.html"]
+    assert found[0].similarity == 0.8
+    assert [one.citation for one in found[0].also] == ["print.pdf › p. 2"]
+
+
+def test_a_revision_that_does_not_say_so_collapses_nothing() -> None:
+    """What was released before is found as it was, and whoever wants all places gets them."""
+    found = retriever(FILLED).search(["x"], k=5, tenant="t")[0]
+    assert [f.document_key for f in found][:2] == ["print.pdf", "page.html"]
+    assert not found[0].also
+
+
+def test_a_page_that_one_list_lacks_takes_its_copys_place_there() -> None:
+    """With the copy's similarity: it is the same text."""
+    store = ListedStore([PDF], [PAGE])
+    found = retriever(store, collapse_copies=True).search(["x"], k=5, tenant="t")[0]
+    assert [(f.document_key, f.similarity) for f in found] == [("page.html", 0.9)]

@@ -35,6 +35,12 @@ CLUSTER = {
 IN_CLUSTER = ModelRolloutSpec.model_validate(
     {**SPEC.model_dump(), "target": "kubernetes", "cluster": CLUSTER}
 )
+OVER_NODES = ModelRolloutSpec.model_validate(
+    {
+        **SPEC.model_dump(), "target": "kubernetes",
+        "cluster": {**CLUSTER, "tensor_parallel": 8, "pipeline_parallel": 2},
+    }
+)  # fmt: skip
 NAMES = {f"model-{digest[:12]}": digest for digest in (OLD, NEW)}
 ROUTE = "/apis/gateway.networking.k8s.io/v1/namespaces/models/httproutes/live"
 GATEWAY = "/apis/gateway.networking.k8s.io/v1/namespaces/models/gateways/edge"
@@ -92,24 +98,26 @@ class Place:
 def make_place(make_town: Callable[..., Town], tmp_path: Path) -> Iterator[Callable[..., Place]]:
     places: list[Place] = []
 
-    def make(candidate: Side | None = None, **api_faults: Any) -> Place:
+    def make(
+        candidate: Side | None = None, *, spec: ModelRolloutSpec = IN_CLUSTER, **api_faults: Any
+    ) -> Place:
         def page(pod: str, path: str) -> str | None:
             return places[-1].page(pod, path)
 
-        town = make_town(candidate, spec=IN_CLUSTER)
+        town = make_town(candidate, spec=spec)
         api = KubernetesApi(page, **api_faults).__enter__()
         api.put(GATEWAY, {"kind": "Gateway", "metadata": {"name": "edge"}, "spec": {}})
         connection = Connection(ClusterAddress(api.kubeconfig(tmp_path)))
-        cluster, pods, target = KubernetesCluster(connection), Pods(connection), IN_CLUSTER.cluster
+        cluster, pods, target = KubernetesCluster(connection), Pods(connection), spec.cluster
         assert target is not None
         servers = {n: http_server(town.servers.sides[d]) for n, d in NAMES.items()}
         world = World(
             ClusterServers(
-                cluster, pods, serving_plan(IN_CLUSTER, target),
+                cluster, pods, serving_plan(spec, target),
                 locate=lambda name: Address("127.0.0.1", servers[name].server_port),
             ),
             ClusterRouter(cluster, pods, "live", target, clock=town.clock),
-            IN_CLUSTER.serving, town.clock, lambda _: None,
+            spec.serving, town.clock, lambda _: None,
         )  # fmt: skip
         controller = Controller(town.workspace, town.registry, world, GOLDEN)
         places.append(Place(town, api, controller, servers))
@@ -191,6 +199,39 @@ def test_pods_that_end_again_and_again_are_not_waited_for(
     assert "ended while it started" in str([e.reasons for e in ended.history])
     assert place.town.clock.seconds < IN_CLUSTER.serving.start_seconds
     assert f"Deployment {new}" in [what for did, what in place.api.history if did == "delete"]
+
+
+def test_a_model_over_several_nodes_is_rolled_out_as_a_leader_worker_set(
+    make_place: Callable[..., Place],
+) -> None:
+    """Its leaders are asked and counted; the old set goes when nobody is sent to it."""
+    place = make_place(spec=OVER_NODES)
+    ended = place.controller.run()
+    assert ended is not None
+    assert ended.phase is Phase.PROMOTED, [e.reasons for e in ended.history]
+    old, new = f"model-{OLD[:12]}", f"model-{NEW[:12]}"
+    assert kinds_of(place, new)[-1] == ("apply", "LeaderWorkerSet")
+    assert kinds_of(place, old)[3] == ("delete", "LeaderWorkerSet")
+    made = place.api.get(
+        f"/apis/leaderworkerset.x-k8s.io/v1/namespaces/models/leaderworkersets/{new}"
+    )
+    assert made is not None
+    assert made["spec"]["leaderWorkerTemplate"]["size"] == 2
+
+
+def test_a_worker_that_cannot_start_is_its_groups_failure(make_place: Callable[..., Place]) -> None:
+    """The leader waits for it as long as it may: Kubernetes says earlier that it is in vain."""
+    new = f"model-{NEW[:12]}"
+    place = make_place(
+        spec=OVER_NODES,
+        worker_reason=lambda name: "CrashLoopBackOff" if name == new else "",
+        is_ready=lambda name: name != new,
+    )
+    ended = place.controller.run()
+    assert ended is not None
+    assert ended.phase is Phase.ROLLED_BACK
+    assert place.town.clock.seconds < OVER_NODES.serving.start_seconds
+    assert f"LeaderWorkerSet {new}" in [what for did, what in place.api.history if did == "delete"]
 
 
 def test_a_route_that_the_gateway_refuses_is_told(make_place: Callable[..., Place]) -> None:
