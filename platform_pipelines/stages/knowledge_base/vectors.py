@@ -110,7 +110,7 @@ class _Group:
         self.shards.append(wish.shard)
         self.missing += wish.missing
         self.rows += wish.shard.rows
-        self.own |= {wish.own} - {None}
+        self.own |= {wish.own} if wish.own else set()
         self.elsewhere |= wish.elsewhere
 
 
