@@ -181,7 +181,7 @@ def test_no_sample_has_a_say_in_how_it_is_judged(monkeypatch: pytest.MonkeyPatch
     """A leak makes error rates that hold for the golden set and for nobody's questions.
 
     Neither the outer fit, nor its scaling, nor its threshold may read the label that is judged.
-    Tried: it and the next one fail when the outer fit, or the outer threshold, is given all samples.
+    Tried: it and the next one fail when the outer fit or the outer threshold is given all samples.
     """
     monkeypatch.setattr(subject, "_folds", dealt)
     monkeypatch.setattr(subject, "_REPEATS", 1)
