@@ -39,7 +39,7 @@ cluster-test:  ## on the cluster of KUBECONFIG: refresh in pods, chart, applied 
 cluster-test-long:  ## there: the faults and failures that are too long for CI
 	@$(PYTHON) tasks.py cluster-test-long $(ARGS)
 
-image:  ## the image for clusters (NAME=registry/platform:tag), or one of CLASS=code|parse|embed|evaluation
+image:  ## the image for clusters (NAME=registry/platform:tag), or one of CLASS=code|parse|embed|evaluation|agent
 	@$(PYTHON) tasks.py image '$(NAME)' $(CLASS)
 
 cluster-demo:  ## there: install the chart, refresh the handbook through its web server, search

@@ -225,6 +225,8 @@ def image(arguments: list[str]) -> None:
     shutil.rmtree(context, ignore_errors=True)
     for part in ("requirements", "deploy/images"):
         shutil.copytree(ROOT / part, context / part)
+    locks = ROOT / "platform_pipelines" / "environments"
+    shutil.copytree(locks, context / "environments", ignore=shutil.ignore_patterns("*.py*"))
     wheel = [str(BIN / "python"), "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     run(*wheel, "-w", str(context / "dist"), str(ROOT))
     words = os.environ.get("PP_BUILDER") or "docker build -t {name} {context} -f {file}"

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from benchmarks.change import measure_change
 from benchmarks.in_cluster import measure_cluster
 from benchmarks.memory import measure_memory
 from benchmarks.parsing import measure_parsing
@@ -15,9 +16,11 @@ from benchmarks.real_embedder import measure_real
 from benchmarks.refresh import measure_refresh
 from benchmarks.report import Figure, say, table, write_json
 from benchmarks.serving import measure_serving
+from benchmarks.training import measure_training
 
-NAMES = ("refresh", "real", "serving", "parsing", "memory")
-CLUSTER = "cluster"  # measured when it is asked for by name: it needs a cluster
+NAMES = ("refresh", "change", "real", "serving", "parsing", "memory")
+# Measured when they are asked for by name: they need a cluster, an environment of their own.
+CLUSTER, TRAINING = "cluster", "training"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -32,18 +35,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+# Once for each size of the corpus, and once.
+BY_SIZE = {"refresh": measure_refresh, "change": measure_change}
+ALONE = {
+    "real": measure_real,
+    "serving": measure_serving,
+    "parsing": measure_parsing,
+    TRAINING: measure_training,
+    CLUSTER: measure_cluster,
+}
+
+
 def _measure(name: str, documents: Sequence[int]) -> Iterator[Figure]:
-    if name == "refresh":
+    if name in BY_SIZE:
         for count in documents:
-            yield from measure_refresh(count, say)
-    elif name == "parsing":
-        yield from measure_parsing(say)
-    elif name == CLUSTER:
-        yield from measure_cluster(say)
-    elif name == "real":
-        yield from measure_real(say)
-    elif name == "serving":
-        yield from measure_serving(say)
+            yield from BY_SIZE[name](count, say)
+    elif name in ALONE:
+        yield from ALONE[name](say)
     else:
         yield from measure_memory(min(documents), max(documents), say)
 
@@ -55,7 +63,7 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     )
     parser.add_argument(
         "--only",
-        choices=[*NAMES, CLUSTER],
+        choices=[*NAMES, TRAINING, CLUSTER],
         action="append",
         help="measure this alone (may be repeated)",
     )

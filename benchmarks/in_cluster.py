@@ -191,7 +191,7 @@ def _embedding(settings: Settings, documents: int, *, tasks: int) -> list[TaskSp
 
 def _workspace(settings: Settings, corpus: Path, *, shards: int) -> Workspace:
     values = {
-        "name": f"benchmark-{uuid.uuid4().hex[:8]}",
+        "name": f"benchmark_{uuid.uuid4().hex[:8]}",
         "source": {"url": corpus.as_uri(), "shards": shards},
         "embed": {"provider": "local"},
     }

@@ -1,25 +1,20 @@
 """Cold, unchanged and 1 % changed: the product, the floor and both peers, in turns.
 
-`changed` is the first change, for which the product builds a fresh collection; `recycled` is a
-change after as many as are kept, from which on it recycles one. Peers do the same for both. The
-start of the parser's process is measured beside `recycled`, and one figure leaves it out.
+`changed` is the first change, for which the product builds a fresh collection. What a change costs
+from then on, when it recycles one, is measured by `change`.
 """
 
 import logging
-import shutil
 import statistics
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import combinations_with_replacement
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
-from benchmarks.contestant import Contestant, Timed, local_server, server_pid, timed
-from benchmarks.corpus import change_corpus, write_corpus
+from benchmarks.contestant import Timed
+from benchmarks.corpus import change_corpus
+from benchmarks.places import contestants, place, refreshed
 from benchmarks.report import Figure, Progress
-from platform_pipelines.core.knowledge_base.declaration import ReleaseSpec
 
 WARM_DOCUMENTS = 30
 UNCHANGED_REPEATS = 5
@@ -30,16 +25,9 @@ PEERS = ("langchain", "llamaindex")
 BESIDE = (FLOOR, "langchain", FLOOR, "llamaindex")  # a round; one of ours between any two
 BUILD_STAGES = ("documents", "chunks", "vectors", "index")
 
-# The first build, and one more release than are kept, are of fresh collections.
-RECYCLES_AFTER = ReleaseSpec().keep + 1
-RECYCLED = "recycled"
-START_UP = "start-up"
-
 COLD_TARGET = 1.15
-RECYCLED_FLOOR_TARGETS = {1_000: 0.15, 10_000: 0.05}
 UNCHANGED_LANGCHAIN_TARGET = 1 / 20
 
-Make = Callable[[Path, Path, str], Contestant]
 Timings = dict[tuple[str, str], list[Timed]]
 Neighbours = tuple[Timed, Timed, Timed]  # ours before, another, ours after
 
@@ -69,55 +57,17 @@ def warm_up(progress: Progress) -> None:
         _measure_changes(name, WARM_DOCUMENTS, {})
 
 
-def _contestants() -> dict[str, Make]:
-    """How each is made, by name."""
-    from benchmarks.floor import Floor
-    from benchmarks.langchain_index import LangChainIndex
-    from benchmarks.llamaindex_pipeline import LlamaIndexPipeline
-    from benchmarks.ours import Ours
-
-    return {c.name: c for c in (Floor, Ours, LangChainIndex, LlamaIndexPipeline)}
-
-
 def _in_turn(number: int) -> list[str]:
     """Another one goes first in every round."""
     names = [OURS, *PEERS]
     return names[number % len(names) :] + names[: number % len(names)]
 
 
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A corpus, a home and a running Milvus, all of one contestant alone."""
-
-    corpus: Path
-    home: Path
-    uri: str
-
-
-@contextmanager
-def _place(documents: int) -> Iterator[_Place]:
-    """A fresh place; everything in it is removed afterwards."""
-    with ExitStack() as stack:
-        root = Path(stack.enter_context(TemporaryDirectory(ignore_cleanup_errors=True)))
-        corpus, home = root / "corpus", root / "home"
-        home.mkdir()
-        write_corpus(corpus, documents)
-        uri = stack.enter_context(local_server(home / "milvus"))
-        yield _Place(corpus, home, uri)
-        shutil.rmtree(corpus)
-
-
-def _refreshed(contestant: Contestant, here: _Place) -> Timed:
-    found = timed(contestant.refresh, server=server_pid(here.home / "milvus"))
-    found.facts.update({"stages": dict(getattr(contestant, "stage_seconds", {}))})
-    return found
-
-
 def _measure_cold(name: str, documents: int) -> Timed:
     from benchmarks.milvus_index import stored_characters
 
-    with _place(documents) as here:
-        found = _refreshed(_contestants()[name](here.corpus, here.home, here.uri), here)
+    with place(documents) as here:
+        found = refreshed(contestants()[name](here.corpus, here.home, here.uri), here)
         found.facts["characters"] = stored_characters(here.uri)
         return found
 
@@ -134,24 +84,13 @@ def _cold_chain(documents: int, progress: Progress) -> list[tuple[str, Timed]]:
 
 
 def _measure_changes(name: str, documents: int, timings: Timings) -> None:
-    from benchmarks.ours import Ours
-
-    with _place(documents) as here:
-        contestant = _contestants()[name](here.corpus, here.home, here.uri)
+    with place(documents) as here:
+        contestant = contestants()[name](here.corpus, here.home, here.uri)
         contestant.refresh()
         for _ in range(UNCHANGED_REPEATS):
-            timings.setdefault((name, "unchanged"), []).append(_refreshed(contestant, here))
+            timings.setdefault((name, "unchanged"), []).append(refreshed(contestant, here))
         change_corpus(here.corpus, documents, edition=1)
-        timings.setdefault((name, "changed"), []).append(_refreshed(contestant, here))
-        if not isinstance(contestant, Ours):
-            return
-        for edition in range(2, RECYCLES_AFTER + 1):
-            change_corpus(here.corpus, documents, edition=edition)
-            contestant.refresh()
-        change_corpus(here.corpus, documents, edition=RECYCLES_AFTER + 1)
-        timings.setdefault((name, RECYCLED), []).append(_refreshed(contestant, here))
-        start = timed(contestant.start_up, server=server_pid(here.home / "milvus"))
-        timings.setdefault((name, START_UP), []).append(start)
+        timings.setdefault((name, "changed"), []).append(refreshed(contestant, here))
 
 
 def _cold_figures(documents: int, chain: Sequence[tuple[str, Timed]]) -> Iterator[Figure]:
@@ -209,7 +148,7 @@ def _change_figures(documents: int, timings: Timings) -> Iterator[Figure]:
             floor = _median(timings[FLOOR, "cold"])
             theirs = [floor] * len(mine)
         else:
-            theirs = timings[other, "changed" if kind == RECYCLED else kind]
+            theirs = timings[other, kind]
         ratios = [a.seconds / b.seconds for a, b in zip(mine, theirs, strict=True)]
         return Figure(
             name=f"{kind}, {documents:,} documents: {OURS} / {other}",
@@ -223,34 +162,6 @@ def _change_figures(documents: int, timings: Timings) -> Iterator[Figure]:
     yield figure("llamaindex", "unchanged", 1.0)
     for other in (FLOOR, *PEERS):
         yield figure(other, "changed")
-    yield figure(FLOOR, RECYCLED)
-    yield _without_start_up(documents, timings)
-    for peer in PEERS:
-        yield figure(peer, RECYCLED, 1.0)
-
-
-def _without_start_up(documents: int, timings: Timings) -> Figure:
-    """Wall and processor seconds of the start are taken from those of the run before it."""
-    runs, starts = timings[OURS, RECYCLED], timings[OURS, START_UP]
-    floor = _median(timings[FLOOR, "cold"])
-    mine = [
-        replace(run, seconds=run.seconds - s.seconds, cpu_seconds=run.cpu_seconds - s.cpu_seconds)
-        for run, s in zip(runs, starts, strict=True)
-    ]
-    ratios = [one.seconds / floor.seconds for one in mine]
-    start = _median(starts)
-    return Figure(
-        name=f"{RECYCLED}, {documents:,} documents, start-up apart: {OURS} / {FLOOR}",
-        value=statistics.median(ratios),
-        target=RECYCLED_FLOOR_TARGETS.get(documents),
-        detail=f"{_detail(ratios, _median(mine), floor)}; start-up {start.seconds:.3f} s, "
-        f"processor {start.cpu_seconds:.2f} s",
-        record={
-            OURS: [_record(one) for one in runs],
-            START_UP: [_record(one) for one in starts],
-            FLOOR: [_record(one) for one in timings[FLOOR, "cold"]],
-        },
-    )
 
 
 def _detail(ratios: Sequence[float], ours: Timed, other: Timed) -> str:

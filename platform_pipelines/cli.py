@@ -7,7 +7,7 @@ found, or the answer is not known; 4 `doctor` or `apis` found something broken; 
 
 import json
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict
 from enum import StrEnum
 from pathlib import Path
@@ -130,19 +130,39 @@ def serve(
     run_server(load_settings(), host=host, port=port, progress=_say)
 
 
+class Rows(StrEnum):
+    """What feedback becomes."""
+
+    GOLDEN = "golden"
+    TRAINING = "training"
+
+
 @app.command()
 def feedback(
     name: Name,
+    rows: Annotated[Rows, typer.Option("--as", help="questions, or chats to learn from")] = (
+        Rows.GOLDEN
+    ),
+    langfuse: Annotated[bool, typer.Option(help="read what was said in Langfuse first")] = False,
     output: Annotated[Path | None, typer.Option(help="a file, instead of standard output")] = None,
 ) -> None:
-    """Golden candidates of what people said of answers: JSON Lines, for a person to accept."""
-    from platform_pipelines.core.knowledge_base.feedback import golden_candidates
+    """Candidates of what people said of answers: JSON Lines, for a person to accept."""
+    from platform_pipelines.core.knowledge_base import feedback as known
     from platform_pipelines.stages.knowledge_base.feedback import read_feedback
+    from platform_pipelines.stages.knowledge_base.langfuse_feedback import read_back
     from platform_pipelines.stages.knowledge_base.live import live_entry
 
-    store, _ = live_entry(load_settings(), name)
-    rows = golden_candidates(read_feedback(store))
-    _write_rows(rows, output)
+    settings = load_settings()
+    store, _ = live_entry(settings, name)
+    if langfuse:
+        _tell_left(read_back(settings, name, progress=_say)[1])
+    of = known.golden_candidates if rows is Rows.GOLDEN else known.training_candidates
+    _write_rows(of(read_feedback(store)), output)
+
+
+def _tell_left(left: Mapping[Any, int]) -> None:
+    for why, number in left.items():
+        _say(f"left out {number}: {why}")
 
 
 @app.command()
@@ -155,8 +175,7 @@ def draft(
     from platform_pipelines.stages.knowledge_base.golden_drafts import draft_candidates
 
     found = draft_candidates(load_settings(), name, count=count, progress=_say)
-    for why, number in found.left.items():
-        _say(f"left out {number}: {why}")
+    _tell_left(found.left)
     _write_rows(found.rows, output)
 
 

@@ -6,8 +6,8 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from platform_pipelines.core.experiment.cohorts import arm_of
 from platform_pipelines.core.experiment.declaration import ExperimentSpec
+from platform_pipelines.core.road.assignments import arm_of
 from platform_pipelines.core.road.declarations import parse_spec
 
 START = date(2024, 11, 1)
@@ -40,6 +40,7 @@ def write_days(
     keys_a_day: int = 800,
     wrong_arm: float = 0.0,
     seed: int = 5,
+    hashing: Any = "xxh64",
 ) -> None:
     """Observations of new and of returning keys. `effect` is the big arm's gain in satisfaction,
     `slower` its further share of slow answers, `wrong_arm` the share of keys sent elsewhere.
@@ -52,7 +53,7 @@ def write_days(
         for number in range(keys_a_day):
             back = day > 0 and number % 4 == 0
             key = f"user-{day - 1 if back else day}-{number}"
-            arm = arm_of(GIVEN["name"], key, shares)
+            arm = arm_of(GIVEN["name"], key, shares, hashing, "big")
             if arm == "big" and draw.random() < wrong_arm:
                 arm = "small"
             for _ in range(1 + number % 2):

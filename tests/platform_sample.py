@@ -18,7 +18,6 @@ from platform_pipelines.core.compute_fleet.declaration import FleetSpec
 from platform_pipelines.core.compute_fleet.render import render_fleet
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.render import render_catalogue
-from platform_pipelines.core.model_rollout.cohort_filter import cohort_policy
 from platform_pipelines.core.model_rollout.manifests import (
     ServingPlan,
     deployment,
@@ -28,6 +27,7 @@ from platform_pipelines.core.model_rollout.manifests import (
     worker_set,
 )
 from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.road.cohort_filter import cohort_policy
 from platform_pipelines.core.road.compute_profiles import seed_profiles
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.core.road.manifests import Manifest

@@ -4,9 +4,11 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
+from platform_pipelines.stages.agent.running import ENVIRONMENT, PROGRAM
 from tests.readme import ROOT
 
 SLOW_TO_END = """
@@ -55,3 +57,21 @@ def test_compiled_modules_are_kept_whatever_the_shell_says() -> None:
         command, cwd=ROOT, env=shell, capture_output=True, text=True, check=True
     ).stdout
     assert told == "False\n"
+
+
+@pytest.mark.parametrize("name", ["platform", "agent"])
+def test_an_image_installs_by_hash_and_runs_as_nobody(name: str) -> None:
+    """A container of root, or a wheel that nobody pinned, is what an audit finds first."""
+    lines = (ROOT / "deploy" / "images" / f"{name}.Dockerfile").read_text("utf-8").splitlines()
+    users = [line.split()[1] for line in lines if line.startswith("USER ")]
+    assert users == ["65532:65532"]
+    installs = " ".join(line.strip() for line in lines).split("pip install")[1:]
+    assert len(installs) == 3
+    assert all("--require-hashes" in one or "--no-deps /src/*.whl" in one for one in installs)
+
+
+def test_the_agents_image_starts_the_program_that_is_tried(tmp_path: Path) -> None:
+    """What a trial runs and what a cluster runs are one program, of one lock."""
+    text = (ROOT / "deploy" / "images" / "agent.Dockerfile").read_text("utf-8")
+    assert f'"-m", "{PROGRAM}"' in text
+    assert f"environments/{ENVIRONMENT}.txt" in text

@@ -48,7 +48,8 @@ def engine_container(
             "httpGet": {"path": _READY[engine.kind], "port": engine.port},
             "periodSeconds": PROBE_SECONDS,
             "timeoutSeconds": PROBE_SECONDS,
-            "failureThreshold": -(-engine.start_seconds // PROBE_SECONDS),
+            # One more: the first probe may come at once, and the last one ends the engine.
+            "failureThreshold": -(-engine.start_seconds // PROBE_SECONDS) + 1,
         },
         "securityContext": {
             "allowPrivilegeEscalation": False,

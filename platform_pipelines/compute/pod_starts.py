@@ -22,6 +22,8 @@ NEVER_STARTS = ("ErrImageNeverPull", "InvalidImageName", "CreateContainerConfigE
 NO_IMAGE = ("ErrImagePull", "ImagePullBackOff", "RegistryUnavailable")
 IMAGE_SECONDS = 120.0  # a registry may be away for a while
 START_SLACK_SECONDS = 15.0  # the kubelet's probe may be later than its word
+CLOCK_SECONDS = 1.0  # its times are whole seconds
+END_SECONDS = 60.0  # from the last probe to the end of what was asked to end
 
 
 @dataclass(slots=True)
@@ -40,6 +42,7 @@ class PodStarts:
     nothing_since: float | None = None  # that no pod has started
     no_image_since: float | None = None
     engines_since: dict[str, float] = field(default_factory=dict[str, float])  # not started, by pod
+    engines_started: set[str] = field(default_factory=set[str])  # pods whose engine once had
 
     @property
     def patience(self) -> int:
@@ -86,7 +89,8 @@ class PodStarts:
                 stored=engine.memory,
                 remedy=f"raise `engine.memory` of the profile {self.profile.name}",
             )
-        if seen.restarts > engine.restarts:
+        is_late = self._was_ended_for_being_late(engine, seen)
+        if seen.restarts > engine.restarts and not is_late:
             raise WorkerLostError(
                 f"the engine beside the worker ended {seen.restarts} times, the last time "
                 f"with {seen.exit_code}: {seen.message[-300:] or seen.reason}",
@@ -96,18 +100,27 @@ class PodStarts:
             )
         if seen.started:
             self.engines_since.pop(seen.pod, None)
+            self.engines_started.add(seen.pod)
             return
         if not (seen.runs or seen.restarts):
             return  # its image is on the way
         since = self.engines_since.setdefault(seen.pod, now)
-        if now - since > engine.start_seconds + START_SLACK_SECONDS:
+        waited = now - since
+        if waited > engine.start_seconds + START_SLACK_SECONDS or is_late:
             raise StageTimeoutError(
                 "the engine beside the worker has not started in time",
                 where=f"{self.where}, pod {seen.pod}",
-                stored=f"{engine.image}, {now - since:.0f} s",
+                stored=f"{engine.image}, {max(waited, seen.lived):.0f} s",
                 expected=f"{engine.start_seconds} s",
                 remedy="keep its model files on a shared cache, or raise `engine.start_seconds`",
             )
+
+    def _was_ended_for_being_late(self, engine: EngineProfile, seen: EngineSeen) -> bool:
+        """The kubelet ends an engine that is late, and starts it again: no end of its own."""
+        if seen.started or not seen.restarts or seen.pod in self.engines_started:
+            return False
+        late = engine.start_seconds - CLOCK_SECONDS
+        return late <= seen.lived <= engine.start_seconds + END_SECONDS
 
 
 def _since(before: float | None, now: float) -> float:

@@ -32,12 +32,13 @@ _OF_ONE_REQUEST = {*_REFUSING, HTTPStatus.REQUEST_ENTITY_TOO_LARGE}
 class Message:
     """One turn. `role`: system | user | assistant.
 
-    `asked` is the question itself, where the content holds more than it.
+    `asked` is the question itself, where the content holds more than it; `key` is whose it is.
     """
 
     role: str
     content: str
     asked: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ class ModelReply:
     output_tokens: int = 0
     finished: bool = True
     refusal: str = ""
-    tier: str = ""  # of the question, where models are chosen by tiers
+    tier: str = ""  # of the question, where models are chosen by tiers; or the arm
 
 
 class LanguageModel(Protocol):

@@ -27,6 +27,7 @@ _POLL_SECONDS = 0.2
 _SECONDS_TO_START = 300.0  # its imports alone take six, on a machine with nothing else to do
 _SECONDS_TO_DRAIN = 120.0
 _GRACE_SECONDS = 30.0
+_KEEPALIVE_SECONDS = 7200
 
 
 class LocalLiteLLM:
@@ -130,6 +131,8 @@ class LocalLiteLLM:
         command = [
             str(self._python().parent / "litellm"), "--config", str(folder / "config.yaml"),
             "--host", HOST, "--port", str(port),
+            # longer than Envoy keeps one: who closes first would break the other's next request
+            "--keepalive_timeout", str(_KEEPALIVE_SECONDS),
         ]  # fmt: skip
         environment = {
             **{k: v for k, v in self._environment.items() if not k.startswith("AWS_")},

@@ -42,13 +42,12 @@ def settle(status: os.stat_result) -> bool:
     """
     whole_second = status.st_mtime_ns % _SECOND_NS == 0
     until = status.st_mtime_ns + (_COARSE_NS if whole_second else 0)
-    if until - _stamp_ns() > 2 * _COARSE_NS:
-        return False  # a time in the future says nothing about the tick
-    waited = False
+    now = _stamp_ns()
+    if now > until or until - now > 2 * _COARSE_NS:
+        return False  # settled, or a time in the future, which says nothing about the tick
     while _stamp_ns() <= until:
         time.sleep(0.001)
-        waited = True
-    return waited
+    return True
 
 
 def _stamp_ns() -> int:

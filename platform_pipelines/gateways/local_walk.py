@@ -88,13 +88,14 @@ def _is_own_file(entry: "os.DirEntry[str]", root: str) -> bool:
 
 
 def _settled(raw: str, path: str, skipped: Skipped) -> Iterator[tuple[str, os.stat_result]]:
-    found: list[os.stat_result] = []
-    with typed_errors(path), _too_long(raw, skipped):
-        try:
+    try:  # context managers would cost as much as the status itself, for every file
+        status = os.stat(path)
+        if settle(status):
             status = os.stat(path)
-            if settle(status):
-                status = os.stat(path)
-            found.append(status)
-        except FileNotFoundError:
-            return
-    yield from ((raw, status) for status in found)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        with typed_errors(path), _too_long(raw, skipped):
+            raise error
+        return
+    yield raw, status

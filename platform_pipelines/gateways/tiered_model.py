@@ -1,9 +1,10 @@
-"""A language model that is several: which one answers is chosen for each question by its tier."""
+"""A language model that is several: each question has one, by its tier or by whose it is."""
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from platform_pipelines.core.road.assignments import Assignment
 from platform_pipelines.core.road.tiers import (
     CLASSIFICATION_TOKENS,
     Tier,
@@ -51,19 +52,19 @@ def choose(policy: TierPolicy, question: str, client: JsonClient) -> Chosen:
 
 
 class TieredModel:
-    """`model` itself where no live catalogue has tiers of its name."""
+    """`model` itself where neither tiers nor an experiment have its name."""
 
     def __init__(
         self,
         model: HttpLanguageModel,
-        policy: Callable[[], TierPolicy | None],
+        policy: Callable[[], TierPolicy | Assignment | None],
         *,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._model = model
         self._read = policy
         self._monotonic = monotonic
-        self._policy: TierPolicy | None = None
+        self._policy: TierPolicy | Assignment | None = None
         self._looked_at = float("-inf")
         self.name = model.name
 
@@ -72,7 +73,12 @@ class TieredModel:
         policy = self._live()
         if policy is None:
             return self._model.complete(messages)
-        question = next((m.asked or m.content for m in reversed(messages) if m.role == "user"), "")
+        turn = next((m for m in reversed(messages) if m.role == "user"), Message("user", ""))
+        if isinstance(policy, Assignment):
+            arm = policy.arm(turn.key)
+            reply = replace(self._model, name=policy.targets[arm]).complete(messages)
+            return replace(reply, tier=arm)
+        question = turn.asked or turn.content
         chosen = choose(policy, question, self._model.client)
         model = replace(self._model, name=policy.models[chosen.tier])
         reply = model.complete(messages)
@@ -87,7 +93,7 @@ class TieredModel:
         """Close the connections."""
         self._model.close()
 
-    def _live(self) -> TierPolicy | None:
+    def _live(self) -> TierPolicy | Assignment | None:
         now = self._monotonic()
         if now - self._looked_at >= POLICY_SECONDS:
             try:

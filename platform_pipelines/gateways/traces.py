@@ -6,11 +6,13 @@ receiver takes them: a collector, Langfuse (`/api/public/otel`), LangSmith (`/ot
 """
 
 import json
-from collections.abc import Generator, Mapping, Sequence
+import re
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
+from platform_pipelines.gateways.langfuse import INGESTION, is_langfuse
 from platform_pipelines.gateways.network import authorities, requests_session
 
 SERVICE = "platform-pipelines"
@@ -27,6 +29,15 @@ _NAMES = {
     "reply": "gen_ai.output.messages",
 }
 _CONTENT = frozenset(("question", "messages", "reply", "answer", "documents"))
+# What Langfuse shows and gives back under names of its own.
+_LANGFUSE = {
+    "question": "langfuse.observation.input",
+    "answer": "langfuse.observation.output",
+    "knowledge_base": "langfuse.observation.metadata.knowledge_base",
+    "tenant": "langfuse.observation.metadata.tenant",
+    "revision": "langfuse.observation.metadata.revision",
+}
+_PROMPT = re.compile(r"(?P<name>.+)_(?P<version>\d{1,6})")
 
 
 class Span(Protocol):
@@ -75,14 +86,14 @@ class NoTraces:
 @dataclass
 class _OtlpSpan:
     span: Any
-    content: bool
+    named: Callable[[Mapping[str, Any]], dict[str, Any]]
     trace_id: str = field(init=False)
 
     def __post_init__(self) -> None:
         self.trace_id = f"{self.span.get_span_context().trace_id:032x}"
 
     def set(self, **attributes: Any) -> None:
-        self.span.set_attributes(otlp_attributes(attributes, content=self.content))
+        self.span.set_attributes(self.named(attributes))
 
 
 class OtlpTraces:
@@ -97,11 +108,12 @@ class OtlpTraces:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
         url = endpoint.rstrip("/").removesuffix("/v1/traces") + "/v1/traces"
+        self._langfuse = is_langfuse(endpoint)
         self._session = requests_session(url)
         exporter = OTLPSpanExporter(
             url,
             certificate_file=authorities(),
-            headers=dict(headers),
+            headers={**headers, **(INGESTION if self._langfuse else {})},
             timeout=EXPORT_SECONDS,
             session=self._session,
         )
@@ -117,9 +129,12 @@ class OtlpTraces:
         given = {"operation": name, **attributes}
         shown = f"{name} {attributes.get('model') or attributes.get('knowledge_base') or ''}"
         with self._tracer.start_as_current_span(
-            shown.strip(), attributes=otlp_attributes(given, content=self._content)
+            shown.strip(), attributes=self._named(given)
         ) as span:
-            yield _OtlpSpan(span, self._content)
+            yield _OtlpSpan(span, self._named)
+
+    def _named(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        return otlp_attributes(given, content=self._content, langfuse=self._langfuse)
 
     def flush(self) -> None:
         """Send what waits now."""
@@ -132,10 +147,25 @@ class OtlpTraces:
         self._session.close()
 
 
-def otlp_attributes(given: Mapping[str, Any], *, content: bool) -> dict[str, Any]:
+def otlp_attributes(
+    given: Mapping[str, Any], *, content: bool, langfuse: bool = False
+) -> dict[str, Any]:
     """By their conventional names; what is ours stands under `platform.`."""
     kept = {n: v for n, v in given.items() if v is not None and (content or n not in _CONTENT)}
-    return {_NAMES.get(n, f"platform.{n}"): _plain(n, v) for n, v in kept.items()}
+    named = {_NAMES.get(n, f"platform.{n}"): _plain(n, v) for n, v in kept.items()}
+    if langfuse:
+        named |= {_LANGFUSE[n]: _plain(n, v) for n, v in kept.items() if n in _LANGFUSE}
+        named |= _langfuse_prompt(str(kept.get("prompt", "")))
+    return named
+
+
+def _langfuse_prompt(name: str) -> dict[str, Any]:
+    """A versioned file's name (`answer_1`) as Langfuse tells a prompt and its version."""
+    found = _PROMPT.fullmatch(name)
+    if found is None:
+        return {}
+    prompt = "langfuse.observation.prompt"
+    return {f"{prompt}.name": found["name"], f"{prompt}.version": int(found["version"])}
 
 
 def parse_headers(text: str) -> dict[str, str]:

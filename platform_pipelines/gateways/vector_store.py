@@ -126,6 +126,10 @@ class VectorStore(Protocol):
         """All chunk ids, streamed, in no order (verification)."""
         ...
 
+    def ids_mark(self, collection: str) -> tuple[int, int]:
+        """`core.knowledge_base.ids.ids_mark` of all chunk ids, counted where they are if it can."""
+        ...
+
     def vectors(
         self, collection: str, chunk_ids: Sequence[str]
     ) -> "Mapping[str, npt.NDArray[np.float32]]":

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.serving import openai
+from platform_pipelines.serving.alerts import alerts
 from platform_pipelines.serving.here import INSTANCE_HEADER
 from platform_pipelines.serving.http import Http, headers_of, message_of, status_of
 from platform_pipelines.serving.mcp import build_mcp
@@ -56,6 +57,7 @@ def build_app(
         Route("/v1/search", http.search, methods=["POST"]),
         Route("/v1/answer", http.answer, methods=["POST"]),
         Route("/v1/feedback", http.feedback, methods=["POST"]),
+        Route("/v1/alerts", partial(alerts, http), methods=["POST"]),
         Route("/v1/models", partial(openai.models, http)),
         Route("/v1/chat/completions", partial(openai.chat, http), methods=["POST"]),
         Mount("/", inner),

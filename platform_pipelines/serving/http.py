@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 TENANT_HEADER = "x-tenant"
+KEY_HEADER = "x-user-id"  # whose question it is: an experiment's arm is chosen by it
+KEY_CHARACTERS = 200
 WAITING_PER_WORKER = 8  # requests that wait for a thread; more are sent away at once
 
 
@@ -128,7 +130,8 @@ class Http:
         k = body.get("k", 0)
         if not isinstance(k, int) or isinstance(k, bool) or ("k" in body and k < 1):
             raise RequestError("`k` is no whole number over 0", stored=k)
-        return Request(text_of(body, "knowledge_base"), tenant, text_of(body, "query"), k)
+        name, query = text_of(body, "knowledge_base"), text_of(body, "query")
+        return Request(name, tenant, query, k, request.headers.get(KEY_HEADER, "")[:KEY_CHARACTERS])
 
 
 def _said(fields: dict[str, Any]) -> FeedbackSpec:

@@ -9,7 +9,15 @@ import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.serving.http import Http, pieces, read_body, text_of
+from platform_pipelines.core.knowledge_base.disagreement import told
+from platform_pipelines.serving.http import (
+    KEY_CHARACTERS,
+    KEY_HEADER,
+    Http,
+    pieces,
+    read_body,
+    text_of,
+)
 from platform_pipelines.serving.service import Answered, Request, RequestError, answer_record
 
 if TYPE_CHECKING:
@@ -41,7 +49,8 @@ async def chat(http: Http, request: "HttpRequest") -> "Response":
     named = request.headers.get(TENANT_HEADER) or str(body.get("user") or "")
     declared = http.tenants.declared
     tenant = http.tenant(request, request.headers.get(TENANT_HEADER, "") if declared else named)
-    asked = Request(name, tenant, question_of(body))
+    key = request.headers.get(KEY_HEADER, "") or str(body.get("user") or "")
+    asked = Request(name, tenant, question_of(body), key=key[:KEY_CHARACTERS])
     answered = await http.in_thread(lambda: http.service.answer(asked))
     created = int(time.time())
     if body.get("stream") is True:
@@ -99,12 +108,15 @@ async def chunks(name: str, answered: Answered, created: int, *, usage: bool) ->
 
 
 def content_of(answered: Answered) -> str:
-    """The text with what it cites below it."""
+    """The text with what it cites below it, and where documents disagree about it."""
+    answer = answered.answer
     sources = [
         f"[{c.number}] {c.citation}" + (f" (also in {', '.join(c.also)})" if c.also else "")
-        for c in answered.answer.citations
+        for c in answer.citations
     ]
-    return "\n".join([answered.text, *(["", *sources] if sources else [])])
+    differing = told(answer.question, answer.disagreements)
+    below = [*([differing, ""] if differing else []), *sources]
+    return "\n".join([answered.text, *(["", *below] if below else [])])
 
 
 def error_body(message: str, status: int) -> dict[str, Any]:

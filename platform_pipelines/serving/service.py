@@ -33,12 +33,13 @@ class RequestError(ConfigurationError):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What is asked. `k` 0 is the protocol's default."""
+    """What is asked. `k` 0 is the protocol's default; `key` is whose it is, for experiments."""
 
     knowledge_base: str
     tenant: str
     query: str
     k: int = 0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,7 @@ class Service:
                     k=request.k or ANSWER_K,
                     model=opened.model,
                     spans=self.traces,
+                    key=request.key,
                 )
 
             answer = self._on_live(request.knowledge_base, work)
@@ -177,7 +179,9 @@ class Service:
         try:
             _check(request)
             self.limits.take_request(request.tenant)
-            with self.traces.span(operation, knowledge_base=name, tenant=request.tenant) as span:
+            with self.traces.span(
+                operation, knowledge_base=name, tenant=request.tenant, question=request.query
+            ) as span:
                 yield span
         except PlatformError as error:
             outcome = type(error).__name__
@@ -224,4 +228,5 @@ def answer_record(name: str, answered: Answered) -> dict[str, Any]:
         "decision": asdict(answer.decision),
         "nearest": list(answer.nearest),
         "note": answer.note,
+        "disagreements": [dict(one.values) for one in answer.disagreements],
     }

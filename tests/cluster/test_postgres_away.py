@@ -20,7 +20,7 @@ from tests.servers.installed_chart import (
 )
 from tests.servers.milvus_server import wait_until
 
-pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.cluster, pytest.mark.long, pytest.mark.timeout(1800)]
 AWAY_SECONDS, PATIENCE_SECONDS = 60, 300
 POOLS = """
 { instance { concurrencyLimits {
@@ -48,9 +48,8 @@ def test_a_refresh_outlives_its_postgres(installed: Installed) -> None:
     subprocess.run(["sleep", str(AWAY_SECONDS)], check=True, timeout=2 * AWAY_SECONDS)
     installed.database.start()
     back = clock.monotonic()
-    wait_until(installed.answers, seconds=PATIENCE_SECONDS)
-    status, log = installed.ended(run, seconds=PATIENCE_SECONDS)
-    assert clock.monotonic() - back < PATIENCE_SECONDS
+    status, log = installed.ended(run, seconds=3 * PATIENCE_SECONDS)
+    took = clock.monotonic() - back
     assert status == "SUCCESS", "\n".join(log[-30:])
 
     here = Knowledge(installed.settings.home, {"name": "handbook"}, installed.settings)
@@ -70,3 +69,4 @@ def test_a_refresh_outlives_its_postgres(installed: Installed) -> None:
     assert status == "SUCCESS", "\n".join(log[-20:])
     assert len([job for job in installed.space.jobs() if stage_of(job)]) == before
     assert here.chunk_ids() == ids
+    assert took < PATIENCE_SECONDS

@@ -29,7 +29,7 @@ SENTINELS: dict[str, Any] = {
     "cache": "1714Mi",
     "cache_claim": "sentinel-claim",
 }
-FOUND = {"kind": "--runner", "start_seconds": '"failureThreshold": 1713'}
+FOUND = {"kind": "--runner", "start_seconds": '"failureThreshold": 1714'}
 JUDGED = {"restarts", "serves"}  # by who follows the Job: test_pod_starts; and below
 
 

@@ -92,6 +92,24 @@ def test_an_engine_that_does_not_start_in_time_ends_the_stage() -> None:
         looked.look(with_engine(started=False, restarts=1), done=0, now=576.0)
 
 
+def test_an_engine_that_the_kubelet_ends_for_being_late_did_not_start_in_time() -> None:
+    """It is started again and ends by the same hand: no end of its own, however often."""
+    for restarts in (1, 3):
+        seen = with_engine(started=False, restarts=restarts, lived=64.0, reason="Completed")
+        with pytest.raises(StageTimeoutError, match="not started in time"):
+            starts(ENGINE).look(seen, done=0, now=0.0)
+
+
+def test_an_engine_that_ended_after_it_had_started_may_start_again() -> None:
+    """However long it lived before."""
+    looked = starts(ENGINE)
+    looked.look(with_engine(), done=0, now=0.0)
+    looked.look(with_engine(started=False, restarts=1, lived=64.0), done=0, now=5.0)
+    starts(ENGINE).look(with_engine(started=False, restarts=1, lived=3600.0), done=0, now=0.0)
+    with pytest.raises(WorkerLostError):
+        looked.look(with_engine(started=False, restarts=3, lived=64.0), done=0, now=9.0)
+
+
 def test_an_engine_that_started_has_all_the_time() -> None:
     """The work itself is limited by the profile's deadline."""
     looked = starts(ENGINE)

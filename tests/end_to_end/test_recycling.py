@@ -12,8 +12,11 @@ from platform_pipelines.core.knowledge_base.slots import SlotState
 from platform_pipelines.errors import UnknownNameError
 from platform_pipelines.gateways.vector_store import CollectionSpec, Row
 from platform_pipelines.settings import Settings
+from platform_pipelines.stages.knowledge_base.layers import base_of
 from platform_pipelines.stages.knowledge_base.live import open_live
 from platform_pipelines.stages.knowledge_base.slots import read_slot, read_slots
+from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.workspace import STAGES
 from platform_pipelines.stages.road.outcome import StageOutcome
 from tests.end_to_end.killing import AFTER, HALFWAY, killed_at
 from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge, settings_under
@@ -24,6 +27,7 @@ KEEP = 2
 # So few documents, of which each change replaces some: the default would soon build afresh.
 DECLARED = {"release": {"keep": KEEP}, "index": {"max_dead_share": 0.9}}
 GUIDES = range(20)
+SHARDED = ("documents", "chunks", "vectors")
 QUESTIONS = ("quota of pool number 3", "구역4 장애 보고서", "walrus")
 MOST_WRITES = 80
 
@@ -138,6 +142,68 @@ def test_a_recycled_index_answers_as_one_that_was_built_anew(
     assert turning.chunk_ids() == fresh.chunk_ids()
     assert lists(turning) == lists(fresh)
     assert words(turning) == words(fresh)
+
+
+def contents(knowledge: Knowledge) -> dict[str, list[dict[str, object]]]:
+    """All that the shards of each stage hold, but for versions, which say when a file was put."""
+    found: dict[str, list[dict[str, object]]] = {}
+    for stage in SHARDED:
+        head, _ = knowledge.workspace().head(stage)
+        assert head is not None
+        tables = [read_table(knowledge.store, shard.path) for shard in head.shards]
+        rows = (row for table in tables for row in table.to_pylist())
+        found[stage] = [{name: row[name] for name in row if name != "version"} for row in rows]
+    return found
+
+
+def layers(knowledge: Knowledge) -> list[str]:
+    """The shard files that hold what is new, and stand on another one."""
+    heads = (knowledge.workspace().head(stage)[0] for stage in SHARDED)
+    return [s.path for head in heads if head for s in head.shards if base_of(s.path)]
+
+
+def test_a_small_change_writes_what_is_new_and_reads_as_if_all_was_written(
+    turning: Knowledge, tmp_path: Path
+) -> None:
+    """In every stage; what is written is the change, what is read is everything."""
+    assert {path.split("/")[0] for path in layers(turning)} == set(SHARDED)
+    fresh = built_anew(turning, tmp_path / "fresh")
+    assert not layers(fresh)
+    assert contents(turning) == contents(fresh)
+
+
+def test_a_whole_file_below_new_rows_that_is_gone_is_made_again(turning: Knowledge) -> None:
+    """A person deletes a damaged file, as its error says; the next run reads it no more."""
+    before = contents(turning)
+    for stage in SHARDED:
+        path = next(path for path in layers(turning) if path.startswith(stage))
+        turning.store.delete([str(base_of(path))])
+        turning.refresh(end="vectors")
+        assert contents(turning) == before, stage
+
+
+@pytest.mark.parametrize("stage", SHARDED)
+def test_a_small_change_killed_at_any_write_converges(
+    turning: Knowledge, tmp_path: Path, stage: str
+) -> None:
+    """What was written is taken up by its name, or written again: never the half of it."""
+    for at in range(1, MOST_WRITES):
+        edit(turning, 100 + at)
+        if stage != "documents":
+            turning.refresh(end=STAGES[STAGES.index(stage) - 1])
+        died = killed_at(turning, stage, at, AFTER)
+        if at % 3 == 0:  # something else is wanted by now
+            edit(turning, 200 + at)
+        turning.refresh(end="vectors")
+        if not died:
+            break
+    else:
+        pytest.fail("it never came to its end")
+    assert layers(turning)
+    fresh = built_anew(turning, tmp_path / "fresh")
+    assert contents(turning) == contents(fresh)
+    turning.refresh()
+    assert turning.chunk_ids() == fresh.chunk_ids()
 
 
 def test_a_new_title_is_shown_though_no_chunk_has_another_id(

@@ -5,17 +5,20 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from platform_pipelines.compute.environments import interpreter
+from platform_pipelines.compute import small_model as small_model_program
+from platform_pipelines.compute.environments import ensure, interpreter
 from platform_pipelines.compute.pool import WorkerPool
 from platform_pipelines.compute.process import Interpreter
 from platform_pipelines.compute.protocol import Budget, ItemDone, Task
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.gateways.embedding_socket import embedding_socket
 from platform_pipelines.gateways.hash_embedder import HashEmbedder
+from platform_pipelines.gateways.local_program import free_port, running
 from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.gateways.verdict_socket import verdict_socket
 from platform_pipelines.variables import WORKER_ENVIRONMENT
@@ -207,7 +210,11 @@ def test_a_judge_that_wants_an_hour_is_not_waited_for(judged: Any) -> None:
 def test_a_judge_that_is_too_slow_is_no_verdict(judged: Any) -> None:
     """A call ends at its time-out, and each attempt is counted."""
     ended = threading.Event()
-    with JudgeServer(lambda *_: ended.wait(30) and None) as server:
+
+    def asleep(*_: Any) -> None:
+        ended.wait(30)
+
+    with JudgeServer(asleep) as server:
         (row,), spent = judged(server, [sample()], seconds=0.2)
         ended.set()
     assert row["faithfulness"]["score"] is None
@@ -230,6 +237,49 @@ def test_a_spent_budget_ends_the_judging_and_is_told(judged: Any, budget: dict[s
         rows, then = judged(server, samples)
         assert {row["faithfulness"]["score"] for row in rows} == {1.0}
         assert spent["calls"] + then["calls"] == 7
+
+
+@pytest.fixture(scope="module")
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A real server of a real model of 135 million parameters; its `/v1`."""
+    home, port = tmp_path_factory.mktemp("small"), free_port()
+    python = ensure("small_model", ENVIRONMENTS, print)
+    command = [str(python), small_model_program.__file__, str(port)]
+    url = f"http://127.0.0.1:{port}"
+    with running(
+        command, environment=WORKER_ENVIRONMENT, log=home / "log", ready_url=f"{url}/health",
+        seconds=120,
+    ):  # fmt: skip
+        yield f"{url}/v1"
+
+
+def test_a_real_server_is_asked_by_schema_and_never_gives_an_odd_score(
+    judged: Any, small_model: str
+) -> None:
+    """Its verdicts are noise and gate nothing: what is looked at is that each comes out as a share
+    or as a named trouble, that its tokens are counted, and that nothing is asked twice."""
+    server: Any = SimpleNamespace(url=small_model)
+    options = {
+        "model": "small",
+        "concurrency": 1,
+        "seconds": 110.0,
+        "max_tokens": 120,
+        "attempts": 1,
+    }
+    metrics = ("judged_context_recall",)
+    (row,), spent = judged(server, [sample()], metrics, **options)
+    for score in row.values():
+        if score["score"] is None:
+            assert score["trouble"] in {"malformed", "length"}, score
+        else:
+            assert 0.0 <= score["score"] <= 1.0
+    assert spent["calls"] >= 1
+    assert spent["input_tokens"] > 300
+    assert spent["output_tokens"] > 10
+    (again,), then = judged(server, [sample()], metrics, **options)
+    known = {name for name, score in row.items() if score["score"] is not None}
+    assert {name: again[name] for name in known} == {name: row[name] for name in known}
+    assert then["cached"] >= len(known)
 
 
 @pytest.mark.long  # a ratio of times: for a machine that does nothing else

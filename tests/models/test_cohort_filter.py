@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from platform_pipelines.core.model_rollout.cohort_filter import cohort_of, lua_filter
+from platform_pipelines.core.road.cohort_filter import cohort_of, lua_filter
 from platform_pipelines.gateways.local_program import free_port, running
 from platform_pipelines.stages.road.models import ModelTools
 from tests.knowledge import settings_under

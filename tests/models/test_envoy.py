@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.compute.environments import ensure
-from platform_pipelines.core.experiment.cohorts import arm_of, cohort_of
+from platform_pipelines.core.road.assignments import arm_of, cohort_of
 from platform_pipelines.core.road.routes import Endpoint, weights
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.local_http import local_get

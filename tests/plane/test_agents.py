@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -175,42 +176,78 @@ def test_a_server_of_tools_or_a_model_that_is_down_is_an_error_that_is_counted(
     assert 'agent_request_errors_total{agent="assistant"} 1.0' in page
 
 
+@contextmanager
+def redis_running(folder: Path) -> Iterator[int]:
+    """A real one, its port."""
+    assert REDIS is not None
+    port = free_port()
+    command = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir",
+               str(folder)]  # fmt: skip
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
+        try:
+            yield port
+        finally:
+            server.terminate()
+
+
 @pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
 def test_it_remembers_the_last_messages_of_a_session_for_a_while(tmp_path: Path) -> None:
     """A real Redis: its own session alone, at most the declared messages, with an end."""
-    port = free_port()
-    command = [str(REDIS), "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir",
-               str(tmp_path)]  # fmt: skip
-    memory = {"redis": f"127.0.0.1:{port}", "messages": 6}
-    import subprocess
-
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as server:
-        try:
-            with (
-                language_model(careful_or_not) as (url, seen),
-                tool_server() as (tools, _),
-                agent_running(tmp_path, url, tools, memory=memory) as client,
-            ):
-                for number in range(5):
-                    assert ask(client, f"leave {number}", "s1")["status"] == "done"
-                seen.clear()
-                ask(client, "and travel", "s1")
-                mine = [m["content"] for m in seen[0]["messages"]]
-                seen.clear()
-                ask(client, "leave", "s2")
-                others = [m["content"] for m in seen[0]["messages"]]
-            kept = (
-                _redis(port, "LLEN", "agent:assistant:s1"),
-                _redis(port, "TTL", "agent:assistant:s1"),
-            )
-        finally:
-            server.terminate()
+    with redis_running(tmp_path) as port:
+        memory = {"redis": f"127.0.0.1:{port}", "messages": 6}
+        with (
+            language_model(careful_or_not) as (url, seen),
+            tool_server() as (tools, _),
+            agent_running(tmp_path, url, tools, memory=memory) as client,
+        ):
+            for number in range(5):
+                assert ask(client, f"leave {number}", "s1")["status"] == "done"
+            seen.clear()
+            ask(client, "and travel", "s1")
+            mine = [m["content"] for m in seen[0]["messages"]]
+            seen.clear()
+            ask(client, "leave", "s2")
+            others = [m["content"] for m in seen[0]["messages"]]
+        kept = (
+            _redis(port, "LLEN", "agent:assistant:s1"),
+            _redis(port, "TTL", "agent:assistant:s1"),
+        )
     assert len(mine) == 1 + 6 + 1  # system, the last 6 of 10, and the question
     assert "leave 2" in mine
     assert "leave 1" not in mine
     assert len(others) == 2
     assert kept[0] == 6
     assert 3500 < kept[1] <= 3600
+
+
+@pytest.mark.skipif(REDIS is None, reason="redis-server is not installed")
+def test_an_approval_outlives_its_replica_and_is_given_once(tmp_path: Path) -> None:
+    """The replica that was asked has ended; another one goes on where it stood, a third does not.
+
+    Before, a rollout or a scale-down lost every request that waited for a person.
+    """
+    with redis_running(tmp_path) as port, tool_server() as (tools, made):
+        memory = {"redis": f"127.0.0.1:{port}"}
+        with language_model(opens_a_ticket) as (url, _):
+            with agent_running(tmp_path, url, tools, memory=memory) as first:
+                held = ask(first, "My laptop is broken.", "s1")
+                other = ask(first, "My laptop is broken.", "s1")
+            ends = _redis(port, "TTL", f"agent:assistant:waiting:{held['request']}")
+            with (
+                agent_running(tmp_path, url, tools, memory=memory) as second,
+                agent_running(tmp_path, url, tools, memory=memory) as third,
+            ):
+                word = {"request": held["request"], "allow": True}
+                allowed = second.post("/answer", json=word).json()
+                again = third.post("/answer", json=word)
+                no = {"request": other["request"], "allow": False}
+                refused = third.post("/answer", json=no).json()
+    assert held["status"] == other["status"] == "waiting"
+    assert 86_000 < ends <= 86_400
+    assert "ticket 7" in allowed["answer"]
+    assert again.status_code == 404
+    assert "did not allow" in refused["answer"]
+    assert made == [("open_ticket", "broken laptop")]
 
 
 def _redis(port: int, *words: str) -> int:

@@ -11,8 +11,8 @@ import httpx
 import pytest
 
 from platform_pipelines.compute.environments import ensure
-from platform_pipelines.core.experiment.cohorts import arm_of, cohort_of
 from platform_pipelines.core.experiment.verdict import State
+from platform_pipelines.core.road.assignments import arm_of, cohort_of
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.gateways.local_program import free_port
 from platform_pipelines.gateways.router import LocalEnvoy

@@ -198,10 +198,10 @@ def restricted_namespace(connection: Connection, name: str) -> Iterator[Space]:
 
     if not gone():  # of a test that was killed
         connection.request("DELETE", path)
-        wait_until(gone, seconds=90)
+        wait_until(gone, seconds=180)
     connection.request("POST", "/api/v1/namespaces", body=body)
     try:
         yield Space(connection, name)
     finally:
         connection.request("DELETE", path)
-        wait_until(gone, seconds=90)
+        wait_until(gone, seconds=180)

@@ -108,6 +108,11 @@ class Installed:
             return False
         return True
 
+    def stored(self) -> dict[str, str]:
+        """Every object of the knowledge base `handbook` but leases, with its version."""
+        here = Knowledge(self.settings.home, {"name": "handbook"}, self.settings)
+        return {key: version for key, version in here.stored().items() if "lease" not in key}
+
     def runs(self) -> list[str]:
         """The ids of all runs, the newest first."""
         found = self.ask("{ runsOrError { ... on Runs { results { runId } } } }")
@@ -153,9 +158,10 @@ class Installed:
         seen: dict[str, Any] = {}
 
         def has_ended() -> bool:
-            if not self.answers():  # a pod of it may be starting again
+            try:
+                seen.update(self.ask(RUN, id=run))
+            except (OSError, AssertionError):  # a pod of it, or its database, may be starting again
                 return False
-            seen.update(self.ask(RUN, id=run))
             return seen["runOrError"]["status"] in ("SUCCESS", "FAILURE", "CANCELED")
 
         wait_until(has_ended, seconds=seconds)

@@ -88,7 +88,7 @@ class KubernetesApi:
 
     def pods(self, selector: Mapping[str, str]) -> list[dict[str, Any]]:
         """Those of Deployments that select these labels, and the gateway's."""
-        if any("owning-gateway" in name for name in selector):
+        if any("gateway-name" in name for name in selector):
             return [_pod(name, "", ready=True) for name in self.gateway_pods]
         if worker := selector.get("platform/worker-of"):
             name = f"model-{worker}"

@@ -16,6 +16,8 @@ Attributes = dict[str, Any]
 class OtlpReceiver:
     """Started by `with`. `spans` are (trace id, name, attributes), as they were sent."""
 
+    root = ""  # the path of the endpoint
+
     def __init__(self) -> None:
         self.spans: list[tuple[str, str, Attributes]] = []
         self.headers: list[dict[str, str]] = []
@@ -25,7 +27,7 @@ class OtlpReceiver:
     @property
     def url(self) -> str:
         """Its root."""
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"http://127.0.0.1:{self._server.server_port}{self.root}"
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -45,7 +47,7 @@ class OtlpReceiver:
 
     def take(self, path: str, headers: dict[str, str], body: bytes) -> None:
         """One export."""
-        assert path == "/v1/traces"
+        assert path == f"{self.root}/v1/traces"
         self.headers.append(headers)
         data = gzip.decompress(body) if headers.get("Content-Encoding") == "gzip" else body
         for resource in ExportTraceServiceRequest.FromString(data).resource_spans:
@@ -54,6 +56,11 @@ class OtlpReceiver:
                     (s.trace_id.hex(), s.name, {a.key: _value(a.value) for a in s.attributes})
                     for s in scope.spans
                 ]
+
+    def give(self, path: str, headers: dict[str, str]) -> tuple[int, bytes]:
+        """What is read back: of a plain receiver, nothing."""
+        del path, headers
+        return 404, b"{}"
 
 
 def _value(value: Any) -> Any:
@@ -71,8 +78,15 @@ def _handler(owner: OtlpReceiver) -> type[BaseHTTPRequestHandler]:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             owner.take(self.path, dict(self.headers.items()), body)
             content = ExportTraceServiceResponse().SerializeToString()
-            self.send_response(200)
-            self.send_header("Content-Type", "application/x-protobuf")
+            self._reply(200, "application/x-protobuf", content)
+
+        def do_GET(self) -> None:
+            status, content = owner.give(self.path, dict(self.headers.items()))
+            self._reply(status, "application/json", content)
+
+        def _reply(self, status: int, kind: str, content: bytes) -> None:
+            self.send_response(status)
+            self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()
             self.wfile.write(content)

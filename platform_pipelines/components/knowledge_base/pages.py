@@ -11,6 +11,7 @@ from platform_pipelines.components.knowledge_base.verdicts import stale_quotes, 
 from platform_pipelines.components.shared.pages import bars_table, table, what_happened
 from platform_pipelines.core.knowledge_base.evidence import (
     calibration_of,
+    judge_of,
     suspicious_of,
 )
 from platform_pipelines.core.road.evidence import Evidence
@@ -114,7 +115,7 @@ def _evidence(workspace: Workspace, outcome: StageOutcome) -> Page:
 
 
 def _measured(evidence: Evidence) -> Page:
-    page = _suspicious(evidence) | copies(evidence)
+    page = _suspicious(evidence) | _disagreeing(evidence) | copies(evidence)
     page |= own_document(evidence)
     if not evidence.rows:
         return page
@@ -145,6 +146,13 @@ def _suspicious(evidence: Evidence) -> Page:
         "suspicious_passages": dg.MetadataValue.text(told),
         "suspicious": table(found.named, ["document", "why", "text"]),
     }
+
+
+def _disagreeing(evidence: Evidence) -> Page:
+    """Answers about which documents say different numbers: one of them is an author's to mend."""
+    count = (judge_of(evidence) or {}).get("disagreeing")
+    told = f"{count} answers to golden questions: documents say different numbers of it"
+    return {"disagreeing_documents": dg.MetadataValue.text(told)} if count else {}
 
 
 def _calibration(evidence: Evidence) -> Page:

@@ -109,7 +109,9 @@ class TrialSpec(ManifestSpec):
     tasks: str = Field(description="JSON Lines: a URL, or a path relative to the YAML")
     trials: int = Field(default=3, ge=1, le=50, description="how often each task is done")
     k: int = Field(default=3, ge=1, le=50, description="pass^k: all of k tries are right")
-    pass_k_floor: float = Field(default=0.0, ge=0, le=1, description="the mean of pass^k at least")
+    pass_k_floor: float = Field(
+        default=0.8, gt=0, le=1, description="the mean of pass^k at least, of a first agent too"
+    )
     minimum_effect: float = Field(
         default=0.05, ge=0, le=1, description="by which pass^k may be below the live agent's"
     )

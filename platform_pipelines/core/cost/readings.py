@@ -13,7 +13,8 @@ from platform_pipelines.core.cost.ledger import SHARED, NodeTime
 from platform_pipelines.core.cost.node_time import GpuSample, stretches_of
 
 # OpenCost, https://opencost.io/docs/integrations/metrics; NVIDIA's dcgm-exporter; vLLM.
-# Not quite a minute (Prometheus 2 counts both ends): else what is gone shows for five minutes more.
+# Not quite a minute (Prometheus 2 counts both ends): a plain name would be there for five minutes
+# more than the node is.
 HELD = "max by (node, instance_type) (last_over_time(node_total_hourly_cost[59s]))"
 GPUS = "max by (node) (last_over_time(node_gpu_count[59s]))"
 BUSY = (

@@ -4,9 +4,6 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from platform_pipelines.core.road.cohort_hash import cohort_hash
-from platform_pipelines.errors import ConfigurationError
-
 _CONCENTRATION = 10_000.0  # of the prior around the declared shares: what a small bug looks like
 
 
@@ -16,35 +13,6 @@ class RatioCheck:
 
     log_evidence: float  # natural logarithm; over -log(alpha) is proof
     is_broken: bool
-
-
-def cohort_of(experiment: str, key: str) -> str:
-    """What a caller sends as `x-cohort`. The experiment's name is in it, so that two experiments do
-    not share their cohorts.
-    """
-    return f"{experiment}:{key}"
-
-
-def arm_of(experiment: str, key: str, shares: Mapping[str, int]) -> str:
-    """The arm of a caller: the same for ever, in every process, whatever else runs.
-
-    It is the arm that a gateway with these weights, in the order of their names, sends the cohort
-    to (`x-cohort`, Envoy's `use_hash_policy`).
-
-    Raises:
-        ConfigurationError: no arm has a share.
-    """
-    total = sum(shares.values())
-    if total <= 0 or min(shares.values()) < 0:
-        raise ConfigurationError(
-            "shares are not negative and one is over 0", where=experiment, stored=dict(shares)
-        )
-    point = cohort_hash(cohort_of(experiment, key)) % total
-    for arm in sorted(shares):
-        point -= shares[arm]
-        if point < 0:
-            return arm
-    raise AssertionError("a point below the total is in an arm")
 
 
 def sample_ratio(

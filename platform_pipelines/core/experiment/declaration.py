@@ -5,7 +5,14 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from platform_pipelines.core.road.declarations import Cron, ScheduledSpec, Spec, Timezone
+from platform_pipelines.core.road.assignments import Hashing
+from platform_pipelines.core.road.declarations import (
+    DNS_LABEL,
+    Cron,
+    ScheduledSpec,
+    Spec,
+    Timezone,
+)
 from platform_pipelines.core.road.identity import digest_json, digest_parts
 from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
 
@@ -42,6 +49,27 @@ class GatewaySpec(Spec):
     addresses: dict[str, str] = Field(description="arm -> host:port of its server")
 
 
+class RoutesSpec(Spec):
+    """A cluster's Gateway (Envoy Gateway) that sends keys to the arms."""
+
+    namespace: str = Field(pattern=DNS_LABEL, description="of the Gateway, the route and the arms")
+    gateway: str = Field(pattern=DNS_LABEL, description="the Gateway's name")
+    hostname: str | None = Field(default=None, description="of the route; none: any host")
+    key_header: str = Field(
+        default="x-user-id", pattern=r"^[a-z][a-z0-9-]*$", description="whose value is the key"
+    )
+    backends: dict[str, str] = Field(description="arm -> `service:port` in the namespace")
+
+    @field_validator("backends")
+    @classmethod
+    def _addressed(cls, backends: dict[str, str]) -> dict[str, str]:
+        for arm, address in backends.items():
+            name, _, port = address.rpartition(":")
+            if not name or not port.isdigit():
+                raise ValueError(f"backends.{arm} is {address!r}; `service:port` is meant")
+        return backends
+
+
 class ExperimentSpec(ScheduledSpec):
     """Two arms, compared on those who were sent to them."""
 
@@ -55,6 +83,9 @@ class ExperimentSpec(ScheduledSpec):
     )
     gateway: GatewaySpec | None = Field(
         default=None, description="applies the assignment; none: others read `assignment.json`"
+    )
+    routes: RoutesSpec | None = Field(
+        default=None, description="applies the assignment in a cluster, by the Gateway API"
     )
     metrics: dict[str, MeasureSpec] = Field(
         min_length=1, description="name -> direction, margin, unit, over"
@@ -89,6 +120,10 @@ class ExperimentSpec(ScheduledSpec):
             told.append(f"baseline {self.baseline!r} is not among {', '.join(self.arms)}")
         if self.decides not in self.metrics:
             told.append(f"decides {self.decides!r} is not among {', '.join(self.metrics)}")
+        if self.routes and set(self.routes.backends) != set(self.arms):
+            told.append(f"routes.backends has one of each of {', '.join(self.arms)}")
+        if self.routes and self.gateway:
+            told.append("`routes` and `gateway` hash keys differently: declare one of them")
         if told:
             raise ValueError("; ".join(told))
         return self
@@ -104,6 +139,11 @@ class ExperimentSpec(ScheduledSpec):
         return {name: arm.share for name, arm in self.arms.items()}
 
     @property
+    def hashing(self) -> Hashing:
+        """How a key becomes an arm: routes know numbers, Envoy itself hashes."""
+        return "numbers" if self.routes else "xxh64"
+
+    @property
     def last_day(self) -> date:
         """The last one that is looked at."""
         return self.start + timedelta(days=self.days - 1)
@@ -113,7 +153,8 @@ class ExperimentSpec(ScheduledSpec):
         """Of what decides the analysis: another margin is another experiment."""
         fields = {"name", "arms", "baseline", "metrics", "decides", "start", "days", "minimum",
                   "error"}  # fmt: skip
-        return digest_json(self.model_dump(mode="json", include=fields))
+        decided = self.model_dump(mode="json", include=fields)
+        return digest_json({**decided, "hashing": self.hashing} if self.routes else decided)
 
     def revision(self, arm: str) -> str:
         """Names an arm in the release log."""

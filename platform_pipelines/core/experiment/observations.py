@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from platform_pipelines.core.experiment.cohorts import arm_of
 from platform_pipelines.core.experiment.declaration import ExperimentSpec
 from platform_pipelines.core.experiment.sequential import Tally, tally
+from platform_pipelines.core.road.assignments import arm_of
 from platform_pipelines.core.road.identity import digest_text
 
 
@@ -74,7 +74,7 @@ def _tallied(spec: ExperimentSpec, day: str, fresh: Mapping[str, _Seen], wrong: 
     for key, one in fresh.items():
         for arm in one.arms:
             keys[arm] += 1
-        if one.arms != {arm_of(spec.name, key, spec.shares)}:
+        if one.arms != {arm_of(spec.name, key, spec.shares, spec.hashing, spec.candidate)}:
             misassigned += 1
             continue
         (arm,) = one.arms

@@ -11,6 +11,7 @@ from platform_pipelines.core.road.identity import digest_json, digest_parts, sha
 from platform_pipelines.core.road.leakage import Leak, LeakageGuard
 
 ROLES = ("system", "user", "assistant")
+ACCEPTED = "accepted"  # as in golden sets; a row without a state is
 _SPLIT_PARTS = 10_000
 _HANGUL = re.compile(r"[가-힣]")
 _CHARACTERS_A_TOKEN = 3.0  # for the page; the trainer counts the real ones
@@ -202,6 +203,8 @@ def _row(line: str, place: str, licence: str, tenant: str) -> ChatRow:
     if not isinstance(raw, dict):
         raise ValueError("not a JSON object")
     record = cast("Mapping[str, Any]", raw)
+    if (state := record.get("state") or ACCEPTED) != ACCEPTED:
+        raise ValueError(f"its state is {state}: a person makes it `{ACCEPTED}`, or deletes it")
     messages = record.get("messages")
     if not isinstance(messages, list) or not messages:
         raise ValueError("no `messages`")

@@ -11,6 +11,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass, fields
 
 from platform_pipelines.core.knowledge_base.calibration import Calibration
+from platform_pipelines.core.knowledge_base.matching import fold
 from platform_pipelines.core.knowledge_base.questions import (
     Tokenizer,
     asked_terms,
@@ -25,11 +26,6 @@ from platform_pipelines.core.knowledge_base.quotes import (
     echoes,
 )
 
-# Without a calibration: this share of the weight of the question's words in one chunk, and all its
-# identifiers and numbers. On the sample: 5 of 30 false answers and 51 of 109 false refusals,
-# a calibration about 5 and 26: better than nothing, and no match for one.
-DEFAULT_THRESHOLD = 0.35
-
 # A sentence's similarity goes from 0 to 1 over a question's candidates; the others in its units.
 # Round numbers: on the sample, halving or doubling any one of them changes the share of questions
 # whose answer is quoted by less than its sampling error.
@@ -41,6 +37,8 @@ _NUMBER = 0.2  # asked for a quantity, and none is there
 _HEADING = 0.5
 _QUESTION = 0.5
 _ECHO = 1.0  # the question itself, in quotation marks: never worth quoting
+_WHOLE = 16  # folded characters: a shorter part (`Yes.`) stands in many sentences
+_CELL = " | "  # between the cells of a table's row
 _SAME_LANGUAGE = 0.03  # between equals only
 _WORTH_QUOTING = 0.5  # below the best
 
@@ -64,7 +62,8 @@ class AnswerFeatures:
     """What calibration reads, in this order. Few: a golden set has few unanswerable questions."""
 
     sentence_similarity: float  # of the nearest sentence under its heading
-    chunk_coverage: float  # weight of the question's words that the fullest chunk holds, 0 to 1
+    word_coverage: float  # weight of the question's words that the fullest chunk holds, 0 to 1
+    passages_coverage: float  # that all chunks hold together
     sharp_missing: float  # share of its identifiers and numbers that the fullest chunk lacks
 
     def vector(self) -> tuple[float, ...]:
@@ -77,7 +76,7 @@ FEATURE_NAMES = tuple(f.name for f in fields(AnswerFeatures))
 
 @dataclass(frozen=True, slots=True)
 class AnswerDecision:
-    """Whether to answer. Not calibrated: by the conservative default."""
+    """Whether to answer. Not calibrated: by the shipped default, of other corpora."""
 
     answer: bool
     score: float
@@ -165,36 +164,43 @@ def answer_features(
     similarities: Sequence[float],
     *,
     tokens: Tokenizer,
+    corpus: TermWeights | None = None,
 ) -> AnswerFeatures:
     """Measure a question against what was retrieved for it; nothing: the worst of each.
 
-    `similarities` are those of the likely sentences.
+    `similarities` are those of the likely sentences. Words weigh by their rarity in the `corpus`:
+    among the few retrieved chunks alone, one word that they happen to lack decides. Where nobody
+    counted (a release of an earlier version), the retrieved ones have to do.
     """
     if not chunks:
-        return AnswerFeatures(0.0, 0.0, 1.0)
+        return AnswerFeatures(0.0, 0.0, 0.0, 1.0)
     token_sets = [frozenset(tokens(c.searched)) for c in chunks]
-    weights = term_weights(token_sets)
+    weights = corpus or term_weights(token_sets)
     terms, sharp = asked_terms(question, tokens), sharp_terms(question)
     return AnswerFeatures(
         sentence_similarity=max((s for s in similarities if math.isfinite(s)), default=0.0),
-        chunk_coverage=max(_coverage(terms, held, weights) for held in token_sets),
+        word_coverage=max(_coverage(terms, held, weights) for held in token_sets),
+        passages_coverage=_coverage(terms, frozenset[str]().union(*token_sets), weights),
         sharp_missing=min(missing_share(sharp, c.searched) for c in chunks),
     )
 
 
-def decide_answer(features: AnswerFeatures, calibration: Calibration | None) -> AnswerDecision:
+def decide_answer(
+    features: AnswerFeatures, calibration: Calibration | None, *, default: Calibration
+) -> AnswerDecision:
     """Whether to answer or to say "I do not know". A score that is not finite never answers.
 
-    A calibration of other features than today's (an older release's) is none.
+    A calibration of other features than today's (an older release's) is none. The default may be
+    of some of them: how near a sentence is means another number with each embedder.
     """
     calibrated = calibration is not None and calibration.features == FEATURE_NAMES
-    if calibration is not None and calibrated:
-        score, threshold = calibration.probability(features.vector()), calibration.threshold
-    else:
-        score = features.chunk_coverage if features.sharp_missing <= 0.0 else 0.0
-        threshold = DEFAULT_THRESHOLD
-    answer = math.isfinite(score) and score >= threshold
-    return AnswerDecision(answer, score, threshold, calibrated)
+    used = calibration if calibration is not None and calibrated else default
+    values = dict(zip(FEATURE_NAMES, features.vector(), strict=True))
+    score = used.probability([values[name] for name in used.features])
+    if not all(math.isfinite(value) for value in values.values()):
+        score = math.nan
+    answer = math.isfinite(score) and score >= used.threshold
+    return AnswerDecision(answer, score, used.threshold, calibrated)
 
 
 def _form(candidate: SentenceCandidate) -> float:
@@ -231,10 +237,22 @@ def _coverage(terms: Sequence[str], held: Collection[str], weights: TermWeights)
 def _worth_quoting(ranked: Sequence[RankedSentence], *, limit: int) -> list[RankedSentence]:
     best = ranked[0].score
     chosen: list[RankedSentence] = []
-    said: set[str] = set()
+    said: list[str] = []
     for sentence in ranked:
-        quoted = sentence.candidate.quoted
-        if sentence.score >= best - _WORTH_QUOTING and said.isdisjoint(quoted):
+        # A header may be said again, with another row of its table.
+        parts = [fold(part) for part in sentence.candidate.quoted[-1:]]
+        parts += [fold(part) for part in sentence.candidate.quoted[:-1] if _CELL not in part]
+        if sentence.score >= best - _WORTH_QUOTING and not _said_again(parts, said):
             chosen.append(sentence)
-            said.update(quoted)
+            said.extend(fold(part) for part in sentence.candidate.quoted)
     return chosen[:limit]
+
+
+def _said_again(parts: Sequence[str], said: Sequence[str]) -> bool:
+    """Whether a part is, or is a part of, what was said: chunks overlap, and documents repeat."""
+    worded = [part for part in parts if part]
+    if not worded:
+        return bool(said)
+    return any(
+        part in one or (len(one) >= _WHOLE and one in part) for part in worded for one in said
+    )

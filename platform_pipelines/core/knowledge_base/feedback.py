@@ -76,3 +76,20 @@ def _row(one: Feedback) -> dict[str, Any]:
         row["ground_truth"] = one.answer
     record = golden_record(row, where=one.key)
     return {**record, STATE: str(State.CANDIDATE)}
+
+
+def training_candidates(feedback: Iterable[Feedback]) -> list[dict[str, Any]]:
+    """Chats to learn from, of what should have been said; a training set reads accepted ones."""
+    answered = [one for one in feedback if one.answer]
+    newest = {one.question: one for one in sorted(answered, key=lambda one: (one.day, one.key))}
+    return [
+        {
+            "messages": [
+                {"role": "user", "content": one.question},
+                {"role": "assistant", "content": one.answer},
+            ],
+            "tenant": one.tenant,
+            STATE: str(State.CANDIDATE),
+        }
+        for _, one in sorted(newest.items())
+    ]

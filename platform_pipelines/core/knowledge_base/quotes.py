@@ -12,6 +12,7 @@ from platform_pipelines.core.knowledge_base.text import display_width
 WHOLE_ANSWER_COLUMNS = 80  # a statement of this width says enough; a Hangul syllable is two
 _LIST_MARKS = ("- ", "* ", "• ", "+ ")
 _MOST_LIST_ITEMS = 4
+_CELL = " | "
 _LABEL_COLUMNS = 60
 _TERM_CHARACTERS = 24
 _QUOTED = re.compile(r"[\"“”]([^\"“”]{6,})[\"“”]")
@@ -86,20 +87,48 @@ def quotable(chunks: Sequence[RetrievedChunk]) -> list[SentenceCandidate]:
 def _of_chunk(chunk: RetrievedChunk, rank_score: float) -> list[SentenceCandidate]:
     sentences = _with_terms(split_sentences(chunk.text))
     headings = {chunk.title, *chunk.heading}
-    head = "\n".join(dict.fromkeys(part for part in (chunk.title, *chunk.heading[-1:]) if part))
+    head = [part for part in (chunk.title, *chunk.heading[-1:]) if part]
+    rows = _header_rows(sentences)
     return [
         SentenceCandidate(
             chunk_id=chunk.chunk_id,
             sentence=sentence,
-            context="\n".join(sentences[max(0, i - 1) : i + 2]),
-            quoted=_quoted(sentences, i),
-            head=head,
+            context="\n".join(_unique(rows.get(i, ""), *sentences[max(0, i - 1) : i + 2])),
+            quoted=_unique(rows.get(i, ""), *_quoted(sentences, i)),
+            head="\n".join(_unique(*head, rows.get(i, ""))),
             language=chunk.language,
             rank_score=rank_score,
-            is_heading=sentence.strip("# ") in headings or _is_label(sentence),
+            is_heading=sentence.strip("# ") in headings
+            or _is_label(sentence)
+            or rows.get(i) == sentence,
         )
         for i, sentence in enumerate(sentences)
     ]
+
+
+def _unique(*parts: str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(part for part in parts if part))
+
+
+def _header_rows(sentences: Sequence[str]) -> dict[int, str]:
+    """Of each row of a table, the row that names its columns: the first of those beside it.
+
+    A chunk's table begins with it, whichever part of the table it is. A row that names its own
+    cells (`team: serving | quota: 64`) needs none.
+    """
+    found: dict[int, str] = {}
+    for cells, run in itertools.groupby(range(len(sentences)), lambda i: _cells(sentences[i])):
+        rows = list(run)
+        if cells and len(rows) > 1:
+            found.update(dict.fromkeys(rows, sentences[rows[0]]))
+    return found
+
+
+def _cells(sentence: str) -> int:
+    """How many cells a row has; 0 for what is none, or names its own cells."""
+    cells = sentence.split(_CELL)
+    named = sum(": " in cell for cell in cells)
+    return 0 if len(cells) < 2 or named == len(cells) else len(cells)
 
 
 def _with_terms(sentences: Sequence[str]) -> list[str]:

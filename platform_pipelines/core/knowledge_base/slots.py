@@ -5,7 +5,6 @@ the next one go first, then the slot says the next revision, then its new rows c
 killed anywhere leaves a collection of which this is known.
 """
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
@@ -93,18 +92,6 @@ def difference(
     delete = {i for i, times in seen.items() if times > 1 or i in stale or i not in wanted}
     kept = seen.keys() - delete
     return Difference(frozenset(delete), frozenset(i for i in wanted if i not in kept))
-
-
-def ids_mark(ids: Iterable[str]) -> tuple[int, int]:
-    """How many, and a sum of hashes: two collections of ids with one mark are equal.
-
-    In any order, and in no memory (an additive multiset hash; 128 bits against accidents).
-    """
-    number = total = 0
-    for one in ids:
-        number += 1
-        total += int.from_bytes(hashlib.blake2b(one.encode(), digest_size=16).digest(), "big")
-    return number, total % 2**128
 
 
 def compared(before: Mapping[str, Any], after: Mapping[str, Any]) -> Difference:

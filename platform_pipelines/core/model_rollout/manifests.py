@@ -12,13 +12,12 @@ from typing import Any, Literal
 from platform_pipelines.core.model_rollout.engines import NOT_RUN, Engine, engine_command
 from platform_pipelines.core.model_rollout.sizing import Sizing
 from platform_pipelines.core.model_rollout.weights_check import WEIGHTS_CHECK
+from platform_pipelines.core.road.cohort_filter import COHORTS, cohort_pattern
 from platform_pipelines.core.road.routes import COHORT_HEADER
 from platform_pipelines.core.road.served_model import ModelRef
-from platform_pipelines.errors import ConfigurationError
 
 Backends = Literal["service", "inference_pool"]
 PORT = 8000
-COHORTS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,20 +140,6 @@ def named_route(
         "metadata": {"name": name, "namespace": namespace},
         "spec": {"parentRefs": [{"name": gateway}], "rules": [*rules, others]},
     }
-
-
-def cohort_pattern(percent: int) -> str:
-    """A regular expression of the cohorts below a share, in RE2's and Python's words.
-
-    Raises:
-        ConfigurationError: not 0 to 100.
-    """
-    if not 0 <= percent <= COHORTS:
-        raise ConfigurationError("no share of 100", stored=percent, expected="0 to 100")
-    tens, ones = divmod(percent, 10)
-    parts = [f"[0-{tens - 1}][0-9]"] if tens else []
-    parts += [f"{tens}[0-{ones - 1}]"] if ones else []
-    return f"^({'|'.join(parts)})$" if parts else "^$"
 
 
 def name_of(model: ModelRef) -> str:

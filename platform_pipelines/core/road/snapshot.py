@@ -103,10 +103,10 @@ class ShardPlan:
         """Where the new content of a shard goes: named by its digest."""
         return f"{self.stage}/{shard:04d}-{self.wanted[shard]}.parquet"
 
-    def record(self, shard: int, rows: int) -> ShardRecord:
-        """The record of a shard that was made."""
+    def record(self, shard: int, rows: int, path: str = "") -> ShardRecord:
+        """The record of a shard that was made; `path` where it is not the one above."""
         digest = self.wanted[shard]
-        return ShardRecord(shard, digest, digest, self.path(shard), rows)
+        return ShardRecord(shard, digest, digest, path or self.path(shard), rows)
 
 
 def plan_shards(

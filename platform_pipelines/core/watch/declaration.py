@@ -62,13 +62,18 @@ class WatchSpec(ComponentSpec):
     )
 
     rollbacks: tuple[RollbackSpec, ...] = Field(
-        default=(), description="alerts that roll a component back; they need `prometheus`"
+        default=(), description="alerts that roll a component back"
+    )
+    fired_by: Literal["prometheus", "alertmanager"] = Field(
+        default="prometheus",
+        description="who says that an alert fires: `prometheus` is asked; an `alertmanager` posts "
+        "to `/v1/alerts` of `serve`",
     )
 
     @model_validator(mode="after")
     def _asked(self) -> "WatchSpec":
-        if self.rollbacks and self.prometheus is None:
-            raise ValueError("`rollbacks` needs `prometheus`: nobody else says what fires")
+        if self.rollbacks and self.prometheus is None and self.fired_by == "prometheus":
+            raise ValueError("`rollbacks` needs `prometheus`, or `fired_by: alertmanager`")
         return self
 
     @field_validator("thresholds")

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, cast
 
 from platform_pipelines.errors import ConflictError, SourceNotFoundError
@@ -34,6 +35,7 @@ class EngineSeen:
     exit_code: int | None = None
     message: str = ""  # the end of its log then
     waiting: str = ""  # why it does not run: ImagePullBackOff, CrashLoopBackOff, …
+    lived: float = 0.0  # seconds from its start to that end
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,4 +231,12 @@ def _engine(metadata: Mapping[str, Any], status: Mapping[str, Any]) -> EngineSee
         exit_code=int(ended["exitCode"]) if "exitCode" in ended else None,
         message=str(ended.get("message") or "")[-2000:],
         waiting=str(waits.get("reason") or ""),
+        lived=_seconds(ended.get("startedAt"), ended.get("finishedAt")),
     )
+
+
+def _seconds(start: str | None, end: str | None) -> float:
+    """Between two times of the API server, which are whole seconds."""
+    if not start or not end:
+        return 0.0
+    return (datetime.fromisoformat(end) - datetime.fromisoformat(start)).total_seconds()

@@ -2,16 +2,19 @@
 
 Each side's requests are counted by the gateway's own pods. Envoy Gateway names a cluster after the
 number of a route's rule; a rule has one side here, so the route that is live says whose they are.
+agentgateway names the backend itself, counts a request when it has ended, and none that runs: that
+nothing runs on a side is said by its own servers.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from platform_pipelines.core.model_rollout.cohort_filter import cohort_policy
 from platform_pipelines.core.model_rollout.declaration import ClusterTargetSpec
 from platform_pipelines.core.model_rollout.manifests import named_route
 from platform_pipelines.core.model_rollout.metrics_page import Series, parse_metrics
+from platform_pipelines.core.road.cohort_filter import cohort_policy
 from platform_pipelines.core.road.manifests import ObjectKey, key_of
 from platform_pipelines.core.road.routes import TOTAL, Endpoint
 from platform_pipelines.errors import IntegrityError, UnavailableError
@@ -26,6 +29,7 @@ _SECONDS_TO_TAKE = 60.0
 _REQUESTS = "envoy_cluster_upstream_rq_total"
 _ACTIVE = "envoy_cluster_upstream_rq_active"
 _CLASSES = "envoy_cluster_upstream_rq_xx"
+_ENDED = "agentgateway_requests_total"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,14 @@ class GatewayPods:
     owner_label: str = "gateway.envoyproxy.io/owning-gateway-name"
     port: int = 19001
     path: str = "/stats/prometheus"
+
+
+def counters_of(spec: ClusterTargetSpec) -> GatewayPods:
+    """Of the declared controller: agentgateway's proxies are beside their Gateway."""
+    if spec.controller == "envoy":
+        return GatewayPods()
+    label = "gateway.networking.k8s.io/gateway-name"
+    return GatewayPods(spec.namespace, label, port=15020, path="/metrics")
 
 
 class ClusterRouter:
@@ -56,7 +68,7 @@ class ClusterRouter:
         self._name = name
         self._spec = spec
         self._clock = clock or SystemClock()
-        self._counters = counters or GatewayPods()
+        self._counters = counters or counters_of(spec)
 
     def start(self) -> None:
         """The Gateway is there, and sets cohorts.
@@ -106,13 +118,30 @@ class ClusterRouter:
         rules = [n for n, rule in enumerate(route["spec"]["rules"]) if _side(rule) == name]
         if not rules:
             return None
+        series = self._series()
+        if self._spec.controller == "agentgateway":
+            return self._ended(series, name)
         place = f"httproute/{self._spec.namespace}/{self._name}/rule"
         names = {f"{place}/{number}" for number in rules}
-        series = self._series()
         return EndpointStats(
             total=_sum(series, _REQUESTS, names),
             errors=_sum(series, _CLASSES, names, envoy_response_code_class="5"),
             active=_sum(series, _ACTIVE, names),
+        )
+
+    def _ended(self, series: Series, name: str) -> EndpointStats:
+        """Of agentgateway: its label `backend` holds the Service's or pool's name among others."""
+        route = f"{self._spec.namespace}/{self._name}"
+        mine = [
+            (labels.get("status", ""), value)
+            for labels, value in series.get(_ENDED, ())
+            if labels.get("route") == route
+            and name in re.split(r"[/.:]", labels.get("backend", ""))
+        ]
+        return EndpointStats(
+            total=round(sum(value for _, value in mine)),
+            errors=round(sum(value for status, value in mine if status.startswith("5"))),
+            active=0,
         )
 
     def stop(self) -> None:

@@ -9,15 +9,17 @@ from typing import TYPE_CHECKING, TypeAlias
 from platform_pipelines.errors import ConfigurationError, IntegrityError
 from platform_pipelines.gateways.e5 import model_files
 from platform_pipelines.gateways.e5.encoder import Encoder, open_encoder
+from platform_pipelines.gateways.e5.light_tokenizer import LightTokenizer, load_light_tokenizer
 from platform_pipelines.gateways.e5.tokenizer import E5TokenCounter
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
-    from tokenizers import Encoding
 
     Matrix: TypeAlias = npt.NDArray[np.float32]
 
+# So many are encoded without loading the tokenizer: a command that asks once never needs it.
+LIGHT_CHARACTERS = 12_000
 WINDOW_TEXTS = 1024  # tokenised and sorted by length at a time, so that memory has a bound
 
 
@@ -49,6 +51,8 @@ class E5Embedder:
         self._counter = E5TokenCounter(model_dir)
         self._lock = threading.Lock()
         self._encoder: Encoder | None = None
+        self._light: LightTokenizer | None = None
+        self._characters = 0  # encoded so far without the whole tokenizer
 
     def embed_passages(self, texts: Sequence[str]) -> "Matrix":
         """[len(texts), 384] float32, unit rows. A passage over the window: IntegrityError."""
@@ -72,9 +76,7 @@ class E5Embedder:
 
         vectors = np.empty((len(texts), self.dimension), np.float32)
         for start in range(0, len(texts), WINDOW_TEXTS):
-            encoded = self._counter.tokenizer().encode(
-                role.prefix, texts[start : start + WINDOW_TEXTS]
-            )
+            encoded = self._encoded(role.prefix, texts[start : start + WINDOW_TEXTS])
             token_ids = role.token_ids(encoded, start)
             # the queue of requests and its callback are shared: one window at a time
             with self._lock:
@@ -83,10 +85,25 @@ class E5Embedder:
             raise IntegrityError("the embedder made a vector that is not finite", where=self.name)
         return vectors
 
+    def _encoded(self, prefix: str, texts: Sequence[str]) -> list[list[int]]:
+        characters = sum(map(len, texts))
+        if self._counter.is_loaded or self._characters + characters > LIGHT_CHARACTERS:
+            return [one.ids for one in self._counter.tokenizer().encode(prefix, texts)]
+        with self._lock:
+            self._characters += characters
+            if self._light is None:
+                files = model_files.load_model_files(
+                    self._model_dir, names=model_files.TOKENIZER_FILES
+                )
+                self._light = load_light_tokenizer(files, self._model_dir)
+            return self._light.encode(prefix, texts)
+
     def _open(self) -> Encoder:
         if self._encoder is None:
             files = model_files.load_model_files(self._model_dir)
-            self._encoder = open_encoder(files, threads=self._threads, batch=self._batch)
+            self._encoder = open_encoder(
+                files, self._model_dir, threads=self._threads, batch=self._batch
+            )
         return self._encoder
 
 
@@ -97,8 +114,8 @@ class _Role:
     prefix: str
     cut: bool
 
-    def token_ids(self, encoded: "Sequence[Encoding]", first_index: int) -> list[list[int]]:
-        return [self._fit(one.ids, first_index + i) for i, one in enumerate(encoded)]
+    def token_ids(self, encoded: Sequence[list[int]], first_index: int) -> list[list[int]]:
+        return [self._fit(ids, first_index + i) for i, ids in enumerate(encoded)]
 
     def _fit(self, ids: list[int], index: int) -> list[int]:
         window = model_files.WINDOW_TOKENS

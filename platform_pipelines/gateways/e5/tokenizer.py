@@ -57,9 +57,23 @@ class E5Tokenizer:
         return self._tokenizer.encode_batch_fast([self._clean(prefix + text) for text in texts])
 
     def _clean(self, text: str) -> str:
-        # the table maps single code points: decomposed Hangul must be composed before it
-        composed = unicodedata.normalize("NFC", text)
-        return _SPACES.sub(" ", composed.translate(self._replacements))
+        return cleaned(text, self._replacements)
+
+
+def cleaned(text: str, replacements: dict[int, str]) -> str:
+    """A text as pieces are looked for in it."""
+    # the table maps single code points: decomposed Hangul must be composed before it
+    composed = unicodedata.normalize("NFC", text)
+    return _SPACES.sub(" ", composed.translate(replacements))
+
+
+def replacements_of(characters_file: Path) -> dict[int, str]:
+    """What stands for a character, by its code point."""
+    characters: dict[str, str] = json.loads(characters_file.read_text("utf-8"))
+    replacements = {int(code_point): text for code_point, text in characters.items()}
+    # half of a surrogate pair is no character, and the native side refuses it
+    replacements.update(dict.fromkeys(_SURROGATES, "\ufffd"))
+    return replacements
 
 
 def load_tokenizer(tokenizer_file: Path, characters_file: Path) -> E5Tokenizer:
@@ -71,7 +85,7 @@ def load_tokenizer(tokenizer_file: Path, characters_file: Path) -> E5Tokenizer:
     from tokenizers import Tokenizer
 
     try:
-        characters: dict[str, str] = json.loads(characters_file.read_text("utf-8"))
+        replacements = replacements_of(characters_file)
         tokenizer = Tokenizer.from_file(str(tokenizer_file))
     except Exception as error:  # tokenizers raises bare Exception
         raise ModelFileError(
@@ -79,9 +93,6 @@ def load_tokenizer(tokenizer_file: Path, characters_file: Path) -> E5Tokenizer:
         ) from error
     tokenizer.no_padding()
     tokenizer.no_truncation()
-    replacements = {int(code_point): text for code_point, text in characters.items()}
-    # half of a surrogate pair is no character, and the native side refuses it
-    replacements.update(dict.fromkeys(_SURROGATES, "\ufffd"))
     return E5Tokenizer(tokenizer, replacements)
 
 
@@ -107,6 +118,11 @@ class E5TokenCounter:
             encoded = tokenizer.encode(PASSAGE_PREFIX, texts[start : start + COUNT_BATCH])
             counts.extend(map(len, encoded))
         return counts
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the tokenizer was loaded."""
+        return self._tokenizer is not None
 
     def tokenizer(self) -> E5Tokenizer:
         """The loaded tokenizer, its files verified; loaded once."""

@@ -39,6 +39,11 @@ class Connection:
         with translated(doing, where=hide_user(self._uri)):
             yield client
 
+    @property
+    def uri(self) -> str:
+        """Where it is connected to; "" before its first use."""
+        return self._uri
+
     def close(self) -> None:
         """Close the connection; the next use opens it again. Safe to call twice."""
         with self._mutex:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
+from platform_pipelines.gateways.milvus.lite_live import live_rows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -157,6 +158,19 @@ class CorpusKeywords:
             return self._search(**asked)
         return self._found(segments, **asked)
 
+    def kept(self, release: Callable[[], None]) -> Callable[[], None]:
+        """In the place of `Collection.release`, which gives back no row, only indexes: postings
+        stay, so that a spare that is loaded again costs its change, not its size."""
+
+        def release_others() -> None:
+            segments, _ = self._collection._read_snapshot()
+            postings = [dict(segment.sparse_indexes) for segment in segments]
+            release()
+            for segment, own in zip(segments, postings, strict=True):
+                segment.sparse_indexes.update(own)
+
+        return release_others
+
     def _prepare(self, field: str) -> list[Any]:
         """The files; with postings, and the statistics of now, attached to each."""
         collection = self._collection
@@ -172,7 +186,7 @@ class CorpusKeywords:
         known = self._counted.get(field)
         if known and known[0] == written and all(p.statistics is known[1] for p in files):
             return segments
-        lives = _live(segments, deleted)
+        lives = live_rows(segments, deleted)
         statistics = statistics_of(list(zip(files, lives, strict=True)))
         for postings, live in zip(files, lives, strict=True):
             postings.statistics, postings.live = statistics, live
@@ -224,18 +238,6 @@ def _postings(segment: Any, field: str, parameters: Mapping[str, Any]) -> Any:
     packed = segment.table.column(field).to_pylist()
     k1 = float(parameters.get("bm25_k1", BM25_K1))
     return _index_class()(packed, k1=k1, b=float(parameters.get("bm25_b", BM25_B)))
-
-
-def _live(segments: Sequence[Any], deleted: Any) -> "list[npt.NDArray[np.bool_]]":
-    """Which rows of each file are the newest of their id and not deleted."""
-    import numpy as np
-
-    ids = [one for segment in segments for one in segment.pks]
-    if not ids:
-        return []
-    numbers = np.concatenate([segment.seqs for segment in segments])
-    mask = milvus_lite("search.bitmap").build_valid_mask(ids, numbers, deleted)
-    return np.split(mask, np.cumsum([segment.num_rows for segment in segments])[:-1])
 
 
 _CLASSES: list[Any] = []

@@ -11,8 +11,9 @@ opens collections without a lock (milvus-lite 3.2.2, `adapter/grpc/server.py`, "
 - a collection is opened once, even when two clients ask at the same moment, and is loaded then:
   Milvus Lite forgets `load` when it is reopened;
 - what aliases point to is opened, and its keyword index built, before a person asks;
-- keywords are scored by the statistics of the whole collection (`lite_keywords`), and ids are
-  listed without making rows (`lite_rows`).
+- keywords are scored by the statistics of the whole collection (`lite_keywords`), and what is live
+  is known without a look at each row (`lite_live`); of a hit, what is shown is made (`lite_rows`);
+- it answers with one mark of all ids (`lite_mark`): a build compares them without a list.
 """
 
 import argparse
@@ -32,12 +33,9 @@ from typing import IO, TYPE_CHECKING, Any
 
 from platform_pipelines.gateways.milvus.library import milvus_lite
 from platform_pipelines.gateways.milvus.lite_keywords import CorpusKeywords
-from platform_pipelines.gateways.milvus.lite_rows import (
-    IdListing,
-    ShownRows,
-    quick_replies,
-    quick_rows,
-)
+from platform_pipelines.gateways.milvus.lite_live import LiveRows, quick_searches
+from platform_pipelines.gateways.milvus.lite_mark import mark_handler
+from platform_pipelines.gateways.milvus.lite_rows import ShownRows, quick_replies, quick_rows
 from platform_pipelines.gateways.milvus.local_files import (
     LOG_MAX_BYTES,
     LocalFiles,
@@ -203,9 +201,12 @@ def _open_database(path: str) -> Any:
                 collection = base.get_collection(self, name, database_name)
                 if collection.name not in self._opened:
                     _load(collection)
-                    collection.query = IdListing(collection).query
+                    collection.live_rows = live = LiveRows(collection)
+                    collection.query, collection._num_entities = live.query, live.count
+                    keywords = CorpusKeywords(collection)
+                    collection._search_sparse = keywords.search
+                    collection.release = keywords.kept(collection.release)
                     collection.search = ShownRows(collection).search
-                    collection._search_sparse = CorpusKeywords(collection).search
                     self._opened.add(collection.name)
                 return collection
 
@@ -216,6 +217,7 @@ def _open_database(path: str) -> Any:
 
     quick_rows()
     quick_replies()
+    quick_searches()
     return OpenedOnce(path)
 
 
@@ -260,6 +262,7 @@ def _listen(database: Any) -> "tuple[grpc.Server, int]":
     servicer.milvus_pb2_grpc.add_MilvusServiceServicer_to_server(
         servicer.MilvusServicer(database), server
     )
+    server.add_generic_rpc_handlers((mark_handler(database),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
     return server, port

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from platform_pipelines.core.knowledge_base.ids import Mark, ids_mark
 from platform_pipelines.errors import (
     CapabilityError,
     ConflictError,
@@ -12,6 +13,7 @@ from platform_pipelines.errors import (
 )
 from platform_pipelines.gateways.milvus.connection import Connection, Deadline
 from platform_pipelines.gateways.milvus.library import pymilvus
+from platform_pipelines.gateways.milvus.lite_mark import ask_mark
 from platform_pipelines.gateways.milvus.probe import probe, product_of
 from platform_pipelines.gateways.milvus.schema import (
     KEY_FIELD,
@@ -65,6 +67,7 @@ class MilvusStore:
         self._on_close = on_close
         self._server: tuple[str, str] | None = None
         self._writers: dict[str, Writer] = {}
+        self._owners: dict[str, str | None] = {}
 
     def server(self) -> tuple[str, str]:
         """See `VectorStore`."""
@@ -106,13 +109,16 @@ class MilvusStore:
             if spec.keyword:
                 self._check_keyword(client, spec.name)
         self._writers.pop(spec.name, None)
+        self._owners.pop(spec.name, None)
         self._searcher.remember(spec.name, dimension=spec.dimension, keyword=spec.keyword)
 
     def owner(self, collection: str) -> str | None:
-        """See `VectorStore`."""
-        with self._connection.use(f"look at collection {collection}") as client:
-            found = client.describe_collection(collection, timeout=self._seconds)
-        return found.get("properties", {}).get(OWNER_PROPERTY)
+        """See `VectorStore`. A mark is given when a collection is made and never changes."""
+        if collection not in self._owners:
+            with self._connection.use(f"look at collection {collection}") as client:
+                found = client.describe_collection(collection, timeout=self._seconds)
+            self._owners[collection] = found.get("properties", {}).get(OWNER_PROPERTY)
+        return self._owners[collection]
 
     def insert(self, collection: str, rows: Sequence[Row]) -> int:
         """See `VectorStore`. From two threads, one call is encoded while the other is stored."""
@@ -201,6 +207,15 @@ class MilvusStore:
         finally:
             pages.close()
 
+    def ids_mark(self, collection: str) -> Mark:
+        """See `VectorStore`. Only the local server of this product counts them itself."""
+        if self._is_lite():
+            with self._connection.use(f"compare the chunks of {collection}"):
+                mark = ask_mark(self._connection.uri, collection, timeout_seconds=self._seconds)
+            if mark is not None:
+                return mark
+        return ids_mark(self.chunk_ids(collection))
+
     def vectors(
         self, collection: str, chunk_ids: Sequence[str]
     ) -> "Mapping[str, npt.NDArray[np.float32]]":
@@ -238,6 +253,7 @@ class MilvusStore:
                 )
             client.drop_collection(collection, timeout=self._seconds)
         self._writers.pop(collection, None)
+        self._owners.pop(collection, None)
         self._searcher.forget(collection)
 
     def alias(self, alias: str) -> str | None:

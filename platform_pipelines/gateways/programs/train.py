@@ -72,9 +72,14 @@ def train(events: Events, arguments: list[str]) -> int:
     )
     recipe.run_train_validation_loop()
     is_preempted = bool(steps.sigterm_flag) and steps.step < steps.max_steps
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
+    used = resource.getrusage(resource.RUSAGE_SELF)
     kind = "preempted" if is_preempted else "finished"
-    events.tell(kind, step=steps.step, peak_rss_mb=peak_mb)
+    events.tell(
+        kind,
+        step=steps.step,
+        peak_rss_mb=used.ru_maxrss // 1024,
+        cpu_seconds=round(used.ru_utime + used.ru_stime, 2),
+    )
     _leave_group()
     return PREEMPTED if is_preempted else 0
 

@@ -64,6 +64,11 @@ def open_memory(agent: str, spec: MemorySpec | None) -> Memory:
     """The declared memory; no connection is made yet."""
     if spec is None:
         return NoMemory()
+    return RedisMemory(agent, spec, open_redis(spec))
+
+
+def open_redis(spec: MemorySpec) -> Any:
+    """The client of the declared Redis; no connection is made yet."""
     redis: Any = importlib.import_module("redis.asyncio")
     host, _, port = spec.redis.partition(":")
-    return RedisMemory(agent, spec, redis.Redis(host=host, port=int(port or 6379)))
+    return redis.Redis(host=host, port=int(port or 6379))

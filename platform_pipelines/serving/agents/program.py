@@ -13,6 +13,7 @@ from typing import Any
 
 from platform_pipelines.core.agent.behaviour import VARIABLE, AgentBehaviour, behaviour_from_json
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
+from platform_pipelines.serving.agents.approvals import open_held
 from platform_pipelines.serving.agents.graphs import Graphs
 from platform_pipelines.serving.agents.memory import open_memory
 from platform_pipelines.serving.agents.model import ChatModel
@@ -33,8 +34,11 @@ def sessions_of(behaviour: AgentBehaviour, key: str) -> Sessions:
         behaviour, ChatModel(behaviour.language_model, key), Toolbox(behaviour, sandbox)
     )
     memory = open_memory(behaviour.name, behaviour.memory)
-    graph = graphs.build(savers.InMemorySaver())
-    return Sessions(behaviour, graph, memory, Meters(behaviour.name), time.monotonic)
+    saver = savers.InMemorySaver()
+    held = open_held(behaviour.name, behaviour.memory, saver)
+    return Sessions(
+        behaviour, graphs.build(saver), memory, Meters(behaviour.name), time.monotonic, held
+    )
 
 
 def build_app(sessions: Sessions) -> Any:

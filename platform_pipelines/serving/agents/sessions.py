@@ -8,6 +8,7 @@ from typing import Any
 
 from platform_pipelines.core.agent.behaviour import AgentBehaviour
 from platform_pipelines.errors import PlatformError, UnknownNameError
+from platform_pipelines.serving.agents.approvals import Held, Waiting
 from platform_pipelines.serving.agents.graphs import opening
 from platform_pipelines.serving.agents.memory import Memory
 
@@ -44,10 +45,9 @@ class Sessions:
     memory: Memory
     meters: Meters
     clock: Callable[[], float]  # monotonic seconds
+    held: Held  # where requests are that wait for a person
     _seen: dict[str, float] = field(default_factory=dict[str, float])
-    _waiting: dict[str, tuple[str, str, float]] = field(
-        default_factory=dict[str, tuple[str, str, float]]
-    )  # request -> session, task, seconds that it took until now
+    _waiting: dict[str, str] = field(default_factory=dict[str, str])  # request -> its session, here
 
     async def run(self, task: str, session: str) -> dict[str, Any]:
         """Do a task; the record says whether it is done, waits for a person, or failed."""
@@ -60,26 +60,30 @@ class Sessions:
         return await self._go_on(request, session, task, opening(task, history), 0.0)
 
     async def answer(self, request: str, *, allow: bool) -> dict[str, Any]:
-        """A person's word about the call that a request waits for.
+        """A person's word about the call that a request waits for, whichever replica held it.
 
         Raises:
-            UnknownNameError: no request of this name waits here.
+            UnknownNameError: no request of this name waits, or it was answered meanwhile.
         """
         types: Any = importlib.import_module("langgraph.types")
-        found = self._waiting.pop(request, None)
+        self._waiting.pop(request, None)
+        try:
+            found = await self.held.take(request)
+        except OSError as error:
+            return self._failed(request, 0.0, f"the memory does not answer: {error}")
         if found is None:
             raise UnknownNameError(
                 "no such request waits", stored=request, expected=", ".join(self._waiting)
             )
-        session, task, seconds = found
-        self._touch(session)
-        return await self._go_on(request, session, task, types.Command(resume=allow), seconds)
+        self._touch(found.session)
+        resume = types.Command(resume=allow)
+        return await self._go_on(request, found.session, found.task, resume, found.seconds)
 
     def active(self) -> int:
         """Sessions that somebody used a moment ago, and those that wait for a person."""
         now = self.clock()
         self._seen = {s: at for s, at in self._seen.items() if now - at < IDLE_SECONDS}
-        return len({*self._seen, *(one[0] for one in self._waiting.values())})
+        return len({*self._seen, *self._waiting.values()})
 
     def page(self) -> bytes:
         """The page that Prometheus scrapes."""
@@ -102,8 +106,7 @@ class Sessions:
             return self._failed(request, before + self.clock() - started, error.what)
         seconds = before + self.clock() - started
         if held := turn.get("__interrupt__"):
-            self._waiting[request] = (session, task, seconds)
-            return _record(request, turn, WAITING, approval=held[0].value)
+            return await self._hold(request, Waiting(session, task, seconds), turn, held[0].value)
         self.meters.seconds.observe(seconds)
         if session:
             said = [
@@ -115,6 +118,16 @@ class Sessions:
             except OSError as error:
                 return self._failed(request, seconds, f"the memory does not answer: {error}")
         return _record(request, turn, turn["status"])
+
+    async def _hold(
+        self, request: str, waiting: Waiting, turn: dict[str, Any], approval: Any
+    ) -> dict[str, Any]:
+        try:
+            await self.held.hold(request, waiting)
+        except OSError as error:
+            return self._failed(request, waiting.seconds, f"the memory does not answer: {error}")
+        self._waiting[request] = waiting.session
+        return _record(request, turn, WAITING, approval=approval)
 
     def _failed(self, request: str, seconds: float, why: str) -> dict[str, Any]:
         self.meters.errors.inc()

@@ -11,21 +11,26 @@ from dataclasses import dataclass
 
 from platform_pipelines.compute.environments import ensure
 from platform_pipelines.core.experiment.declaration import ExperimentSpec, GatewaySpec
-from platform_pipelines.core.experiment.gateway import gateway_of
+from platform_pipelines.core.experiment.gateway import gateway_of, render_routes
 from platform_pipelines.core.experiment.observations import DayTally
 from platform_pipelines.core.experiment.verdict import Conclusion, State, conclusion_rule
+from platform_pipelines.core.road.assignments import FILE, Assignment
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
 from platform_pipelines.core.road.gate import decide
+from platform_pipelines.core.road.identity import digest_text
+from platform_pipelines.core.road.manifests import revision_of
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry, current
 from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Status, Verdict
 from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.stages.experiment.looks import read_conclusion
 from platform_pipelines.stages.experiment.workspace import FOLDER, Workspace
 from platform_pipelines.stages.road import release as road
+from platform_pipelines.stages.road.applied import check_owners
+from platform_pipelines.stages.road.clusters import open_cluster
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.evidence import read_evidence, write_evidence
 
-ASSIGNMENT = "assignment.json"
+ASSIGNMENT = FILE
 POLICY = GatePolicy(coverage_floor=1.0, minimum_samples=1, sample_noun="days")
 
 
@@ -56,19 +61,19 @@ class ArmTarget:
     def point(self, target: str) -> None:
         """Let an arm serve; while the experiment runs, its shares are sent to both."""
         spec = self._workspace.spec
-        record = {
-            "experiment": spec.name,
-            "live": target,
-            "shares": shares_now(spec, self._conclusion, target),
-            "targets": {name: arm.target for name, arm in spec.arms.items()},
-            "state": str(self._conclusion.state),
-        }
-        data = json.dumps(record, ensure_ascii=False, indent=1).encode()
+        shares = shares_now(spec, self._conclusion, target)
+        targets = {name: arm.target for name, arm in spec.arms.items()}
+        state = str(self._conclusion.state)
+        hashing, candidate = spec.hashing, spec.candidate
+        made = Assignment(spec.name, target, shares, targets, state, hashing, candidate)
+        data = made.to_json().encode()
         store = self._workspace.store
         if not store.exists(ASSIGNMENT) or store.get(ASSIGNMENT)[0] != data:
             store.put(ASSIGNMENT, data)
         if spec.gateway is not None:
-            apply_to_gateway(self._workspace, spec.gateway, record["shares"])
+            apply_to_gateway(self._workspace, spec.gateway, shares)
+        if spec.routes is not None:
+            apply_to_cluster(self._workspace, shares, target)
 
     def existing(self) -> list[str]:
         """Both arms."""
@@ -88,6 +93,24 @@ def apply_to_gateway(workspace: Workspace, gateway: GatewaySpec, shares: Mapping
     router = LocalEnvoy(folder, binary=binary, port=gateway.port, admin_port=gateway.admin_port)
     router.start()
     router.route(wanted.endpoints, wanted.shares)
+
+
+def apply_to_cluster(workspace: Workspace, shares: Mapping[str, int], live: str) -> None:
+    """Let the declared Gateway send the keys as it is assigned; outside production it is only
+    admitted.
+
+    Raises:
+        OwnershipError: a route of that name is somebody else's.
+        UnavailableError: no API server answers.
+    """
+    settings = workspace.settings
+    manifests = render_routes(workspace.spec, shares, live)
+    installation = digest_text(settings.store_url)[:12]
+    revision = revision_of(f"experiment-{workspace.name}", installation, manifests)
+    cluster = open_cluster(settings)
+    check_owners(cluster, revision)
+    for manifest in revision.stamped:
+        cluster.apply(manifest, dry_run=settings.environment != "production", force=True)
 
 
 def shares_now(spec: ExperimentSpec, conclusion: Conclusion, live: str) -> dict[str, int]:

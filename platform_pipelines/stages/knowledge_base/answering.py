@@ -6,6 +6,7 @@ was calibrated on the golden set, never by the model alone. Served answers, `ask
 run this very code.
 """
 
+import re
 import secrets
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +27,14 @@ from platform_pipelines.core.knowledge_base.chain import (
     system_prompt,
     user_prompt,
 )
+from platform_pipelines.core.knowledge_base.disagreement import (
+    Disagreement,
+    claims_of,
+    disagreements,
+    told,
+)
 from platform_pipelines.core.knowledge_base.revision import AnswerRecipe, Revision
+from platform_pipelines.core.knowledge_base.sentences import split_sentences
 from platform_pipelines.gateways.language_model import LanguageModel, Message, ModelReply
 from platform_pipelines.stages.knowledge_base.prompts import SHIPPED, shipped_prompt
 from platform_pipelines.stages.knowledge_base.quoting import (
@@ -36,8 +44,10 @@ from platform_pipelines.stages.knowledge_base.quoting import (
     sound,
 )
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
+from platform_pipelines.stages.knowledge_base.shipped_calibration import shipped_calibration
 
 NONCE_BYTES = 8
+CITED = re.compile(r"[ \t]*\[[0-9]{1,4}\]")  # how an answer names what it rests on
 
 
 class Opened(Protocol):
@@ -55,7 +65,7 @@ class Opened(Protocol):
 
     @property
     def calibration(self) -> Calibration | None:
-        """When it answers; None: by the conservative default."""
+        """When it answers; None: by the shipped default."""
         ...
 
 
@@ -119,6 +129,7 @@ class Answer:
     note: str = ""
     usage: Usage = Usage()
     passages: tuple[str, ...] = ()  # what the answer was to be made from, for a judge
+    disagreements: tuple[Disagreement, ...] = ()  # where what was found says other numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,22 +151,30 @@ def answer_question(
     k: int,
     model: LanguageModel | None,
     spans: Spans = SILENT,
+    key: str = "",
 ) -> Answer:
     """Retrieve, decide whether the corpus answers, and answer with citations.
+
+    `key` is whose question it is: an experiment sends it to the same arm each time.
 
     Raises:
         MissingTenantError: an empty tenant.
         UnavailableError: the vector store, the embedder or the language model does not answer.
     """
     hits, compared, vectors = _retrieved(live, question, tenant=tenant, k=k, spans=spans)
-    decision = decide_answer(compared.features, live.calibration)
+    default = shipped_calibration(live.revision.recipe.embed)
+    decision = decide_answer(compared.features, live.calibration, default=default)
     sentences = compared.quotes if decision.answer else ()
     usable = sound(hits)
     chosen = _passages(live, usable, vectors)
     if sentences and model is not None:
-        answer = _worded(live, question, chosen, hits, sentences, model, spans)
+        recipe = live.revision.recipe.answer
+        prompt = recipe.prompt_name if recipe else SHIPPED
+        messages = prompt_messages(recipe, question, chosen, key)
+        answer = _worded(messages, prompt, chosen, hits, sentences, model, spans)
     else:
         answer = _Worded(*_quoted(sentences, hits), model.name if model else None)
+    differing = _differing(question, answer, usable)
     return Answer(
         question=question,
         known=bool(answer.text),
@@ -165,9 +184,12 @@ def answer_question(
         revision=live.revision.digest,
         model=answer.model,
         nearest=tuple(dict.fromkeys(h.citation for h in hits[:3])),
-        note="; ".join(filter(None, (answer.note, _left_out(hits, usable)))),
+        note="; ".join(
+            filter(None, (answer.note, _left_out(hits, usable), told(question, differing)))
+        ),
         usage=answer.usage,
         passages=tuple(h.text for h in chosen),
+        disagreements=differing,
     )
 
 
@@ -181,7 +203,9 @@ def _retrieved(
         vectors = retriever.embed([question])
         hits = retriever.search([question], k=depth, tenant=tenant, vectors=vectors)[0]
         span.set(hits=len(hits), documents=[h.document_key for h in hits[:ANSWER_CHUNKS]])
-        return hits, compare(retriever.embedder, question, hits, vectors), vectors
+        corpus = retriever.term_weights()
+        compared = compare(retriever.embedder, question, hits, vectors, corpus=corpus)
+        return hits, compared, vectors
 
 
 def _passages(live: Opened, hits: Sequence[Found], vectors: Any) -> list[Found]:
@@ -212,8 +236,8 @@ def _quoted(
 
 
 def _worded(
-    live: Opened,
-    question: str,
+    messages: list[Message],
+    prompt: str,
     chosen: Sequence[Found],
     hits: Sequence[Found],
     sentences: Sequence[RankedSentence],
@@ -221,8 +245,7 @@ def _worded(
     spans: Spans,
 ) -> _Worded:
     """The model's checked words; without any that may be shown, the documents' sentences."""
-    messages = prompt_messages(live.revision.recipe.answer, question, chosen)
-    with spans.span("chat", model=model.name, messages=messages) as span:
+    with spans.span("chat", model=model.name, messages=messages, prompt=prompt) as span:
         reply = model.complete(messages)
         span.set(
             model=reply.model, input_tokens=reply.input_tokens, output_tokens=reply.output_tokens,
@@ -242,7 +265,7 @@ def _worded(
 
 
 def prompt_messages(
-    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found]
+    recipe: AnswerRecipe | None, question: str, passages: Sequence[Found], key: str = ""
 ) -> list[Message]:
     """What a model is asked; the nonce is another one each time."""
     template = recipe.prompt if recipe else shipped_prompt(SHIPPED)
@@ -250,7 +273,7 @@ def prompt_messages(
     given = [Passage(h.text, h.citation) for h in passages]
     return [
         Message("system", system_prompt(template, nonce)),
-        Message("user", user_prompt(question, given, nonce), asked=question),
+        Message("user", user_prompt(question, given, nonce), asked=question, key=key),
     ]
 
 
@@ -261,6 +284,16 @@ def _note(reply: ModelReply, checked: CheckedReply) -> str:
     if not reply.finished:
         parts.append("was cut off at its length")
     return f"{reply.model} {'; '.join(parts)}" if parts else ""
+
+
+def _differing(question: str, answer: _Worded, usable: Sequence[Found]) -> tuple[Disagreement, ...]:
+    claims = [
+        claim
+        for hit in usable[:ANSWER_CHUNKS]
+        for claim in claims_of(hit.text, document_key=hit.document_key, citation=hit.citation)
+    ]
+    said = split_sentences(CITED.sub("", answer.text))
+    return disagreements(question, said, claims)
 
 
 def _left_out(hits: Sequence[Found], usable: Sequence[Found]) -> str:

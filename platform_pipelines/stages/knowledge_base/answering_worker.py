@@ -137,7 +137,7 @@ def _given(
     answer = answer_question(asked, question.question, tenant=tenant, k=k, model=model)
     given = GivenAnswer(
         question.id, answer.known, answer.text, answer.passages, answer.model, answer.note,
-        answer.usage.input_tokens, answer.usage.output_tokens,
+        answer.usage.input_tokens, answer.usage.output_tokens, len(answer.disagreements),
     )  # fmt: skip
     store.put(key, json.dumps(asdict(given), ensure_ascii=False).encode())
     return given

@@ -10,13 +10,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 
+from platform_pipelines.core.knowledge_base.ids import ids_mark
 from platform_pipelines.core.knowledge_base.revision import Revision, collection_of
 from platform_pipelines.core.knowledge_base.slots import (
     Difference,
     Slot,
     SlotState,
     difference,
-    ids_mark,
     shape,
 )
 from platform_pipelines.errors import EvidenceError, IntegrityError
@@ -291,12 +291,10 @@ class _Building:
 
     def _is_exact(self) -> bool:
         """Whether exactly the revision's ids are stored; a fresh collection is only counted."""
-        if self._store.count(self._spec.name) != self._revision.rows:
-            return False
         if not self._chosen.exists:
-            return True
-        stored = ids_mark(self._store.chunk_ids(self._spec.name))
-        return stored == ids_mark(chunk_ids(self._workspace, self._revision))
+            return self._store.count(self._spec.name) == self._revision.rows
+        wanted = ids_mark(chunk_ids(self._workspace, self._revision))
+        return self._store.ids_mark(self._spec.name) == wanted
 
     def _require_exact(self) -> None:
         if not self._is_exact():

@@ -17,6 +17,7 @@ from platform_pipelines.stages.knowledge_base.chunks_worker import (
     splitter_version,
 )
 from platform_pipelines.stages.knowledge_base.documents import STAGE as DOCUMENTS
+from platform_pipelines.stages.knowledge_base.layers import new_rows, written_at
 from platform_pipelines.stages.knowledge_base.tables import read_table, rows_of
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
@@ -57,7 +58,7 @@ def _cut(
     records = dict(plan.standing)
     counts: Counter[str] = Counter()
     for shard, result in _chunk_all(workspace, plan):
-        records[shard] = plan.record(shard, result["rows"])
+        records[shard] = plan.record(shard, result["rows"], result["path"])
         counts.update({name: result[name] for name in ("kept", "made")})
     shards = tuple(records[n] for n in sorted(records))
     snapshot = Snapshot(STAGE, settings, shards, *_summary(workspace, shards))
@@ -80,11 +81,13 @@ def _chunk_all(workspace: Workspace, plan: ShardPlan) -> Iterator[tuple[int, Res
     """
     todo: list[ShardRecord] = []
     for shard in plan.changed:
-        rows = rows_of(workspace.store, plan.path(shard.shard))
-        if rows is None:
+        before = plan.previous.get(shard.shard)
+        path = written_at(workspace.store, plan.path(shard.shard), before.path if before else None)
+        if path is None:
             todo.append(shard)
         else:
-            yield shard.shard, {"rows": rows, "kept": 0, "made": rows}
+            rows = rows_of(workspace.store, path)
+            yield shard.shard, {"rows": rows, "kept": 0, "made": rows, "path": path}
     if not todo:
         return
     is_little = _is_little(workspace, todo)
@@ -106,7 +109,8 @@ def _is_little(workspace: Workspace, todo: Sequence[ShardRecord]) -> bool:
         isinstance(p, SemanticPolicy) for p in used
     ):
         return False
-    return sum(shard.rows for shard in todo) <= FEW_DOCUMENTS
+    changed = (new_rows(workspace.store, shard.path, shard.rows) for shard in todo)
+    return sum(changed) <= FEW_DOCUMENTS
 
 
 def _task(workspace: Workspace, plan: ShardPlan, group: Sequence[ShardRecord]) -> TaskSpec:
@@ -142,11 +146,18 @@ def _summary(
     lengths: Counter[int] = Counter()
     for shard in shards:
         table = read_table(workspace.store, shard.path, ["tokens", "type", "language"])
-        counts.update(f"type:{t}" for t in table.column("type").to_pylist())
-        counts.update(f"language:{t}" for t in table.column("language").to_pylist())
-        tokens = table.column("tokens").to_pylist()
-        counts["tokens"] += sum(tokens)
+        for name in ("type", "language"):
+            counts.update({f"{name}:{value}": n for value, n in _counted(table.column(name))})
+        tokens = dict(_counted(table.column("tokens")))
+        counts["tokens"] += sum(value * n for value, n in tokens.items())
         counts["longest"] = max(counts["longest"], *tokens, 0)
-        lengths.update(32 * (n // 32) for n in tokens)
+        for value, n in tokens.items():
+            lengths[32 * (value // 32)] += n
     counts["chunks"] = sum(lengths.values())
     return dict(counts), {"lengths": {str(k): lengths[k] for k in sorted(lengths)}}
+
+
+def _counted(column: Any) -> Iterator[tuple[Any, int]]:
+    """Each value of a column and how often it stands there."""
+    for one in column.value_counts().to_pylist():
+        yield one["values"], one["counts"]

@@ -27,6 +27,9 @@ from platform_pipelines.core.road.identity import canonical_json, digest_parts, 
 from platform_pipelines.gateways.embedder import Embedder, TokenCounter
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.chunks_standing import Standing
+from platform_pipelines.stages.knowledge_base.layering import MOST_OWN, layer_on, take_rows
+from platform_pipelines.stages.knowledge_base.layers import layer_path, write_layer
 from platform_pipelines.stages.knowledge_base.tables import (
     chunks_schema,
     read_batches,
@@ -42,6 +45,9 @@ if TYPE_CHECKING:
 
 BATCH_DOCUMENTS = 64  # in memory with their text
 SHEET_ROWS = 1024  # made before they are written
+DOCUMENT_COLUMNS = (
+    "key", "state", "document_digest", "type", "code_language", "title", "language", "blocks"
+)  # fmt: skip
 
 Row = dict[str, Any]
 
@@ -59,7 +65,7 @@ def chunk_shards(
     """Operation `chunks.shards`: the task's `arguments` are `{shards, chunk, embed, tokenizer}`.
 
     `shards` are `{shard, documents, previous, path}`, keys in the task's store. The record is
-    `{shards}`: of each `{shard, rows, documents, kept, made}`.
+    `{shards}`: of each `{shard, path, rows, documents, kept, made}`.
     """
     # A process that has other work, too, gives the tokenizer back: 270 MB of the local model's.
     open_tools = _kept_tools if access["keeps_open"] else lru_cache(maxsize=1)(_tools)
@@ -80,15 +86,22 @@ def _cut_all(
     """The result of each shard; when all are taken, all files are there."""
     import pyarrow as pa
 
-    if len(shards) == 1:  # it may be large: written while it is made
-        (one,) = shards
+    changed: list[Mapping[str, Any]] = []
+    for shard in shards:
+        result = cut_layer(tools, shard)
+        if result is None:
+            changed.append(shard)
+        else:
+            yield shard["shard"], result
+    if len(changed) == 1:  # it may be large: written while it is made
+        (one,) = changed
         with table_writer(tools.store, one["path"], chunks_schema()) as write_part:
             result = cut_shard(tools, one, write_part)
         yield one["shard"], result
         return
     with writing_beside(tools.store) as write:
-        for shard in shards:
-            parts = [chunks_schema().empty_table()]
+        for shard in changed:
+            parts = [pa.Table.from_batches([], chunks_schema())]
             result = cut_shard(tools, shard, parts.append)
             write(shard["path"], pa.concat_tables(parts))
             yield shard["shard"], result
@@ -144,7 +157,7 @@ def cut_shard(
     tools: Tools, item: Mapping[str, Any], write: "Callable[[pa.Table], None]"
 ) -> Mapping[str, Any]:
     """Give one shard's chunks to `write`, some rows at a time. See `chunk_shards`."""
-    standing = _Standing(tools.store, item.get("previous"))
+    standing = Standing(tools.store, item.get("previous"))
     counts: Counter[str] = Counter(documents=0, kept=0, made=0)
     sheet = _Sheet(write)
     for document in _documents(tools.store, item["documents"]):
@@ -159,28 +172,52 @@ def cut_shard(
         sheet.add_rows(made)
         counts["made"] += len(made)
     sheet.flush()
-    return {**counts, "rows": counts["kept"] + counts["made"]}
+    return {**counts, "rows": counts["kept"] + counts["made"], "path": item["path"]}
 
 
-class _Standing:
-    """The last chunks by document and policy digest: what is equal is not made again."""
+def cut_layer(tools: Tools, item: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Chunks of a few changed documents, put on those that stand; the text of no other is read.
 
-    def __init__(self, store: ObjectStore, previous: str | None) -> None:
-        self._table: pa.Table | None = None
-        self._runs: dict[tuple[str, str], tuple[int, int]] = {}  # first row, rows
-        if previous is None or not store.exists(previous):
-            return
-        table = read_table(store, previous).combine_chunks()
-        names = (table.column(n).to_pylist() for n in ("document_digest", "policy_digest"))
-        for row, name in enumerate(zip(*names, strict=True)):
-            first, rows = self._runs.get(name, (row, 0))
-            self._runs[name] = (first, rows + 1)
-        self._table = table
+    None when it has to be written whole.
+    """
+    standing, store = Standing(tools.store, item.get("previous")), tools.store
+    if standing.path is None:
+        return None
+    documents = _parsed(store, item["documents"])
+    runs = [
+        standing.run(digest, tools.policy_digests[DocumentType(kind)])
+        for _, digest, kind in documents
+    ]
+    missing = [place for (place, _, _), run in zip(documents, runs, strict=True) if run is None]
+    if len(missing) > MOST_OWN * len(documents):
+        return None
+    changed = take_rows(store, item["documents"], missing, DOCUMENT_COLUMNS).to_pylist()
+    cut = iter(
+        [_chunk(tools, row, tools.policy_digests[DocumentType(row["type"])]) for row in changed]
+    )
+    order: list[int] = []
+    made: list[Row] = []
+    for run in runs:
+        rows = next(cut) if run is None else []
+        order += range(-1 - len(made), -1 - len(made) - len(rows), -1)
+        order += range(run[0], run[0] + run[1]) if run else ()
+        made += rows
+    layer = layer_on(store, standing.path, order, table_of(made, chunks_schema()))
+    if layer is None:
+        return None
+    path = layer_path(item["path"], layer.base)
+    write_layer(store, path, layer)
+    counts = {"documents": len(documents), "kept": len(order) - len(made), "made": len(made)}
+    return {**counts, "rows": len(order), "path": path}
 
-    def find(self, document_digest: str, policy_name: str) -> "pa.Table | None":
-        """A document's chunks, which stand together; None when it has none that stand."""
-        run = self._runs.get((document_digest, policy_name))
-        return None if run is None or self._table is None else self._table.slice(*run)
+
+def _parsed(store: ObjectStore, path: str) -> list[tuple[int, str, str]]:
+    """(place, digest, type) of a shard's parsed documents."""
+    names = ["state", "document_digest", "type"]
+    rows = zip(*(read_table(store, path, names).column(n).to_pylist() for n in names), strict=True)
+    return [
+        (at, digest, kind) for at, (state, digest, kind) in enumerate(rows) if state == "parsed"
+    ]
 
 
 class _Sheet:
@@ -223,10 +260,7 @@ class _Sheet:
 
 def _documents(store: ObjectStore, path: str) -> Iterator[Row]:
     """The parsed documents of a shard, some at a time."""
-    columns = [
-        "key", "state", "document_digest", "type", "code_language", "title", "language", "blocks",
-    ]  # fmt: skip
-    for batch in read_batches(store, path, columns, rows=BATCH_DOCUMENTS):
+    for batch in read_batches(store, path, DOCUMENT_COLUMNS, rows=BATCH_DOCUMENTS):
         yield from (row for row in batch.to_pylist() if row["state"] == "parsed")
 
 

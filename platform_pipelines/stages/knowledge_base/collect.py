@@ -12,12 +12,15 @@ from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.slots import Slot, SlotState, shape
 from platform_pipelines.core.road.releases import ReleaseEntry, retained
 from platform_pipelines.gateways.vector_store import VectorStore
+from platform_pipelines.stages.knowledge_base.layers import with_bases
 from platform_pipelines.stages.knowledge_base.revisions import find_revision
 from platform_pipelines.stages.knowledge_base.slots import forget_slots, read_slots, write_slot
+from platform_pipelines.stages.knowledge_base.terms import FOLDER as TERMS
+from platform_pipelines.stages.knowledge_base.terms import terms_key
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
 
 # Plans and records of tasks are needed until their stage has moved its head.
-SHARD_FOLDERS = ("documents", "chunks", "vectors", TASKS)
+SHARD_FOLDERS = ("documents", "chunks", "vectors", TERMS, TASKS)
 
 
 def collect(
@@ -73,8 +76,10 @@ def _collect_files(workspace: Workspace, revisions: set[str], spare: Slot | None
         revision = find_revision(workspace.store, digest)
         if revision is not None:
             wanted |= {s.path for s in (*revision.chunks, *revision.vectors)}
+            wanted.add(terms_key(revision))
     base = find_revision(workspace.store, spare.revision) if spare else None
     wanted |= {s.path for s in base.chunks} if base else set()  # to know which rows differ
+    wanted = with_bases(wanted)
     stored = (
         item.key
         for folder in SHARD_FOLDERS

@@ -189,7 +189,7 @@ def _language_model(
     from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
     from platform_pipelines.gateways.language_model import HttpLanguageModel
     from platform_pipelines.gateways.tiered_model import TieredModel
-    from platform_pipelines.stages.road.tiers import live_tiers
+    from platform_pipelines.stages.road.tiers import live_choice
 
     endpoint = Endpoint(
         url=url,
@@ -202,7 +202,7 @@ def _language_model(
     model = HttpLanguageModel(client, name)
     if recipe is not None:
         model = HttpLanguageModel(client, name, recipe.temperature, recipe.max_tokens)
-    return TieredModel(model, partial(live_tiers, settings, name))
+    return TieredModel(model, partial(live_choice, settings, name))
 
 
 def _http_embedder(record: Mapping[str, Any], embed: "Embed") -> "Embedder":

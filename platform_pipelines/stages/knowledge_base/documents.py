@@ -16,9 +16,7 @@ from platform_pipelines.core.knowledge_base.documents import (
     Reason,
     SourceObject,
     container_of,
-    notes_from_json,
 )
-from platform_pipelines.core.knowledge_base.text import shortened
 from platform_pipelines.core.road.identity import digest_parts, shard_of
 from platform_pipelines.core.road.snapshot import (
     ShardRecord,
@@ -29,8 +27,10 @@ from platform_pipelines.errors import EmptyCorpusError
 from platform_pipelines.gateways.object_store import ObjectStore, Skipped
 from platform_pipelines.gateways.store_keys import nfc
 from platform_pipelines.stages.knowledge_base import connect
+from platform_pipelines.stages.knowledge_base.documents_count import count_documents
 from platform_pipelines.stages.knowledge_base.documents_plan import documents_digest
 from platform_pipelines.stages.knowledge_base.documents_worker import parse_shards
+from platform_pipelines.stages.knowledge_base.layers import written_at
 from platform_pipelines.stages.knowledge_base.parsing.ocr import OcrOptions
 from platform_pipelines.stages.knowledge_base.parsing.parse import parser_digest
 from platform_pipelines.stages.knowledge_base.people import list_for, lists_of, versioned
@@ -45,10 +45,6 @@ OPERATION = "documents.shards"
 FEW_DOCUMENTS = 1_000
 FEW_PARSERS = 4
 TASK_DOCUMENTS = 1_024  # shards are given to a worker together until so many documents are listed
-MAX_LISTED_QUARANTINE = 200
-NOTES_CHARACTERS = 300  # of one document, in the list for people
-NOTED = "noted"  # counted: parsed documents of which a part was not read
-NOTE = "note"  # and by kind, `note:hidden`
 Row = dict[str, Any]
 
 
@@ -119,8 +115,8 @@ class _Change:
         name = digest_parts(self.input, *sorted(self.again)) if self.again else self.input
         return f"{STAGE}/{self.shard:04d}-{name}.parquet"
 
-    def record(self, digest: str, rows: int) -> ShardRecord:
-        return ShardRecord(self.shard, self.input, digest, self.path, rows)
+    def record(self, digest: str, rows: int, path: str) -> ShardRecord:
+        return ShardRecord(self.shard, self.input, digest, path, rows)
 
     @property
     def arguments(self) -> Row:
@@ -153,7 +149,7 @@ def _parse_all(
         counts.update(done.record["counts"])
         for made in done.record["shards"]:
             change = by_shard[made["shard"]]
-            records[change.shard] = change.record(made["digest"], made["rows"])
+            records[change.shard] = change.record(made["digest"], made["rows"], made["path"])
     return records
 
 
@@ -210,10 +206,12 @@ def _written(store: ObjectStore, changes: Sequence[_Change]) -> dict[int, ShardR
     """Shards that a killed run finished: a file is named by the listing that it was made of."""
     found: dict[int, ShardRecord] = {}
     for change in changes:
-        if not store.exists(change.path):
+        before = change.previous.path if change.previous else None
+        path = written_at(store, change.path, before)
+        if path is None:
             continue
-        rows = read_table(store, change.path, ("key", "state", "document_digest")).to_pylist()
-        found[change.shard] = change.record(documents_digest(rows), len(rows))
+        rows = read_table(store, path, ("key", "state", "document_digest")).to_pylist()
+        found[change.shard] = change.record(documents_digest(rows), len(rows), path)
     return found
 
 
@@ -291,7 +289,7 @@ def _snapshot(
     workspace: Workspace, records: Mapping[int, ShardRecord], settings: str, skipped: Skipped
 ) -> Snapshot:
     shards = tuple(records[n] for n in sorted(records))
-    details, totals = _totals(workspace, shards)
+    details, totals = count_documents(workspace.store, shards)
     return Snapshot(
         stage=STAGE,
         settings=settings,
@@ -299,41 +297,3 @@ def _snapshot(
         counts={**totals, "left_out": skipped.total},
         details={**details, "source": workspace.spec.source.url},
     )
-
-
-def _totals(
-    workspace: Workspace, shards: Sequence[ShardRecord]
-) -> tuple[dict[str, Any], dict[str, int]]:
-    """The quarantine, and how many documents of each state, type and language.
-
-    The list for people is cut; of the documents that may not be read all keys are kept.
-    """
-    columns = ["key", "state", "type", "language", "reason", "detail", "size_bytes", "notes"]
-    totals: Counter[str] = Counter({"parsed": 0, "quarantined": 0, NOTED: 0})
-    quarantine: list[Row] = []
-    noted: list[Row] = []
-    forbidden: list[str] = []
-    for shard in shards:
-        for row in read_table(workspace.store, shard.path, columns).to_pylist():
-            totals[row["state"]] += 1
-            totals["bytes"] += row["size_bytes"]
-            if row["state"] == "parsed":
-                totals[f"type:{row['type']}"] += 1
-                totals[f"language:{row['language']}"] += 1
-                _count_notes(row, totals, noted)
-                continue
-            if row["reason"] == Reason.FORBIDDEN:
-                forbidden.append(row["key"])
-            if len(quarantine) < MAX_LISTED_QUARANTINE:
-                quarantine.append({k: row[k] for k in ("key", "reason", "detail")})
-    return {"quarantine": quarantine, "forbidden": forbidden, "noted": noted}, dict(totals)
-
-
-def _count_notes(row: Row, totals: Counter[str], noted: list[Row]) -> None:
-    notes = notes_from_json(row.get("notes", ""))  # a file of an earlier version has none
-    totals[NOTED] += bool(notes)
-    for kind in {note.kind for note in notes}:
-        totals[f"{NOTE}:{kind}"] += 1
-    if notes and len(noted) < MAX_LISTED_QUARANTINE:
-        told = "; ".join(f"{n.kind}: {n.what}{f' x{n.times}' * (n.times > 1)}" for n in notes)
-        noted.append({"key": row["key"], "not_read": shortened(told, NOTES_CHARACTERS)})

@@ -9,6 +9,8 @@ from platform_pipelines.core.knowledge_base.documents import SourceObject, conta
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import source_digest
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base.layering import layer_on, take_rows
+from platform_pipelines.stages.knowledge_base.layers import layer_path, write_layer
 from platform_pipelines.stages.knowledge_base.tables import (
     WriteTable,
     documents_schema,
@@ -146,23 +148,83 @@ def parts_of(work: ShardWork) -> Iterator[list[str]]:
 
 
 def write_shard(store: ObjectStore, work: ShardWork, write: WriteTable) -> Row | None:
-    """The shard's new file: kept rows as they were, made rows added, sorted by key."""
-    rows = work.made
-    if work.kept and work.previous is not None:
-        old = read_table(store, work.previous).to_pylist()
-        listed = work.kept.keys() | work.wanted.keys()
-        roots = [root_of(row["key"], listed) for row in old]
-        rows = rows + [
-            _renewed(row, root, work)
-            for row, root in zip(old, roots, strict=True)
-            if root in work.kept
-        ]
-    # A file of an earlier version has no notes.
-    rows = sorted(({"notes": "", **row} for row in rows), key=lambda row: row["key"])
-    if not rows:
+    """The shard's new file: kept rows as they were, made rows added, sorted by key.
+
+    Where few rows are made, it is a layer on the earlier file, whose texts are not read.
+    """
+    stays, renewed = _staying(store, work)
+    made = sorted([*work.made, *renewed], key=lambda row: row["key"])
+    told = [*made, *({"key": k, **one.told} for k, one in stays.items())]
+    if not told:
         return None
-    write(work.path, table_of(rows, documents_schema()))
-    return {"shard": work.shard, "rows": len(rows), "digest": documents_digest(rows)}
+    path = _write_layer(store, work, stays, made)
+    if path is None:
+        path = work.path
+        places = sorted(one.place for one in stays.values())
+        rows = [*made, *_texts(store, work, places)]
+        write(path, table_of(sorted(rows, key=lambda row: row["key"]), documents_schema()))
+    return {"shard": work.shard, "rows": len(told), "digest": documents_digest(told), "path": path}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stays:
+    """A row of the earlier file that stays as it is."""
+
+    place: int
+    told: Row  # what names its content
+
+
+def _staying(store: ObjectStore, work: ShardWork) -> tuple[dict[str, _Stays], list[Row]]:
+    """Rows that stay, by key; and those whose object has another version and equal content."""
+    if not work.kept or work.previous is None:
+        return {}, []
+    names = ("key", "version", "size_bytes", "state", "document_digest")
+    rows = read_table(store, work.previous, names).to_pylist()
+    listed = work.kept.keys() | work.wanted.keys()
+    stays: dict[str, _Stays] = {}
+    others: dict[int, str] = {}  # place -> listed object
+    for place, row in enumerate(rows):
+        root = root_of(row["key"], listed)
+        if root not in work.kept:
+            continue
+        is_own = row["key"] == root
+        if root not in work.same and not (
+            is_own and row["size_bytes"] != work.kept[root].size_bytes
+        ):
+            told = {"state": row["state"], "document_digest": row["document_digest"]}
+            stays[row["key"]] = _Stays(place, told)
+        else:
+            others[place] = root
+    texts = _texts(store, work, list(others))
+    return stays, [_renewed(row, others[at], work) for at, row in zip(others, texts, strict=True)]
+
+
+def _texts(store: ObjectStore, work: ShardWork, places: Sequence[int]) -> list[Row]:
+    """Whole rows of the earlier file; one of an earlier version has no notes."""
+    if not places or work.previous is None:
+        return []
+    columns = documents_schema().names
+    found = take_rows(store, work.previous, places, columns).to_pylist()
+    return [{"notes": "", **row} for row in found]
+
+
+def _write_layer(
+    store: ObjectStore, work: ShardWork, stays: Mapping[str, _Stays], made: Sequence[Row]
+) -> str | None:
+    """Where it was written; None when it has to be written whole."""
+    if not stays or work.previous is None:
+        return None
+    places = {key: one.place for key, one in stays.items()}
+    places |= {row["key"]: -1 - number for number, row in enumerate(made)}
+    if len(places) != len(stays) + len(made):
+        return None
+    order = [places[key] for key in sorted(places)]
+    layer = layer_on(store, work.previous, order, table_of(made, documents_schema()))
+    if layer is None:
+        return None
+    path = layer_path(work.path, layer.base)
+    write_layer(store, path, layer)
+    return path
 
 
 def documents_digest(rows: Sequence[Row]) -> str:

@@ -68,7 +68,7 @@ def parse_shards(
     does not stand, and the listing, `[key, version, size in bytes]`. `digests` are those of the
     parsers, `{parsed, quarantined}`; `parse` is the declaration's; `people` are
     the lists of people, `[key, version]` by folder. The record is
-    `{shards: [{shard, rows, digest}], counts}`; a shard without a document is left out.
+    `{shards: [{shard, rows, digest, path}], counts}`; a shard without a document is left out.
     """
     hide_from_peers()  # this process holds what a parser must not see
     for spec in items:

@@ -18,6 +18,7 @@ from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
+from platform_pipelines.stages.knowledge_base.terms import CorpusTerms
 from platform_pipelines.stages.road.access import open_named, settings_of
 
 if TYPE_CHECKING:
@@ -59,7 +60,10 @@ class Tools:
             ConfigurationError: this process has another embedder than the revision was made with.
         """
         revision = read_revision(store, arguments["revision"])
-        return Retriever(self.vectors, self.embedder(revision), revision, arguments["collection"])
+        terms = CorpusTerms(store, revision)
+        return Retriever(
+            self.vectors, self.embedder(revision), revision, arguments["collection"], terms
+        )
 
     def embedder(self, revision: Revision) -> "Embedder":
         """The one that a revision was made with."""

@@ -192,8 +192,9 @@ def _features(
     found: Sequence[Sequence[Found]],
     vectors: "Matrix",
 ) -> list[tuple[float, ...]]:
-    texts = [q.question for q in questions]
-    return [m.vector() for m in measure(retriever.embedder, texts, found, vectors=vectors)]
+    texts, corpus = [q.question for q in questions], retriever.term_weights()
+    measured = measure(retriever.embedder, texts, found, vectors=vectors, corpus=corpus)
+    return [one.vector() for one in measured]
 
 
 def _with_ragas(tools: Tools, outcomes: Mapping[str, Outcome]) -> dict[str, Outcome]:

@@ -57,6 +57,7 @@ from platform_pipelines.stages.knowledge_base.losses import lost_against, unread
 from platform_pipelines.stages.knowledge_base.revisions import candidate
 from platform_pipelines.stages.knowledge_base.sampling import sample_of, sampled_of
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
+from platform_pipelines.stages.knowledge_base.terms import ensure_terms
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
@@ -245,6 +246,7 @@ def evaluate(
         lost = lost_against(workspace, revision, baseline)
         made = Side(revision, sealed_collection(workspace, store, revision))
         counts = RowCounts(expected=revision.rows, stored=store.count(made.collection))
+        ensure_terms(workspace.store, revision)
         evaluating = _evaluating(workspace, revision, baseline, golden, salt)
         more = {"lost": lost, "unread": unread_documents(workspace)}
         if golden is None:

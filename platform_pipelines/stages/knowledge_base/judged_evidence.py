@@ -165,6 +165,7 @@ def _facts(
         "repeats": judge.repeats,
         "troubles": sum(len(t) for t in sides[0].troubles.values()),
         "unknown": sum(not answers[q.id].known for q in golden.answerable),
+        "disagreeing": sum(bool(a.disagreements) for a in answers.values()),
         "unanswerable": len(golden.unanswerable),
         "unanswerable_answered": sum(answers[q.id].known for q in golden.unanswerable),
         "answer_tokens": [

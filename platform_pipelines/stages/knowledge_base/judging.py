@@ -5,7 +5,6 @@ and verdicts by their prompts: an evaluation that was killed goes on where it wa
 is not paid for again as a baseline.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import fmean
@@ -14,10 +13,10 @@ from typing import Any
 from platform_pipelines.core.knowledge_base.golden import Question
 from platform_pipelines.core.road.evidence import Failure, Outcome
 from platform_pipelines.errors import ConfigurationError, UnavailableError
+from platform_pipelines.stages.knowledge_base.answering import CITED
 
 RAGAS_VERSION = "0.4.3"  # of environments/evaluation.in; a part of every cached verdict's name
 BUDGET = "budget"  # of what was spent: the one that ended the judging
-_CITATION = re.compile(r"[ \t]*\[[0-9]{1,4}\]")
 _COME_AGAIN = ("unavailable", "rate_limited")
 _ANSWERS_NOTHING = {"faithfulness": None, "answer_relevancy": 0.0, "answer_correctness": 0.0}
 
@@ -34,6 +33,7 @@ class GivenAnswer:
     note: str
     input_tokens: int
     output_tokens: int
+    disagreements: int = 0  # of documents about what it says
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +113,7 @@ def judged_sample(question: Question, answer: GivenAnswer, repeat: int) -> dict[
 
 
 def _without_citations(text: str) -> str:
-    return _CITATION.sub("", text).strip()
+    return CITED.sub("", text).strip()
 
 
 def refuse_absent(found: Sequence[Mapping[str, Any]], judge: str) -> None:

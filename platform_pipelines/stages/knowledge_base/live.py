@@ -16,6 +16,7 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
 from platform_pipelines.stages.knowledge_base.stored_evidence import calibration_in_use
+from platform_pipelines.stages.knowledge_base.terms import CorpusTerms
 from platform_pipelines.stages.road import connect as road
 
 
@@ -36,10 +37,11 @@ class LiveRecord:
     entry: ReleaseEntry
     revision: Revision
     calibration: Calibration | None
+    terms: CorpusTerms | None = None
 
     def opened(self, vectors: VectorStore, embedder: Embedder) -> Live:
         """For reading; the caller closes what it gave."""
-        retriever = Retriever(vectors, embedder, self.revision, self.entry.target)
+        retriever = Retriever(vectors, embedder, self.revision, self.entry.target, self.terms)
         return Live(self.entry, self.revision, retriever, self.calibration)
 
 
@@ -82,7 +84,9 @@ def read_live(settings: Settings, name: str, vectors: VectorStore) -> LiveRecord
     store, newest = live_entry(settings, name)
     alias = alias_name(name, read_revision(store, newest.revision).recipe.prefix)
     entry = _followed(store, name, newest, vectors.alias(alias))
-    return LiveRecord(entry, read_revision(store, entry.revision), calibration_in_use(store, entry))
+    revision = read_revision(store, entry.revision)
+    terms = CorpusTerms(store, revision)
+    return LiveRecord(entry, revision, calibration_in_use(store, entry), terms)
 
 
 def _followed(

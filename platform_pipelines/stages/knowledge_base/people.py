@@ -21,13 +21,15 @@ _List = TypeVar("_List")
 
 def lists_of(objects: Iterable[SourceObject]) -> dict[str, SourceObject]:
     """The lists among what is listed, by the folder that they stand in."""
-    return {_folder(o.key): o for o in objects if PurePosixPath(o.key).name == LIST_NAME}
+    return {_folder(o.key): o for o in objects if o.key.rpartition("/")[2] == LIST_NAME}
 
 
 def list_for(key: str, lists: Mapping[str, _List]) -> _List | None:
     """The list that names the people of a document, if it may be a chat: beside it, or above."""
+    if not lists:
+        return None
     path = PurePosixPath(key)
-    if not lists or path.suffix.lower() not in _CHATS or path.name == LIST_NAME:
+    if path.suffix.lower() not in _CHATS or path.name == LIST_NAME:
         return None
     beside = lists.get(_folder(key))
     return beside if beside is not None else lists.get(_folder(_folder(key)))

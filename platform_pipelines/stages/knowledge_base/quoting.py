@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from platform_pipelines.core.knowledge_base.answers import (
     AnswerFeatures,
     RankedSentence,
+    TermWeights,
     answer_features,
     likely_sentences,
     rank_sentences,
@@ -49,8 +50,11 @@ def measure(
     found: Sequence[Sequence[Found]],
     *,
     vectors: "Matrix",
+    corpus: TermWeights | None = None,
 ) -> list[AnswerFeatures]:
     """Each question's features; `vectors` [questions, dimension] are the questions'.
+
+    `corpus` says how rare words are in the revision.
 
     The sentences of all questions are embedded together, each once.
 
@@ -64,12 +68,19 @@ def measure(
     ]
     near = _similarities(embedder, likely, vectors)
     return [
-        answer_features(question, own, similarities, tokens=keyword_tokens)
+        answer_features(question, own, similarities, tokens=keyword_tokens, corpus=corpus)
         for question, own, similarities in zip(questions, chunks, near, strict=True)
     ]
 
 
-def compare(embedder: Embedder, question: str, hits: Sequence[Found], vector: "Matrix") -> Compared:
+def compare(
+    embedder: Embedder,
+    question: str,
+    hits: Sequence[Found],
+    vector: "Matrix",
+    *,
+    corpus: TermWeights | None = None,
+) -> Compared:
     """One question's features, as `measure` has them, and its quotes; `vector` [1, dimension].
 
     Raises:
@@ -84,7 +95,7 @@ def compare(embedder: Embedder, question: str, hits: Sequence[Found], vector: "M
     measured = [similarity[candidate] for candidate in likely(limit=MEASURED_SENTENCES)]
     language = detect_language(question)
     return Compared(
-        answer_features(question, chunks, measured, tokens=keyword_tokens),
+        answer_features(question, chunks, measured, tokens=keyword_tokens, corpus=corpus),
         tuple(rank_sentences(question, sentences, near, language=language, tokens=keyword_tokens)),
     )
 

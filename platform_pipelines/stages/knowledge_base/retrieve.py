@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from platform_pipelines.core.knowledge_base.answers import TermWeights
 from platform_pipelines.core.knowledge_base.documents import Place, place_from_record
 from platform_pipelines.core.knowledge_base.fusion import level_languages, reciprocal_rank_fusion
 from platform_pipelines.core.knowledge_base.keywords import keyword_tokens
@@ -15,6 +16,7 @@ from platform_pipelines.errors import MissingTenantError
 from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.vector_store import Hit, VectorStore
 from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn, Collapsed, collapse
+from platform_pipelines.stages.knowledge_base.terms import CorpusTerms
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
@@ -53,6 +55,11 @@ class Retriever:
     embedder: Embedder
     revision: Revision
     target: str
+    terms: CorpusTerms | None = None  # how rare words are in it; answers are decided by them
+
+    def term_weights(self) -> TermWeights | None:
+        """How rare words are in the revision; None where nobody counted them."""
+        return self.terms.weights() if self.terms else None
 
     def embed(self, texts: Sequence[str]) -> "Matrix":
         """Query vectors, to be used for several searches."""

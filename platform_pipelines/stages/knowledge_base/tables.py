@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from platform_pipelines.errors import IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
+from platform_pipelines.stages.knowledge_base.layers import base_of, is_there, read_layer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -103,6 +104,15 @@ def texts_column(values: Sequence[str]) -> "pa.Array | pa.ChunkedArray":
     return pa.Array.from_buffers(pa.string(), len(parts), buffers)
 
 
+def rows_at(table: "pa.Table", places: "Sequence[int] | npt.NDArray[np.int64]") -> "pa.Table":
+    """Some rows of a table, in this order. From a buffer: a list of places imports pandas."""
+    import numpy as np
+    import pyarrow as pa
+
+    wanted = np.ascontiguousarray(places, np.int64)
+    return table.take(pa.Array.from_buffers(pa.int64(), len(wanted), [None, pa.py_buffer(wanted)]))
+
+
 def vectors_column(matrix: "npt.NDArray[np.float32]") -> "pa.Array":
     """[rows, dimension] float32 as a column, without a copy."""
     import numpy as np
@@ -193,6 +203,10 @@ def read_table(store: ObjectStore, key: str, columns: Sequence[str] | None = Non
         SourceNotFoundError: there is none.
         IntegrityError: the file is not a Parquet table.
     """
+    base = base_of(key)
+    if base is not None:
+        layer = read_layer(store, key)
+        return layer.assembled(read_table(store, base, columns), columns)
     with _open_table(store, key) as table:
         chosen = None if columns is None else list(columns)
         return table.read(columns=chosen, use_threads=False)  # it takes longer to hand out a shard
@@ -204,13 +218,29 @@ def rows_of(store: ObjectStore, key: str) -> int | None:
     Raises:
         IntegrityError: the file is not a Parquet table.
     """
-    return read_table(store, key, ()).num_rows if store.exists(key) else None
+    if not is_there(store, key):
+        return None
+    if base_of(key) is not None:
+        return len(read_layer(store, key).codes)
+    with _open_table(store, key) as table:
+        return int(table.metadata.num_rows)
+
+
+def schema_of(store: ObjectStore, key: str) -> "pa.Schema":
+    """The columns of a whole table, from its footer. Raises as `read_table`."""
+    with _open_table(store, key) as table:
+        return table.schema_arrow
 
 
 def read_batches(
     store: ObjectStore, key: str, columns: Sequence[str], *, rows: int = ROW_GROUP_ROWS
 ) -> Iterator["pa.RecordBatch"]:
     """Some columns of a table, at most so many rows at a time. Raises as `read_table`."""
+    base = base_of(key)
+    if base is not None:
+        below = read_batches(store, base, columns, rows=rows)
+        yield from read_layer(store, key).streamed(below, columns)
+        return
     with _open_table(store, key) as table:
         yield from table.iter_batches(batch_size=rows, columns=list(columns), use_threads=False)
 

@@ -16,6 +16,7 @@ from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapsh
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
+from platform_pipelines.stages.knowledge_base.layers import written_at
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from platform_pipelines.stages.knowledge_base.vectors_moving import move_vectors
 from platform_pipelines.stages.knowledge_base.vectors_worker import embed_shards, text_digests
@@ -61,9 +62,12 @@ def _embed(
     counts: Counter[str] = Counter(embedded=0, from_cache=0)
     todo: list[ShardRecord] = []
     for shard in plan.changed:
-        if workspace.store.exists(plan.path(shard.shard)):  # by a killed run
+        before = plan.previous.get(shard.shard)
+        whole = plan.path(shard.shard)
+        path = written_at(workspace.store, whole, before.path if before else None)
+        if path is not None:  # by a killed run
             counts["from_cache"] += shard.rows
-            records[shard.shard] = plan.record(shard.shard, shard.rows)
+            records[shard.shard] = plan.record(shard.shard, shard.rows, path)
         else:
             todo.append(shard)
     groups = _groups(list(_wishes(workspace.store, todo, cache)))
@@ -76,7 +80,7 @@ def _embed(
     ):
         counts.update({name: done.record[name] for name in ("embedded", "from_cache")})
         for made in done.record["shards"]:
-            records[made["shard"]] = plan.record(made["shard"], made["rows"])
+            records[made["shard"]] = plan.record(made["shard"], made["rows"], made["path"])
     shards = tuple(records[n] for n in sorted(records))
     dimension, name = connect.embedder_facts(workspace.settings, workspace.spec.embed)
     totals = {"vectors": sum(s.rows for s in shards), "dimension": dimension}
@@ -103,15 +107,20 @@ class _Group:
     shards: list[ShardRecord] = field(default_factory=list[ShardRecord])
     missing: int = 0
     rows: int = 0
-    own: set[str] = field(default_factory=set[str])
+    own: dict[int, str | None] = field(default_factory=dict[int, str | None])
     elsewhere: set[str] = field(default_factory=set[str])
 
     def add(self, wish: _Wish) -> None:
         self.shards.append(wish.shard)
         self.missing += wish.missing
         self.rows += wish.shard.rows
-        self.own |= {wish.own} if wish.own else set()
+        self.own[wish.shard.shard] = wish.own
         self.elsewhere |= wish.elsewhere
+
+    @property
+    def own_files(self) -> list[str]:
+        """The last files of its shards."""
+        return sorted(path for path in self.own.values() if path is not None)
 
 
 def _groups(wishes: Sequence[_Wish]) -> list[_Group]:
@@ -135,7 +144,7 @@ def _move(workspace: Workspace, groups: Sequence[_Group]) -> list[str]:
     if sum(len(group.elsewhere) for group in strange) <= len(earlier):
         return []
     wanted = [
-        {"chunks": [s.path for s in group.shards], "own": sorted(group.own)} for group in strange
+        {"chunks": [s.path for s in group.shards], "own": group.own_files} for group in strange
     ]
     name = digest_json([wanted, earlier])
     paths = [f"{STAGE}/moved-{name}-{n}.parquet" for n in range(len(strange))]
@@ -204,10 +213,15 @@ def _task(workspace: Workspace, plan: ShardPlan, group: _Group, identity: str) -
         store=workspace.store.url,
         arguments={
             "shards": [
-                {"shard": s.shard, "chunks": s.path, "path": plan.path(s.shard)}
+                {
+                    "shard": s.shard,
+                    "chunks": s.path,
+                    "path": plan.path(s.shard),
+                    "previous": group.own.get(s.shard),
+                }
                 for s in group.shards
             ],
-            "earlier": sorted(group.own | group.elsewhere),
+            "earlier": sorted({*group.own_files, *group.elsewhere}),
             "embed": workspace.spec.embed.model_dump(mode="json"),
             "embedder": identity,
         },

@@ -1,5 +1,9 @@
-"""The tiers that are in force: those of the revision of a catalogue that its log says is live."""
+"""What chooses a question's model: the tiers that are live, or the experiment that assigns it."""
 
+import re
+
+from platform_pipelines.core.road.assignments import FILE, Assignment, assignment_from_json
+from platform_pipelines.core.road.declarations import NAME_PATTERN
 from platform_pipelines.core.road.manifests import revision_from_json
 from platform_pipelines.core.road.releases import current
 from platform_pipelines.core.road.tiers import POLICY_FILE, TierPolicy, policy_from_json
@@ -12,7 +16,26 @@ from platform_pipelines.stages.road.connect import (
     release_log,
 )
 
-CATALOGUES = "model_catalogue"
+CATALOGUES, EXPERIMENTS = "model_catalogue", "experiment"
+
+
+def live_choice(settings: Settings, name: str) -> TierPolicy | Assignment | None:
+    """What a declared model's name stands for, if it is no model's.
+
+    Raises:
+        ConfigurationError: two live catalogues have tiers of this name.
+    """
+    return live_assignment(settings, name) or live_tiers(settings, name)
+
+
+def live_assignment(settings: Settings, name: str) -> Assignment | None:
+    """The assignment of an experiment, as its last verdict left it; None: there is none."""
+    if not re.fullmatch(NAME_PATTERN, name):
+        return None
+    store, key = open_platform_store(settings), f"{EXPERIMENTS}/{name}/{FILE}"
+    if not store.exists(key):
+        return None
+    return assignment_from_json(store.get(key)[0], where=f"{store.url}/{key}")
 
 
 def live_tiers(settings: Settings, name: str) -> TierPolicy | None:

@@ -1,6 +1,6 @@
 """What every stage works with: a component's store and heads, leases, time and progress."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, TypedDict, TypeVar, Unpack
@@ -148,8 +148,12 @@ class Workspace:
             return None, version
         listed = (item.key for batch in self.store.list_objects(stage) for item in batch)
         there = set(listed)
-        shards = tuple(shard for shard in snapshot.shards if shard.path in there)
+        shards = tuple(s for s in snapshot.shards if there.issuperset(self.read_from(s.path)))
         return replace(snapshot, shards=shards), version
+
+    def read_from(self, path: str) -> Collection[str]:
+        """The files that a shard's file is read from: itself, and those that it stands on."""
+        return (path,)
 
     def move_head(self, snapshot: Snapshot, version: str | None) -> None:
         """Replace the head by compare-and-swap.

@@ -67,7 +67,7 @@ def test_a_prometheus_that_does_not_answer_rolls_nobody_back() -> None:
 
 def test_it_needs_a_prometheus() -> None:
     """A rule that nobody looks at is believed to hold."""
-    with pytest.raises(ConfigurationError, match="`rollbacks` needs `prometheus`"):
+    with pytest.raises(ConfigurationError, match="`rollbacks` needs `prometheus`, or"):
         parse_spec(WatchSpec, {"name": "w", "rollbacks": [RULE]}, where="test", noun="watch")
 
 

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.experiment.cohorts import arm_of, sample_ratio
+from platform_pipelines.core.experiment.cohorts import sample_ratio
 from platform_pipelines.core.experiment.sequential import Standing, Tally, look, tally
+from platform_pipelines.core.road.assignments import arm_of
 from platform_pipelines.core.road.metrics import Direction
 from platform_pipelines.errors import ConfigurationError
 

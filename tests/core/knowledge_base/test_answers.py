@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from platform_pipelines.core.knowledge_base.answers import (
-    DEFAULT_THRESHOLD,
     FEATURE_NAMES,
     AnswerFeatures,
     RankedSentence,
+    TermWeights,
     answer_features,
     decide_answer,
     likely_sentences,
@@ -216,11 +216,15 @@ def test_the_likely_sentences_are_weighed_by_the_same_numbers() -> None:
     assert likely_sentences("x", [heading, low], tokens=words, limit=1) == [low]
 
 
-@pytest.mark.parametrize(("coverage", "answers"), [(0.35, True), (0.3499, False)])
-def test_the_conservative_threshold_is_what_was_measured(coverage: float, answers: bool) -> None:
-    """Its rates on the sample stand beside it in the code."""
-    assert decide_answer(AnswerFeatures(0.0, coverage, 0.0), None).answer is answers
-    assert not decide_answer(AnswerFeatures(0.9, 1.0, 0.01), None).answer
+def by(names: tuple[str, ...], weights: tuple[float, ...], intercept: float) -> Calibration:
+    size = len(names)
+    return Calibration(
+        names, (0.0,) * size, (1.0,) * size, weights, intercept, 0.5, 2.0, 9, 9, 9, 0, 0, 0, 8
+    )
+
+
+# Half of the words, and all identifiers and numbers; no similarity.
+WORDS_ALONE = by(("word_coverage", "sharp_missing"), (10.0, -10.0), -5.0)
 
 
 CANDIDATES = st.lists(
@@ -287,22 +291,22 @@ def features(question: str, chunks=CHUNKS, near: Sequence[float] = (0.8, 0.9)) -
 def test_features_of_an_answered_question_are_better_than_of_an_unanswered_one() -> None:
     """What calibration relies on."""
     known, unknown = features("GPUs of the batch pool"), features("Capital of Mongolia in 1999")
-    assert known.chunk_coverage == pytest.approx(1.0)
-    assert unknown.chunk_coverage == 0.0
+    assert known.word_coverage == pytest.approx(1.0)
+    assert unknown.word_coverage == 0.0
     assert (known.sharp_missing, unknown.sharp_missing) == (0.0, 1.0)
     assert known.sentence_similarity == 0.9
 
 
 def test_nothing_retrieved_has_the_worst_features() -> None:
     """An empty index knows nothing."""
-    assert features("GPUs", []).vector() == (0.0, 0.0, 1.0)
+    assert features("GPUs", []).vector() == (0.0, 0.0, 0.0, 1.0)
     assert features("GPUs", near=[math.nan]).sentence_similarity == 0.0
-    assert not decide_answer(features("GPUs", []), None).answer
+    assert not decide_answer(features("GPUs", []), None, default=WORDS_ALONE).answer
 
 
 def test_a_question_without_any_word_is_covered_by_nothing() -> None:
     """0 of 0 words found is not everything found."""
-    assert features("?!").chunk_coverage == 0.0
+    assert features("?!").word_coverage == 0.0
 
 
 @given(st.text(max_size=60))
@@ -315,16 +319,18 @@ def test_features_are_finite_and_named(question: str) -> None:
 
 def test_without_a_calibration_the_default_wants_words_and_numbers() -> None:
     """Conservative: most of the words in one chunk, all of the numbers with them."""
-    known = decide_answer(features("GPUs of the batch pool"), None)
-    assert (known.answer, known.calibrated, known.threshold) == (True, False, DEFAULT_THRESHOLD)
-    assert not decide_answer(features("GPUs of the batch pool in 1999"), None).answer
-    assert not decide_answer(features("Capital of Mongolia"), None).answer
+    known = decide_answer(features("GPUs of the batch pool"), None, default=WORDS_ALONE)
+    assert (known.answer, known.calibrated, known.threshold) == (True, False, 0.5)
+    assert not decide_answer(
+        features("GPUs of the batch pool in 1999"), None, default=WORDS_ALONE
+    ).answer
+    assert not decide_answer(features("Capital of Mongolia"), None, default=WORDS_ALONE).answer
 
 
 def test_a_calibration_of_other_features_is_none() -> None:
     """A release from before a change of the features: its weights belong to other numbers."""
     older = replace(calibration(9.0), features=("top", "margin", "coverage"))
-    decision = decide_answer(features("Capital of Mongolia"), older)
+    decision = decide_answer(features("Capital of Mongolia"), older, default=WORDS_ALONE)
     assert (decision.answer, decision.calibrated) == (False, False)
 
 
@@ -351,15 +357,51 @@ def calibration(bias: float) -> Calibration:
 def test_a_calibration_decides_when_there_is_one() -> None:
     """`probability >= threshold`, exactly."""
     asked = features("Capital of Mongolia")
-    assert decide_answer(asked, calibration(0.0)).answer
-    assert decide_answer(asked, calibration(0.0)).calibrated
-    assert not decide_answer(asked, calibration(-0.1)).answer
+    assert decide_answer(asked, calibration(0.0), default=WORDS_ALONE).answer
+    assert decide_answer(asked, calibration(0.0), default=WORDS_ALONE).calibrated
+    assert not decide_answer(asked, calibration(-0.1), default=WORDS_ALONE).answer
 
 
 @pytest.mark.parametrize("fitted", [None, calibration(9.0)])
 def test_a_score_that_is_not_finite_never_answers(fitted: Calibration | None) -> None:
     """NaN compares false with every threshold, but `not score < threshold` would answer."""
     broken = AnswerFeatures(*[math.nan] * len(FEATURE_NAMES))
-    assert not decide_answer(broken, fitted).answer
-    uncovered = AnswerFeatures(0.9, math.nan, 0.0)
-    assert not decide_answer(uncovered, fitted).answer
+    assert not decide_answer(broken, fitted, default=WORDS_ALONE).answer
+    uncovered = AnswerFeatures(0.9, math.nan, 0.9, 0.0)
+    assert not decide_answer(uncovered, fitted, default=WORDS_ALONE).answer
+
+
+def test_a_word_that_the_passages_lack_by_chance_does_not_decide() -> None:
+    """`quota` is common in the corpus and unseen in what was retrieved: the rare word counts."""
+    asked = "quota of the batch pool"
+    corpus = TermWeights(1000, {"quota": 700, "of": 990, "the": 990, "batch": 9, "pool": 40})
+    alone = features(asked).word_coverage
+    weighed = answer_features(asked, CHUNKS, [0.8], tokens=words, corpus=corpus).word_coverage
+    assert weighed > 0.9 > alone
+
+
+def test_a_sentence_is_never_quoted_twice() -> None:
+    """Chunks overlap: the same sentence comes with other spaces, or with the one behind it."""
+    again = sentence(BATCH.replace(" pool", "  po\u00adol"))
+    longer = replace(sentence(BATCH), quoted=(BATCH, "It queues its work."))
+    assert len(quoted("batch pool GPUs", sentence(BATCH), again, longer)) == 1
+
+
+def test_rows_of_one_table_may_both_be_quoted_with_their_header() -> None:
+    """The header is said with each: a row alone is cells without names."""
+    rows = quotable(
+        [
+            RetrievedChunk(
+                "t",
+                "Pools in October.\nPool | GPUs\nbatch | 100\nserve | 50",
+                "",
+                "",
+                (),
+                "en",
+                1.0,
+            )
+        ]
+    )
+    found = quoted("How many GPUs have the batch and the serve pool?", *rows)
+    assert {"Pool | GPUs batch | 100", "Pool | GPUs serve | 50"} <= set(found)
+    assert "Pool | GPUs" not in found

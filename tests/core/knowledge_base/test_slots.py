@@ -6,12 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from platform_pipelines.core.knowledge_base.ids import ids_mark
 from platform_pipelines.core.knowledge_base.slots import (
     Slot,
     SlotState,
     compared,
     difference,
-    ids_mark,
     intact,
     slot_from_json,
 )

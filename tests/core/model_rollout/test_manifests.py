@@ -14,11 +14,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from platform_pipelines.core.model_rollout.cohort_filter import cohort_of, cohort_policy
 from platform_pipelines.core.model_rollout.engines import Engine
 from platform_pipelines.core.model_rollout.manifests import (
     ServingPlan,
-    cohort_pattern,
     deployment,
     disruption_budget,
     http_route,
@@ -26,6 +24,7 @@ from platform_pipelines.core.model_rollout.manifests import (
     worker_set,
 )
 from platform_pipelines.core.model_rollout.sizing import Sizing
+from platform_pipelines.core.road.cohort_filter import cohort_of, cohort_pattern, cohort_policy
 from platform_pipelines.core.road.served_model import ModelRef, files_digest
 from platform_pipelines.errors import ConfigurationError
 

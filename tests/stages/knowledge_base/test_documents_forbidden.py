@@ -6,10 +6,10 @@ import pytest
 
 from platform_pipelines.core.knowledge_base.documents import Reason
 from platform_pipelines.core.road.snapshot import Snapshot, source_digest
-from platform_pipelines.stages.knowledge_base.documents import (
+from platform_pipelines.stages.knowledge_base.documents import _Digests
+from platform_pipelines.stages.knowledge_base.documents_count import (
     MAX_LISTED_QUARANTINE,
-    _Digests,
-    _totals,
+    count_documents,
 )
 from platform_pipelines.stages.knowledge_base.tables import (
     documents_schema,
@@ -37,7 +37,7 @@ def as_if_refused(workspace: Workspace) -> Snapshot:
         write_table(workspace.store, shard.path, table_of(rows, documents_schema()))
         parsed = [(r["key"], r["document_digest"]) for r in rows if r["state"] == "parsed"]
         shards[number] = replace(shard, digest=source_digest(parsed))
-    details, _ = _totals(workspace, shards)
+    details, _ = count_documents(workspace.store, shards)
     refused = replace(head, shards=tuple(shards), details={**head.details, **details})
     workspace.move_head(refused, version)
     return refused

@@ -141,14 +141,25 @@ def test_a_judge_that_is_down_leaves_no_evidence_and_is_resumed_for_the_rest(
     assert evidence_of(judged).digest == resumed
 
 
-def test_a_spent_budget_is_undecided(judged: Knowledge) -> None:
-    """Never a partial pass."""
-    poor = judged.declared(judge={**judged.attributes["judge"], "calls": 20})
-    poor.refresh(end="evidence")
-    verdict = gate_now(poor.settings, poor.name).verdict
-    assert (str(verdict.status), [r.code for r in verdict.reasons]) == (
-        "undecided", ["judge_budget"],
-    )  # fmt: skip
+def test_a_spent_budget_is_undecided_and_the_next_run_goes_on(judged: Knowledge) -> None:
+    """Never a partial pass, whichever budget it is; with enough of it the rest is judged."""
+    judge = {**judged.attributes["judge"], "repeats": 0}
+    judged.declared(judge=judge).refresh(end="index")
+    budgets = ({"minutes": 1e-4}, {"tokens": 900}, {"money": 1e-3, "price_in": 1}, {"calls": 20})
+    for budget in budgets:
+        poor = judged.declared(judge={**judge, **budget})
+        poor.run("evidence")
+        verdict = gate_now(poor.settings, poor.name).verdict
+        assert (str(verdict.status), [r.code for r in verdict.reasons]) == (
+            "undecided", ["judge_budget"],
+        ), budget  # fmt: skip
+        assert evidence_of(poor).facts["judge"]["stopped_by"] == next(iter(budget))
+        with pytest.raises(GateFailedError):
+            poor.run("release")
+    rich = judged.declared(judge=judge)
+    rich.run("evidence")
+    assert str(gate_now(rich.settings, rich.name).verdict.status) == "pass"
+    assert not rich.run("evidence").is_changed
 
 
 def test_what_is_live_is_judged_anew_and_a_loss_rolls_back(

@@ -13,7 +13,7 @@ import pytest
 
 from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
 from platform_pipelines.core.model_rollout.machine import Phase
-from platform_pipelines.core.model_rollout.manifests import cohort_pattern
+from platform_pipelines.core.road.cohort_filter import cohort_pattern
 from platform_pipelines.errors import IntegrityError, UnavailableError
 from platform_pipelines.gateways.cluster.connection import ClusterAddress, Connection
 from platform_pipelines.gateways.cluster.manifests import KubernetesCluster
@@ -83,6 +83,17 @@ class Place:
 
     def page(self, pod: str, path: str) -> str | None:
         """Of a pod: half of a side's counters each, or the gateway's."""
+        if path == "/metrics" and pod in self.api.gateway_pods:
+            lines = [
+                f'agentgateway_requests_total{{backend="service/models/{side}.models.svc:8000",'
+                f'route="models/live",status="{status}"}} {count}'
+                for side, digest in NAMES.items()
+                for served in [self.town.servers.sides[digest]]
+                for status, count in (
+                    ("200", served.requests - served.failed), ("500", served.failed)
+                )
+            ]  # fmt: skip
+            return "\n".join(lines)
         if path.startswith("/stats"):
             lines = [
                 f'envoy_cluster_upstream_rq_total{{envoy_cluster_name="{name}"}} {total}'
@@ -217,6 +228,32 @@ def test_a_model_over_several_nodes_is_rolled_out_as_a_leader_worker_set(
     )
     assert made is not None
     assert made["spec"]["leaderWorkerTemplate"]["size"] == 2
+
+
+@pytest.mark.parametrize(
+    ("side", "phase"),
+    [(Side(RIGHT), Phase.PROMOTED), (Side(RIGHT, errors=0.5), Phase.ROLLED_BACK)],
+)
+def test_agentgateways_own_counts_of_each_backend_are_read(
+    make_place: Callable[..., Place], side: Side, phase: Phase
+) -> None:
+    """By the name of the side in its label; another route's requests are nobody's here."""
+    place = make_place(
+        replace(side),
+        spec=ModelRolloutSpec.model_validate(
+            {
+                **SPEC.model_dump(), "target": "kubernetes",
+                "cluster": {**CLUSTER, "controller": "agentgateway"},
+            }
+        ),
+    )  # fmt: skip
+    ended = place.controller.run()
+    assert ended is not None
+    assert ended.phase is phase, [e.reasons for e in ended.history]
+    judged = [e.facts["candidate"] for e in ended.history if e.facts.get("candidate")]
+    assert all(window["requests"] > 0 for window in judged)
+    applied = {what.split()[0] for _, what in place.api.history}
+    assert "EnvoyExtensionPolicy" not in applied
 
 
 def test_a_worker_that_cannot_start_is_its_groups_failure(make_place: Callable[..., Place]) -> None:
