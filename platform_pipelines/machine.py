@@ -1,5 +1,6 @@
 """What this machine lets this process have: processors, and a file system whose names are UTF-8."""
 
+import getpass
 import os
 import sys
 from math import ceil
@@ -61,3 +62,11 @@ def check_names() -> None:
         expected="utf-8",
         remedy="set LC_ALL=C.UTF-8, or PYTHONUTF8=1",
     )
+
+
+def user_name() -> str:
+    """Who runs this."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return f"uid-{os.getuid()}"

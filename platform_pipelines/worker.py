@@ -39,14 +39,22 @@ from platform_pipelines.compute.progress import Phase, Progress
 from platform_pipelines.compute.serve import serve
 from platform_pipelines.errors import ConfigurationError, PlatformError
 
+_KNOWLEDGE = "platform_pipelines.stages.knowledge_base"
 OPERATIONS = {
-    "chunks.shards": "platform_pipelines.stages.knowledge_base.chunks_worker:chunk_shards",
-    "vectors.embed": "platform_pipelines.stages.knowledge_base.vectors_worker:embed_shards",
-    "documents.parse": "platform_pipelines.stages.knowledge_base.parsing_worker:parse_bytes",
-    "documents.shards": "platform_pipelines.stages.knowledge_base.documents_worker:parse_shards",
+    "chunks.shards": f"{_KNOWLEDGE}.chunks_worker:chunk_shards",
+    "vectors.embed": f"{_KNOWLEDGE}.vectors_worker:embed_shards",
+    "vectors.move": f"{_KNOWLEDGE}.vectors_moving:move_vectors",
+    "documents.parse": f"{_KNOWLEDGE}.parsing_worker:parse_bytes",
+    "documents.shards": f"{_KNOWLEDGE}.documents_worker:parse_shards",
+    "evaluation.answer": f"{_KNOWLEDGE}.answering_worker:answer_questions",
+    "evaluation.ask": f"{_KNOWLEDGE}.evaluation_worker:ask_shards",
+    "evaluation.judge": f"{_KNOWLEDGE}.answering_worker:judge_shards",
+    "evaluation.sample": f"{_KNOWLEDGE}.evaluation_worker:sample_sentences",
+    "evaluation.scan": f"{_KNOWLEDGE}.evaluation_worker:scan_chunks",
     "prompts.answer": "platform_pipelines.stages.batch_inference.jobs:answer_prompts",
-    "evidence.judge": "platform_pipelines.stages.knowledge_base.evidence_worker:judge_items",
-    "evidence.ragas": "platform_pipelines.stages.knowledge_base.evidence_worker:ragas_items",
+    "evaluation.copies": f"{_KNOWLEDGE}.evaluation_worker:find_copies",
+    "evidence.judge": f"{_KNOWLEDGE}.evidence_worker:judge_items",
+    "evidence.ragas": f"{_KNOWLEDGE}.evidence_worker:ragas_items",
 }
 EXIT_UNUSABLE = 2
 EXIT_TERMINAL = 65  # EX_DATAERR: on this code a Kubernetes podFailurePolicy can fail an index

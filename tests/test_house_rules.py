@@ -18,8 +18,8 @@ from tests.house import PACKAGE, ROOT, Module, Place, imports, modules, own_impo
 
 # From the bottom to the top; a module may import from its own layer and from those before it.
 LAYERS = (
-    "errors", "machine", "settings", "core", "gateways", "compute", "stages", "serving",
-    "components",
+    "errors", "machine", "variables", "settings", "core", "gateways", "compute", "stages",
+    "serving", "components",
 )  # fmt: skip
 CORE_MAY_IMPORT = {
     "bisect", "collections", "dataclasses", "datetime", "decimal", "email", "enum", "functools",

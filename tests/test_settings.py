@@ -14,13 +14,13 @@ from platform_pipelines import settings as settings_module
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.settings import (
     MAX_WORKERS,
-    WORKER_ENVIRONMENT,
     LanguageModelSettings,
     S3Settings,
     Secret,
     ServingSettings,
     load_settings,
 )
+from platform_pipelines.variables import WORKER_ENVIRONMENT
 
 SECRETS = {
     "PLATFORM_MILVUS_TOKEN": "secret-1",

@@ -8,7 +8,6 @@ them. A killed evaluation pays again only for the calls that were on their way.
 import asyncio
 import hashlib
 import json
-import os
 import random
 import re
 import time
@@ -23,6 +22,7 @@ from typing import Any
 from platform_pipelines.core.road.backoff import Backoff, parse_http_date, parse_retry_after
 from platform_pipelines.errors import PlatformError
 from platform_pipelines.gateways.network import proxy_for, trusted
+from platform_pipelines.gateways.verdict_socket import keep_verdict, kept_verdict
 
 _THINKING = re.compile(r"<think(?:ing)?>.*?(?:</think(?:ing)?>|\Z)", re.DOTALL | re.IGNORECASE)
 _FENCE = re.compile(r"\A\s*```(?:json)?\s*(.*?)\s*```\s*\Z", re.DOTALL)
@@ -61,7 +61,7 @@ class JudgeOptions:
     url: str
     model: str
     version: str
-    cache: str
+    cache: str  # the path of a `verdict_socket`
     api_key: str | None = field(default=None, repr=False)
     temperature: float = 0.0
     max_tokens: int = 2048
@@ -99,7 +99,7 @@ class JudgeCalls:
         openai: Any = import_module("openai")
         self._openai = openai
         self._options = options
-        self._folder = Path(options.cache)
+        self._cache = Path(options.cache)
         self._client = openai.AsyncOpenAI(
             api_key=options.api_key or "none",
             base_url=options.url.rstrip("/").removesuffix("/v1") + "/v1",
@@ -132,14 +132,10 @@ class JudgeCalls:
             NoVerdictError: says why there is none.
         """
         key = self._key(prompt, schema, draw)
-        kept = self._kept(key)
-        if kept is not None:
-            self.spent.cached += 1
-            return kept
         flight = self._flights.get(key)
         if flight is None:
             made: asyncio.Future[str] = asyncio.ensure_future(
-                self._asked(prompt, schema, accept, key)
+                self._found(prompt, schema, accept, key)
             )
             flight = self._flights[key] = made
             made.add_done_callback(lambda done: self._land(key, done))
@@ -150,12 +146,16 @@ class JudgeCalls:
         if not done.cancelled():
             done.exception()  # whoever waits for it raises it
 
-    async def _asked(
+    async def _found(
         self, prompt: str, schema: dict[str, Any], accept: Callable[[str], object], key: str
     ) -> str:
+        kept = await kept_verdict(self._cache, key)
+        if kept is not None:
+            self.spent.cached += 1
+            return kept
         async with self._slots:
             text = await self._attempts(lambda: self._call(prompt, schema), accept)
-        self._keep(key, text)
+        await keep_verdict(self._cache, key, text)
         return text
 
     async def _attempts(
@@ -245,23 +245,6 @@ class JudgeCalls:
             options.json_schema, schema, prompt, draw, options.salt,
         ]  # fmt: skip
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()
-
-    def _kept(self, key: str) -> str | None:
-        try:
-            return self._file(key).read_text(encoding="utf-8")
-        except FileNotFoundError:
-            return None
-
-    def _keep(self, key: str, text: str) -> None:
-        """Whole or not at all: written beside, then renamed."""
-        file = self._file(key)
-        file.parent.mkdir(parents=True, exist_ok=True)
-        beside = file.with_suffix(f".{os.getpid()}")
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file)
-
-    def _file(self, key: str) -> Path:
-        return self._folder / key[:2] / f"{key}.json"
 
 
 def _retry_after_seconds(response: Any) -> float | None:

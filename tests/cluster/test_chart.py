@@ -31,7 +31,7 @@ def test_the_handbook_is_refreshed_through_the_web_server(installed: Installed) 
     status, log = installed.ended(run, seconds=400)
     assert status == "SUCCESS", "\n".join(log[-20:])
     stages = [job for job in installed.space.jobs() if stage_of(job)]
-    assert {stage_of(job) for job in stages} == {"documents", "chunks", "vectors"}
+    assert {stage_of(job) for job in stages} == {"documents", "chunks", "vectors", "evidence"}
     assert all(job["status"]["succeeded"] == job["spec"]["completions"] for job in stages)
     assert any("Job vectors-" in line for line in log), log
 

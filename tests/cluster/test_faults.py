@@ -41,7 +41,7 @@ def test_a_refresh_outlives_its_pods(installed: Installed) -> None:
 
     jobs = installed.space.jobs()
     stages = [job for job in jobs if stage_of(job)]
-    assert {stage_of(job) for job in stages} == {"documents", "chunks", "vectors"}
+    assert {stage_of(job) for job in stages} == {"documents", "chunks", "vectors", "evidence"}
     assert all(job["status"]["succeeded"] == job["spec"]["completions"] for job in stages)
     assert not [job for job in stages if job["status"].get("active")]
 

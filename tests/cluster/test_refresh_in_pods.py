@@ -44,6 +44,7 @@ ATTRIBUTES: dict[str, Any] = {
     "embed": {"profile": "gpu-inference"},
     "parse": {"profile": "gpu-inference"},
     "index": {"keyword": False},
+    "evaluation": {"cron": ["0 6 * * *"]},
     "gate": {
         "golden_set": str(SAMPLES / "golden" / "handbook.jsonl"),
         "floors": {"hit_at_k": 0.5},
@@ -89,11 +90,11 @@ def platform(
         yield settings
 
 
-def refresh() -> tuple[dg.ExecuteInProcessResult, list[str]]:
-    """The job as Dagster runs it; what the run's log says."""
+def run_job(name: str) -> tuple[dg.ExecuteInProcessResult, list[str]]:
+    """A job as Dagster runs it; what the run's log says."""
     text = declaration({**ATTRIBUTES, "source": {"url": "s3://handbook/docs", "shards": 4}})
     with definitions(text) as defs, dg.DagsterInstance.ephemeral() as instance:
-        job = defs.resolve_job_def("handbook_refresh")
+        job = defs.resolve_job_def(name)
         result = job.execute_in_process(instance=instance, raise_on_error=True)
         log = instance.all_logs(result.run_id)
     return result, [entry.user_message for entry in log]
@@ -106,10 +107,10 @@ def test_the_handbook_is_refreshed_in_pods_released_and_searched_from_a_pod(
 
     What it made is found from a pod; a second refresh makes no Job and releases nothing.
     """
-    result, log = refresh()
+    result, log = run_job("handbook_refresh")
     assert result.success
     jobs = {job["metadata"]["labels"]["platform-pipelines/stage"]: job for job in space.jobs()}
-    assert set(jobs) == {"documents", "chunks", "vectors"}
+    assert set(jobs) == {"documents", "chunks", "vectors", "evidence"}
     for job in jobs.values():
         assert job["spec"]["completionMode"] == "Indexed"
         assert job["status"]["succeeded"] == job["spec"]["completions"]
@@ -122,10 +123,24 @@ def test_the_handbook_is_refreshed_in_pods_released_and_searched_from_a_pod(
     found = searched(space, "GPU 노드 풀의 한도는 몇 개입니까?")
     assert json.loads(found[found.index("{") : found.rindex("}") + 1])["hits"], found
 
-    again, log = refresh()
+    again, log = run_job("handbook_refresh")
     assert again.success
     assert len(space.jobs()) == len(jobs)
     assert not any(": Job " in line for line in log)
+
+    # What the schedule starts at six o'clock.
+    ticked, log = run_job("handbook_evaluation")
+    assert ticked.success
+    new = [job for job in space.jobs() if job["metadata"]["name"] not in names_of(jobs)]
+    assert [job["metadata"]["labels"]["platform-pipelines/stage"] for job in new] == ["evidence"]
+    assert new[0]["status"]["succeeded"] == new[0]["spec"]["completions"]
+    assert any(line.startswith("evidence: Job evidence-") for line in log), log
+    page = ticked.asset_materializations_for_node("handbook__evaluation")[0].metadata
+    assert page["hit_at_k_since_release"].value == 0.0
+
+
+def names_of(jobs: dict[str, dict[str, Any]]) -> set[str]:
+    return {job["metadata"]["name"] for job in jobs.values()}
 
 
 def searched(space: Space, question: str) -> str:

@@ -19,7 +19,9 @@ from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.gateways.embedding_socket import embedding_socket
 from platform_pipelines.gateways.hash_embedder import HashEmbedder
 from platform_pipelines.gateways.local_program import free_port, running
-from platform_pipelines.settings import WORKER_ENVIRONMENT
+from platform_pipelines.gateways.obstore_store import open_store
+from platform_pipelines.gateways.verdict_socket import verdict_socket
+from platform_pipelines.variables import WORKER_ENVIRONMENT
 from tests.knowledge import ENVIRONMENTS
 from tests.servers.chat_server import reply
 from tests.servers.judge_server import JudgeServer
@@ -68,9 +70,11 @@ def judged(pool: WorkerPool, tmp_path: Path) -> Any:
     ) -> tuple[list[Row], dict[str, Any]]:
         given = {
             "url": server.url, "model": "overlap", "version": "0.4.3", "seconds": 20.0,
-            "cache": str(tmp_path / "judge"), "attempts": 2, **options,
+            "attempts": 2, **options,
         }  # fmt: skip
-        with embedding_socket(HashEmbedder()) as path:
+        verdicts = open_store((tmp_path / "judge").as_uri(), create=True)
+        with embedding_socket(HashEmbedder()) as path, verdict_socket(verdicts) as cache:
+            given["cache"] = str(cache)
             shared = {"options": given, "metrics": list(metrics), "embed": str(path)}
             task = Task("t", ({"samples": list(samples)},))
             for outcome in pool.run("evidence.judge", [task], shared=shared):

@@ -9,7 +9,7 @@ import pytest
 
 from platform_pipelines.components.agent.trial import canary_page, trial_page
 from platform_pipelines.core.agent.render import render_agent
-from platform_pipelines.core.road.gate import Status
+from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.errors import GateFailedError
 from platform_pipelines.settings import Settings
 from platform_pipelines.stages.agent.canary import refresh_canary

@@ -11,8 +11,8 @@ import pytest
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.render import render_catalogue
 from platform_pipelines.core.road.declarations import parse_spec
-from platform_pipelines.core.road.gate import Status
 from platform_pipelines.core.road.tiers import errors_of
+from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.stages.model_catalogue.tiers import refresh_tiers, rules_of
 from platform_pipelines.stages.road.applied import (
     AppliedWorkspace,

@@ -10,7 +10,7 @@ from platform_pipelines.components.shared.pages import Page, table, what_happene
 from platform_pipelines.core.agent.declaration import AgentSpec
 from platform_pipelines.core.agent.tasks import PASSED, PASSED_K
 from platform_pipelines.core.road.evidence import Evidence, SampleRow
-from platform_pipelines.core.road.gate import Status, Verdict
+from platform_pipelines.core.road.verdicts import Status, Verdict
 from platform_pipelines.stages.agent.canary import ROLLED_BACK, refresh_canary
 from platform_pipelines.stages.agent.trial import CANARY, TRIAL, refresh_trial
 from platform_pipelines.stages.road.applied import MANIFESTS

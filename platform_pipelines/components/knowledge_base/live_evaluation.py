@@ -10,7 +10,7 @@ from platform_pipelines.components.shared.assets import stage_asset
 from platform_pipelines.components.shared.jobs import asset_job, stopped_schedule
 from platform_pipelines.components.shared.pages import table
 from platform_pipelines.core.knowledge_base.declaration import KnowledgeBaseSpec
-from platform_pipelines.core.road.gate import Status
+from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.stages.knowledge_base.live_evaluation import LiveEvaluation, evaluate_live
 from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
 from platform_pipelines.stages.road.reporting import metric_rows

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Expected, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.core.road.verdicts import Expected, Verdict
 from platform_pipelines.stages.knowledge_base.gate_rules import (
     approved,
     declared_rules,

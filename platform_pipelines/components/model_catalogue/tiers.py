@@ -8,8 +8,8 @@ from platform_pipelines.components.shared.applied import Told, checked_asset
 from platform_pipelines.components.shared.pages import Page, table, what_happened
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Status, Verdict
 from platform_pipelines.core.road.tiers import TIERS, confusions, errors_of
+from platform_pipelines.core.road.verdicts import Status, Verdict
 from platform_pipelines.stages.model_catalogue.tiers import STAGE, refresh_tiers
 from platform_pipelines.stages.road.applied import MANIFESTS
 from platform_pipelines.stages.road.clusters import Applied

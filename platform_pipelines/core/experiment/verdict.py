@@ -14,8 +14,8 @@ from platform_pipelines.core.experiment.declaration import ExperimentSpec
 from platform_pipelines.core.experiment.observations import DayTally
 from platform_pipelines.core.experiment.sequential import Look, Standing, Tally, look
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Reason, Status
 from platform_pipelines.core.road.metrics import Direction
+from platform_pipelines.core.road.verdicts import Reason, Status
 
 MISASSIGNED_SHARE = 0.01  # of the keys: a proxy that was restarted sends a few elsewhere
 RATIO_ERROR = 0.001

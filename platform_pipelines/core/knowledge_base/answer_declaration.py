@@ -8,6 +8,7 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from platform_pipelines.core.knowledge_base.embed_declaration import PROFILE_PATTERN
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.core.road.declarations import Spec
 from platform_pipelines.core.road.declared_values import server_problem
@@ -136,6 +137,12 @@ class EvaluationSpec(Spec):
         description="when the live revision is evaluated, five fields each",
     )
     timezone: str = Field(default="Asia/Seoul", description="IANA name")
+    profile: str | None = Field(
+        default=None,
+        pattern=PROFILE_PATTERN,
+        description="the compute profile of an evaluation's tasks, a candidate's too; without, "
+        "`embed.profile`",
+    )
     roll_back: bool = Field(
         default=False, description="roll back when the live revision is worse than the one before"
     )

@@ -11,7 +11,7 @@ from platform_pipelines.core.knowledge_base.evidence import (
     unread_of,
 )
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Reason, Rule, Status
+from platform_pipelines.core.road.verdicts import Reason, Rule, Status
 
 
 def rules(

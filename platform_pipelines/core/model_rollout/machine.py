@@ -14,9 +14,9 @@ from enum import StrEnum
 from typing import Any
 
 from platform_pipelines.core.model_rollout.declaration import ModelRolloutSpec
-from platform_pipelines.core.road.gate import Reason, Status
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.served_model import ModelRef, model_ref
+from platform_pipelines.core.road.verdicts import Reason, Status
 from platform_pipelines.errors import IntegrityError
 
 FORMAT = 1

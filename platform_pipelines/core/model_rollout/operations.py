@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from platform_pipelines.core.model_rollout.declaration import JudgeSpec
-from platform_pipelines.core.road.gate import Reason, Status
+from platform_pipelines.core.road.verdicts import Reason, Status
 
 TTFT = "vllm:time_to_first_token_seconds"
 ITL = "vllm:inter_token_latency_seconds"

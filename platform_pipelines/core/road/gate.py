@@ -6,12 +6,10 @@ undefined for a sample means is declared with the metric.
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
-from typing import Any
+from collections.abc import Mapping, Sequence
 
-from platform_pipelines.core.road.evidence import LOOKS, Evidence, Failure, Outcome, SampleRow
+from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome
+from platform_pipelines.core.road.gate_comparison import against_live, detects, spent
 from platform_pipelines.core.road.metrics import (
     Direction,
     MeanScore,
@@ -19,115 +17,16 @@ from platform_pipelines.core.road.metrics import (
     Undefined,
     by_name,
 )
-from platform_pipelines.core.road.statistics import (
-    bootstrap_interval,
-    holm,
-    paired_differences,
-    probability_not_below,
-    samples_needed,
-    samples_to_detect,
-    spent_confidence,
+from platform_pipelines.core.road.verdicts import (
+    Code,
+    Expected,
+    GatePolicy,
+    Reason,
+    Rule,
+    Status,
+    Verdict,
 )
 from platform_pipelines.errors import ConfigurationError
-
-
-class Status(StrEnum):
-    """A verdict. As the status of a reason, `pass` is a note."""
-
-    PASS = "pass"  # noqa: S105 - no password
-    UNDECIDED = "undecided"
-    FAIL = "fail"
-
-
-class Code(StrEnum):
-    """What a reason of the road is about; a component's own rules have codes of their own."""
-
-    MISSING = "missing"
-    NOT_FINITE = "not_finite"
-    FOREIGN_COMPONENT = "foreign_component"
-    FOREIGN_REVISION = "foreign_revision"
-    FOREIGN_BASELINE = "foreign_baseline"
-    FOREIGN_GOLDEN_SET = "foreign_golden_set"
-    FOREIGN_CONDITIONS = "foreign_conditions"
-    UNKNOWN_METRIC = "unknown_metric"
-    UNPROVEN = "unproven"
-    TOO_FEW_SAMPLES = "too_few_samples"
-    COVERAGE = "coverage"
-    FLOOR = "floor"
-    BASELINE_COVERAGE = "baseline_coverage"
-    REGRESSION = "regression"
-    UNCERTAIN = "uncertain"
-    SLICE_REGRESSION = "slice_regression"
-
-
-@dataclass(frozen=True, slots=True)
-class GatePolicy:
-    """What a component declares. Check it with `check_policy` when it is loaded.
-
-    `minimum_effect` is how much worse than live is still "not worse", in each compared metric's
-    unit; `minimum_effects` says it for single metrics.
-    """
-
-    floors: Mapping[str, float] = field(default_factory=dict[str, float])
-    compared: tuple[str, ...] = ()  # with the live revision; one, or power is spent on many
-    minimum_effect: float = 0.02
-    minimum_effects: Mapping[str, float] = field(default_factory=dict[str, float])
-    coverage_floor: float = 0.98
-    minimum_samples: int = 20
-    minimum_slice_samples: int = 8  # smaller slices are not gated
-    confidence: float = 0.95
-    resamples: int = 4000
-    seed: int = 0
-    sample_noun: str = "samples"  # for people: "questions", "requests"
-
-    def effect(self, metric: str) -> float:
-        """The minimum effect of a metric."""
-        return self.minimum_effects.get(metric, self.minimum_effect)
-
-
-@dataclass(frozen=True, slots=True)
-class Expected:
-    """What the release itself knows, and evidence must be about.
-
-    `baseline` is the live revision, None before the first release; `golden_digest` is None where no
-    golden set is declared; `conditions` are those of an evaluation made now.
-    """
-
-    component: str
-    revision: str
-    baseline: str | None
-    golden_digest: str | None
-    conditions: Mapping[str, Any] = field(default_factory=dict[str, Any])
-
-
-@dataclass(frozen=True, slots=True)
-class Reason:
-    """One finding. `metric` and `slice` are empty where they do not apply."""
-
-    status: Status
-    code: str
-    message: str
-    metric: str = ""
-    slice: str = ""
-    more_samples: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """The worst status of all reasons. `proven`: a pass that rests on known answers.
-
-    `detects`: by compared metric, how many samples find a loss of twice the minimum effect with
-    the power of `statistics.POWER`.
-    """
-
-    status: Status
-    reasons: tuple[Reason, ...]
-    more_samples: int | None  # further samples that would decide it, where a number would
-    proven: bool
-    detects: Mapping[str, int] = field(default_factory=dict[str, int])
-
-
-Rule = Callable[[Evidence], Sequence[Reason]]
 
 
 def check_policy(policy: GatePolicy, metrics: Sequence[Metric]) -> None:
@@ -179,7 +78,7 @@ def decide(
     if evidence is None:
         missing = f"there is no evidence about revision {expected.revision}; evaluate it first"
         return _verdict([Reason(Status.UNDECIDED, Code.MISSING, missing)], proven=False)
-    policy = _spent(policy, evidence)
+    policy = spent(policy, evidence)
     unfit = [
         *_not_finite(evidence, policy),
         *_foreign(evidence, expected),
@@ -195,9 +94,9 @@ def decide(
         *found,
         *_enough(evidence, policy),
         *_floors(evidence, policy),
-        *_against_live(evidence, policy),
+        *against_live(evidence, policy),
     ]
-    return _verdict(reasons, proven=True, detects=_detects(evidence, policy))
+    return _verdict(reasons, proven=True, detects=detects(evidence, policy))
 
 
 def _check(name: str, value: object, *, allowed: bool, expected: str) -> None:
@@ -205,28 +104,6 @@ def _check(name: str, value: object, *, allowed: bool, expected: str) -> None:
         raise ConfigurationError(
             f"gate: `{name}` is not allowed", where=f"gate.{name}", stored=value, expected=expected
         )
-
-
-def _spent(policy: GatePolicy, evidence: Evidence) -> GatePolicy:
-    """Who looks again and again sees chance: each look at one comparison may err less often."""
-    looks = evidence.facts.get(LOOKS)
-    if looks is None:
-        return policy
-    return replace(policy, confidence=spent_confidence(policy.confidence, int(looks)))
-
-
-def _detects(evidence: Evidence, policy: GatePolicy) -> dict[str, int]:
-    """How many samples tell twice the minimum effect from the minimum effect."""
-    found: dict[str, int] = {}
-    confidence = 1.0 - (1.0 - policy.confidence) / max(1, len(policy.compared))
-    for name in policy.compared if evidence.baseline else ():
-        gains = _gains(evidence, evidence.rows, name)
-        effect = policy.effect(name)
-        if len(set(gains)) > 1 and effect > 0:
-            size = samples_to_detect(gains, effect, confidence=confidence)
-            if size is not None:
-                found[name] = size
-    return found
 
 
 def _verdict(
@@ -349,95 +226,6 @@ def _few_defined(name: str, mean: MeanScore, policy: GatePolicy) -> list[Reason]
     return [
         Reason(Status.UNDECIDED, Code.TOO_FEW_SAMPLES, message, metric=name, more_samples=lacking)
     ]
-
-
-def _against_live(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
-    if evidence.baseline is None or not policy.compared:
-        return []
-    paired = [r for r in evidence.rows if _comparable(r.baseline)]
-    share = len(paired) / evidence.samples if evidence.samples else 0.0
-    if not share >= policy.coverage_floor:
-        message = f"{len(paired)} of {evidence.samples} {policy.sample_noun} were judged on live"
-        return [Reason(Status.UNDECIDED, Code.BASELINE_COVERAGE, message)]
-    overall = [r for name in policy.compared for r in _not_worse(evidence, paired, name, policy)]
-    return overall + _slice_regressions(evidence, policy)
-
-
-def _comparable(baseline: Outcome | None) -> bool:
-    """A live revision that lacks the sample's answer rightly scores the worst; one that failed
-    says nothing.
-    """
-    return baseline is not None and baseline.failure in {None, Failure.UNRESOLVED}
-
-
-def _not_worse(
-    evidence: Evidence, rows: Sequence[SampleRow], name: str, policy: GatePolicy
-) -> list[Reason]:
-    """Non-inferiority: pass when the whole interval is above -minimum_effect, fail when below it.
-
-    Passing needs every compared metric, so it needs no correction; failing needs only one, so its
-    interval is Bonferroni-corrected.
-    """
-    gains = _gains(evidence, rows, name)
-    if len(gains) < len(rows) * policy.coverage_floor or not gains:
-        message = f"{name} is defined on both sides for {len(gains)} of {len(rows)}"
-        return [Reason(Status.UNDECIDED, Code.BASELINE_COVERAGE, message, metric=name)]
-    margin = -policy.effect(name)
-    sampling = {"resamples": policy.resamples, "seed": policy.seed}
-    interval = bootstrap_interval(gains, confidence=policy.confidence, **sampling)
-    if interval.low >= margin:
-        return []
-    strict = 1.0 - (1.0 - policy.confidence) / len(policy.compared)
-    wide = bootstrap_interval(gains, confidence=strict, **sampling)
-    unit = f" {evidence.metric(name).unit}".rstrip()
-    shown = f"{name} gains {interval.estimate:+.4f}{unit} on live"
-    shown += f" [{interval.low:+.4f}, {interval.high:+.4f}]; {margin:+} is allowed"
-    if wide.high < margin:
-        return [Reason(Status.FAIL, Code.REGRESSION, shown, metric=name)]
-    needed = samples_needed(gains, margin, confidence=strict) if len(gains) > 1 else None
-    more = None if needed is None else max(1, needed - len(gains))
-    return [Reason(Status.UNDECIDED, Code.UNCERTAIN, shown, metric=name, more_samples=more)]
-
-
-def _slice_regressions(evidence: Evidence, policy: GatePolicy) -> list[Reason]:
-    """Slices that are clearly worse than live. Half of the error rate is theirs, shared by Holm."""
-    tested: list[tuple[str, str, float]] = []
-    for name, rows in evidence.slices.items():
-        paired = [r for r in rows if _comparable(r.baseline)]
-        for metric in policy.compared:
-            gains = _gains(evidence, paired, metric)
-            if len(gains) < policy.minimum_slice_samples:
-                continue
-            p = probability_not_below(
-                gains, -policy.effect(metric), resamples=policy.resamples, seed=policy.seed
-            )
-            tested.append((name, metric, p))
-    level = (1.0 - policy.confidence) / 2.0
-    adjusted = holm([p for _, _, p in tested])
-    return [
-        Reason(
-            Status.FAIL,
-            Code.SLICE_REGRESSION,
-            f"{metric} is worse than live (p = {p:.4f} after Holm, level {level:.4f})",
-            metric,
-            name,
-        )
-        for (name, metric, _), p in zip(tested, adjusted, strict=True)
-        if p < level
-    ]
-
-
-def _gains(evidence: Evidence, rows: Sequence[SampleRow], name: str) -> list[float]:
-    """How much better the candidate is, sample by sample; those left out of the metric are not."""
-    metric = evidence.metric(name)
-    pairs = [
-        (evidence.value(r.candidate, name), evidence.value(r.baseline, name))
-        for r in rows
-        if r.baseline is not None
-    ]
-    both = [(c, b) for c, b in pairs if c is not None and b is not None]
-    paired_differences([c for c, _ in both], [b for _, b in both])  # refuses what is not finite
-    return [metric.gain(c, b) for c, b in both]
 
 
 def _shown(score: float | None) -> str:

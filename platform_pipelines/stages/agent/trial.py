@@ -35,7 +35,10 @@ from platform_pipelines.core.road.evidence import (
     SampleRow,
     make_evidence,
 )
-from platform_pipelines.core.road.gate import (
+from platform_pipelines.core.road.gate import decide
+from platform_pipelines.core.road.manifests import ManifestRevision
+from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.core.road.verdicts import (
     Code,
     Expected,
     GatePolicy,
@@ -43,10 +46,7 @@ from platform_pipelines.core.road.gate import (
     Rule,
     Status,
     Verdict,
-    decide,
 )
-from platform_pipelines.core.road.manifests import ManifestRevision
-from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.stages.agent.running import agents_running, ask, here
 from platform_pipelines.stages.road.applied import AppliedWorkspace, live_revision
 from platform_pipelines.stages.road.asking import read_text

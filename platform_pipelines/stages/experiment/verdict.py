@@ -16,10 +16,11 @@ from platform_pipelines.core.experiment.observations import DayTally
 from platform_pipelines.core.experiment.verdict import Conclusion, State, conclusion_rule
 from platform_pipelines.core.road.assignments import FILE, Assignment
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_text
 from platform_pipelines.core.road.manifests import revision_of
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry, current
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Status, Verdict
 from platform_pipelines.gateways.router import LocalEnvoy
 from platform_pipelines.stages.experiment.looks import read_conclusion
 from platform_pipelines.stages.experiment.workspace import FOLDER, Workspace

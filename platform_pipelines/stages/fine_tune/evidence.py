@@ -7,11 +7,12 @@ from dataclasses import asdict
 
 from platform_pipelines.core.fine_tune.retrieval import RECIPROCAL_RANK
 from platform_pipelines.core.road.evidence import Evidence, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.model_questions import ANSWER_F1
 from platform_pipelines.core.road.served_model import ModelRef, model_ref
 from platform_pipelines.core.road.snapshot import ShardRecord, Snapshot
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Verdict
 from platform_pipelines.stages.fine_tune.exams import (
     EVALUATION_VERSION,
     Exam,

@@ -2,7 +2,7 @@
 
 from platform_pipelines.core.knowledge_base.evidence import MASS_LOSS
 from platform_pipelines.core.road.approvals import Approval
-from platform_pipelines.core.road.gate import Status
+from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.errors import ConfigurationError, EvidenceError, UnknownNameError
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.settings import Settings

@@ -5,15 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from platform_pipelines.compute.environments import interpreter
-from platform_pipelines.compute.pool import WorkerPool
-from platform_pipelines.compute.protocol import Budget, ItemDone, ItemFailed, Task
-from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES, TermWeights
-from platform_pipelines.core.knowledge_base.calibration import (
-    CalibrationOutcome,
-    CalibrationSample,
-    calibrate,
-)
 from platform_pipelines.core.knowledge_base.documents import container_of
 from platform_pipelines.core.knowledge_base.evidence import scored_outcome
 from platform_pipelines.core.knowledge_base.golden import Question
@@ -28,22 +19,14 @@ from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.core.road.identity import shard_of
 from platform_pipelines.errors import EvidenceError
-from platform_pipelines.gateways.embedder import Embedder
 from platform_pipelines.gateways.object_store import ObjectStore
-from platform_pipelines.settings import Settings
 from platform_pipelines.stages.knowledge_base.placing import placed
-from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, measure
+from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
 from platform_pipelines.stages.knowledge_base.tables import read_table
-from platform_pipelines.stages.road.connect import Progress
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
-
-RAGAS_SECONDS = 300.0
-RAGAS_MEMORY_BYTES = 4 * 1024**3
-
-Ids = tuple[tuple[str, ...], tuple[str, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,21 +109,6 @@ def _document_chunks(
     return texts, types
 
 
-def with_ragas(
-    settings: Settings, outcomes: Mapping[str, Outcome], progress: Progress
-) -> dict[str, Outcome]:
-    """The outcomes with Ragas' own ID-based context precision and recall.
-
-    Raises:
-        WorkerLostError, EvidenceError: Ragas gave no usable answer.
-        UnavailableError: the environment of evaluations cannot be made.
-    """
-    samples = [
-        [list(o.details["retrieved"]), list(o.details["relevant"])] for o in outcomes.values()
-    ]
-    return join_ragas(outcomes, _ragas(settings, samples, progress))
-
-
 def join_ragas(
     outcomes: Mapping[str, Outcome], scores: Sequence[tuple[float | None, float | None]]
 ) -> dict[str, Outcome]:
@@ -163,55 +131,11 @@ def join_ragas(
     return scored
 
 
-def _ragas(
-    settings: Settings, samples: Sequence[Sequence[Sequence[str]]], progress: Progress
-) -> Sequence[tuple[float | None, float | None]]:
-    budget = Budget(
-        seconds_per_item=RAGAS_SECONDS, memory_bytes=RAGAS_MEMORY_BYTES, limit_address_space=False
-    )
-    task = Task("ragas", ({"samples": samples},))
-    scores: list[tuple[float | None, float | None]] = []
-    python = interpreter("evaluation", settings.environments_home, progress)
-    with WorkerPool(
-        workers=1, budget=budget, environment=settings.worker_environment, interpreter=python
-    ) as pool:
-        for outcome in pool.run("evidence.ragas", [task]):
-            if isinstance(outcome, ItemFailed):
-                raise outcome.to_error()
-            if isinstance(outcome, ItemDone):
-                scores = [(p, r) for p, r in outcome.result["scores"]]  # type: ignore[union-attr]
-    return scores
+def is_supported(hits: Sequence[Found], relevant: Sequence[str]) -> bool:
+    """Whether a chunk that holds the answer is among those that an answer is quoted from.
 
-
-def calibrate_answers(
-    embedder: Embedder,
-    questions: Sequence[Question],
-    found: Sequence[Sequence[Found]],
-    relevant: Mapping[str, Sequence[str]],
-    *,
-    vectors: "Matrix",
-    corpus: TermWeights | None = None,
-) -> CalibrationOutcome:
-    """Fit when `ask` answers, on answerable and unanswerable questions alike.
-
-    `relevant` are the chunks that hold an answerable question's answer, by its id: when none of
-    them is among the chunks that an answer is quoted from, refusing is right. `vectors` [questions,
-    dimension] are the questions'.
+    When none is, refusing is right.
     """
-    asked = [q.question for q in questions]
-    features = measure(embedder, asked, found, vectors=vectors, corpus=corpus)
-    samples = [
-        CalibrationSample(
-            measured.vector(),
-            question.answerable,
-            _supported(hits, relevant[question.id]) if question.answerable else None,
-        )
-        for question, hits, measured in zip(questions, found, features, strict=True)
-    ]
-    return calibrate(samples, names=FEATURE_NAMES)
-
-
-def _supported(hits: Sequence[Found], relevant: Sequence[str]) -> bool:
     first = hits[:ANSWER_CHUNKS]
     held = {h.chunk_id for h in first} | {one.chunk_id for h in first for one in h.also}
     return not held.isdisjoint(relevant)

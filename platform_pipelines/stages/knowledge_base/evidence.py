@@ -7,26 +7,33 @@ a golden set it needs no labels: counts reconcile, and sampled sentences find th
 from typing import Any
 
 from platform_pipelines.core.knowledge_base import evidence as known
-from platform_pipelines.core.knowledge_base.evidence import (
-    COMPONENT,
-    Lost,
-    RowCounts,
-)
+from platform_pipelines.core.knowledge_base.evidence import COMPONENT, RowCounts
 from platform_pipelines.core.knowledge_base.golden import GoldenSet
-from platform_pipelines.core.knowledge_base.metrics import (
-    DECLARED,
-)
+from platform_pipelines.core.knowledge_base.metrics import DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import LOOKS, Evidence, make_evidence
-from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.core.road.verdicts import Expected, Status, Verdict
+from platform_pipelines.gateways.vector_store import VectorStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import (
     ensure_collection,
     sealed_collection,
 )
-from platform_pipelines.stages.knowledge_base.copied import copied_documents
+from platform_pipelines.stages.knowledge_base.evaluation_parts import (
+    CopiesPart,
+    SampledPart,
+    ScannedPart,
+)
+from platform_pipelines.stages.knowledge_base.evaluation_plan import (
+    CANDIDATE,
+    Evaluating,
+    Side,
+    clear,
+    live_folder,
+)
 from platform_pipelines.stages.knowledge_base.gate_rules import (
     approved,
     declared_rules,
@@ -34,9 +41,11 @@ from platform_pipelines.stages.knowledge_base.gate_rules import (
     gate_rules,
 )
 from platform_pipelines.stages.knowledge_base.golden_questions import (
+    Asked,
     ask_golden,
     live_revision,
     load_golden_set,
+    scanned,
 )
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judge_conditions,
@@ -45,12 +54,10 @@ from platform_pipelines.stages.knowledge_base.judged_evidence import (
     was_stopped,
 )
 from platform_pipelines.stages.knowledge_base.losses import lost_against, unread_documents
-from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
-from platform_pipelines.stages.knowledge_base.sampling import sample_sentences
+from platform_pipelines.stages.knowledge_base.sampling import sample_of, sampled_of
 from platform_pipelines.stages.knowledge_base.stored_evidence import STAGE, read_evidence
-from platform_pipelines.stages.knowledge_base.suspicious import suspicious_passages
-from platform_pipelines.stages.knowledge_base.terms import CorpusTerms, ensure_terms
+from platform_pipelines.stages.knowledge_base.terms import ensure_terms
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import evidence as road_evidence
 from platform_pipelines.stages.road.approvals import read_approval
@@ -73,12 +80,7 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
     live = live_revision(workspace)
     baseline = None if live is None or live.digest == revision.digest else live
     previous, version = workspace.head(STAGE)
-    asked = digest_parts(
-        revision.digest,
-        baseline.digest if baseline else "",
-        golden.digest if golden else "",
-        *(str(value) for value in _conditions(workspace, revision).values()),
-    )
+    asked = _asked(workspace, revision, baseline, golden)
     if (
         previous
         and not _is_unfinished(workspace, previous)
@@ -97,7 +99,20 @@ def refresh_evidence(workspace: Workspace) -> StageOutcome:
         verdict = judge(held, evidence, revision, baseline, golden)
         snapshot = _record(held, evidence, verdict, asked, cost)
         held.move_head(snapshot, version)
+        clear(held, CANDIDATE)
     return StageOutcome.changed(snapshot, previous, {"questions": evidence.samples})
+
+
+def _asked(
+    workspace: Workspace, revision: Revision, baseline: Revision | None, golden: GoldenSet | None
+) -> str:
+    """Names what is asked of whom, under which conditions."""
+    return digest_parts(
+        revision.digest,
+        baseline.digest if baseline else "",
+        golden.digest if golden else "",
+        *(str(value) for value in _conditions(workspace, revision).values()),
+    )
 
 
 def _looks(previous: Snapshot | None, revision: Revision, baseline: Revision | None) -> int | None:
@@ -222,83 +237,87 @@ def evaluate(
 ) -> tuple[Evidence, dict[str, Any] | None]:
     """Evidence about a revision, and what its judging took; another `salt` answers anew.
 
-    `looks`: how many times this comparison was looked at, where it was more than once.
+    Planned here, measured by tasks (see `evaluation_plan`). `looks`: how many times this comparison
+    was looked at, where it was more than once.
     """
+    conditions = _conditions(workspace, revision)
     with connect.vectors_of(workspace.settings) as store:
-        if baseline is not None:
-            ensure_collection(workspace, store, baseline)  # lost with the store, it is built again
+        live = _side(workspace, store, baseline)
         lost = lost_against(workspace, revision, baseline)
-        collection = sealed_collection(workspace, store, revision)
-        stored = store.count(collection)
-        counts = RowCounts(expected=revision.rows, stored=stored)
-        embedder = connect.open_embedder(
-            workspace.settings, revision.recipe.embed, workspace.progress
-        )
-        try:
-            ensure_terms(workspace.store, revision)
-            terms = CorpusTerms(workspace.store, revision)
-            retriever = Retriever(store, embedder, revision, collection, terms)
-            if golden is None:
-                return _without_labels(workspace, retriever, counts, baseline, lost), None
-            conditions = _conditions(workspace, revision)
-            asked = ask_golden(workspace, retriever, baseline, golden, salt, conditions)
-        finally:
-            embedder.close()
-    made = make_evidence(
-        Evidence(
-            component=COMPONENT,
-            revision=revision.digest,
-            baseline=baseline.digest if baseline else None,
-            golden_digest=golden.digest,
-            conditions=_conditions(workspace, revision),
-            metrics=(*DECLARED, *judged_metrics(workspace)),
-            samples=len(golden.answerable),
-            rows=tuple(asked.rows),
-            facts=known.facts(
-                counts,
-                calibration=asked.calibration.calibration,
-                calibration_reason=asked.calibration.reason,
-                lost=lost,
-                judge=asked.judge,
-                unread=unread_documents(workspace),
-                suspicious=suspicious_passages(workspace.store, revision),
-            )
-            | known.copied_fact(copied_documents(workspace.store, revision))
-            | ({LOOKS: looks} if looks else {}),
-        )
+        made = Side(revision, sealed_collection(workspace, store, revision))
+        counts = RowCounts(expected=revision.rows, stored=store.count(made.collection))
+        ensure_terms(workspace.store, revision)
+        evaluating = _evaluating(workspace, revision, baseline, golden, salt)
+        more = {"lost": lost, "unread": unread_documents(workspace)}
+        if golden is None:
+            measured, cost = _without_labels(evaluating, made, counts, more), None
+            rows, metrics = (), DECLARED
+        else:
+            asked = ask_golden(evaluating, made, live, salt, conditions)
+            measured, cost = _with_labels(asked, counts, more), asked.cost
+            rows, metrics = tuple(asked.rows), (*DECLARED, *judged_metrics(workspace))
+    evidence = Evidence(
+        component=COMPONENT,
+        revision=revision.digest,
+        baseline=baseline.digest if baseline else None,
+        golden_digest=golden.digest if golden else None,
+        conditions=conditions,
+        metrics=metrics,
+        samples=len(golden.answerable) if golden else 0,
+        rows=rows,
+        facts=measured | ({LOOKS: looks} if golden and looks else {}),
     )
-    return made, asked.cost
+    return make_evidence(evidence), cost
+
+
+def _side(workspace: Workspace, store: VectorStore, revision: Revision | None) -> Side | None:
+    """What is live, where it is; lost with the store, it is built again."""
+    if revision is None:
+        return None
+    return Side(revision, ensure_collection(workspace, store, revision).collection)
+
+
+def _evaluating(
+    workspace: Workspace,
+    revision: Revision,
+    baseline: Revision | None,
+    golden: GoldenSet | None,
+    salt: str,
+) -> Evaluating:
+    digest = _asked(workspace, revision, baseline, golden)
+    kind = live_folder(workspace, salt) if salt else CANDIDATE
+    return Evaluating(workspace, kind, digest, golden)
+
+
+def _with_labels(asked: Asked, counts: RowCounts, more: dict[str, Any]) -> dict[str, Any]:
+    return known.facts(
+        counts,
+        calibration=asked.calibration.calibration,
+        calibration_reason=asked.calibration.reason,
+        judge=asked.judge,
+        suspicious=asked.suspicious,
+        **more,
+    ) | known.copied_fact(asked.copied)
 
 
 def _without_labels(
-    workspace: Workspace,
-    retriever: Retriever,
-    counts: RowCounts,
-    baseline: Revision | None,
-    lost: Lost | None,
-) -> Evidence:
-    k = workspace.spec.gate.k
-    return make_evidence(
-        Evidence(
-            component=COMPONENT,
-            revision=retriever.revision.digest,
-            baseline=baseline.digest if baseline else None,
-            golden_digest=None,
-            conditions=_conditions(workspace, retriever.revision),
-            metrics=DECLARED,
-            samples=0,
-            rows=(),
-            facts=known.facts(
-                counts,
-                sample=sample_sentences(workspace.store, retriever, k=k),
-                calibration_reason="no golden set is declared",
-                lost=lost,
-                unread=unread_documents(workspace),
-                suspicious=suspicious_passages(workspace.store, retriever.revision),
-            )
-            | known.copied_fact(copied_documents(workspace.store, retriever.revision)),
-        )
-    )
+    evaluating: Evaluating, made: Side, counts: RowCounts, more: dict[str, Any]
+) -> dict[str, Any]:
+    """Sampled sentences find their own document, or they do not."""
+    scans, copies = evaluating.scan(made.revision, draws=True), evaluating.copies(made.revision)
+    evaluating.run([*scans, copies], doing="looking through chunks")
+    parts = evaluating.parts(scans, ScannedPart)
+    (found,) = evaluating.parts([copies], CopiesPart)
+    sampling = [evaluating.sample(made, sampled_of(d for part in parts for d in part.drawn))]
+    evaluating.run(sampling, doing="searching for sampled sentences")
+    (sampled,) = evaluating.parts(sampling, SampledPart)
+    return known.facts(
+        counts,
+        sample=sample_of(sampled.found),
+        calibration_reason="no golden set is declared",
+        suspicious=scanned(parts),
+        **more,
+    ) | known.copied_fact(found.copied)
 
 
 def _details(evidence: Evidence, verdict: Verdict) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from platform_pipelines.core.knowledge_base.metrics import (
     JUDGED_FLOORS,
 )
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import GatePolicy, Rule
+from platform_pipelines.core.road.verdicts import GatePolicy, Rule
 from platform_pipelines.stages.knowledge_base.judged_evidence import (
     judged_metrics,
 )

@@ -13,8 +13,9 @@ from platform_pipelines.core.knowledge_base.evidence import COMPONENT
 from platform_pipelines.core.knowledge_base.evidence_rules import rules
 from platform_pipelines.core.knowledge_base.metrics import JUDGED
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Expected, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.snapshot import Snapshot, snapshot_from_json
+from platform_pipelines.core.road.verdicts import Expected, Verdict
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.settings import Settings

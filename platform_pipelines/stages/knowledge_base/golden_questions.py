@@ -1,38 +1,45 @@
 """The golden set, asked of the candidate and of what is live under the same conditions."""
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
-from platform_pipelines.core.knowledge_base.calibration import CalibrationOutcome
-from platform_pipelines.core.knowledge_base.golden import GoldenSet, of_tenant, parse_golden_set
+from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
+from platform_pipelines.core.knowledge_base.calibration import (
+    Calibration,
+    CalibrationOutcome,
+    CalibrationSample,
+    calibrate,
+)
+from platform_pipelines.core.knowledge_base.copied import Copied
+from platform_pipelines.core.knowledge_base.golden import (
+    GoldenSet,
+    Question,
+    of_tenant,
+    parse_golden_set,
+)
 from platform_pipelines.core.knowledge_base.revision import Revision
+from platform_pipelines.core.knowledge_base.suspicion import Suspicious
 from platform_pipelines.core.road.declared_values import named_golden_set
 from platform_pipelines.core.road.evidence import Outcome, SampleRow
 from platform_pipelines.errors import ConfigurationError
 from platform_pipelines.stages.knowledge_base import connect
-from platform_pipelines.stages.knowledge_base.building import (
-    ensure_collection,
+from platform_pipelines.stages.knowledge_base.evaluation_parts import (
+    AskedPart,
+    AskedQuestion,
+    CopiesPart,
+    ScannedPart,
 )
-from platform_pipelines.stages.knowledge_base.evaluation import (
-    ask_questions,
-    calibrate_answers,
-    with_ragas,
-)
+from platform_pipelines.stages.knowledge_base.evaluation_plan import Evaluating, Side
 from platform_pipelines.stages.knowledge_base.golden_set import read_named
-from platform_pipelines.stages.knowledge_base.judged_evidence import (
-    judge_rows,
-)
-from platform_pipelines.stages.knowledge_base.judging import Evaluated
-from platform_pipelines.stages.knowledge_base.retrieve import Retriever
+from platform_pipelines.stages.knowledge_base.judged_evidence import Judging, judge_rows
 from platform_pipelines.stages.knowledge_base.revisions import read_revision
 from platform_pipelines.stages.knowledge_base.stored_evidence import (
     calibration_in_use,
     read_evidence,
 )
-from platform_pipelines.stages.knowledge_base.terms import CorpusTerms
+from platform_pipelines.stages.knowledge_base.suspicious import suspicious_of
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road import connect as road
 from platform_pipelines.stages.road.signatures import is_signed
@@ -78,66 +85,85 @@ class Asked:
 
     rows: list[SampleRow]
     calibration: CalibrationOutcome
+    suspicious: Suspicious
+    copied: Copied
     judge: dict[str, Any] | None = None
     cost: dict[str, Any] | None = None
 
 
 def ask_golden(
-    workspace: Workspace,
-    retriever: Retriever,
-    baseline: Revision | None,
-    golden: GoldenSet,
+    evaluating: Evaluating,
+    made: Side,
+    live: Side | None,
     salt: str,
     conditions: Mapping[str, Any],
 ) -> Asked:
-    """Ask the candidate all questions, and the live revision (`baseline`) those that have answers.
+    """Ask the candidate all questions, and the live revision those that have answers.
 
     `salt` makes the judge's draws those of this candidate and this golden set. What the live
     revision answered under the same `conditions`, when it was the candidate, is not asked again.
+
+    Raises:
+        PlatformError: what a task raised; what was finished is kept.
     """
-    k = workspace.spec.gate.k
+    workspace, golden = evaluating.workspace, evaluating.golden
+    assert golden is not None
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
-    questions = [*golden.answerable, *golden.unanswerable]
-    answerable = len(golden.answerable)
-    vectors = retriever.embed([q.question for q in questions])
-    asked = ask_questions(
-        workspace.store, retriever, golden.answerable, k=k, vectors=vectors[:answerable]
-    )
-    outcomes = with_ragas(workspace.settings, asked.outcomes, workspace.progress)
-    unanswerable = retriever.search(
-        [q.question for q in golden.unanswerable],
-        k=k,
-        tenant=workspace.spec.tenant,
-        vectors=vectors[answerable:],
-        strong=True,
-    )
-    calibration = calibrate_answers(
-        retriever.embedder,
-        questions,
-        [*(asked.found[q.id] for q in golden.answerable), *unanswerable],
-        {i: outcome.details["relevant"] for i, outcome in outcomes.items()},
-        vectors=vectors,
-        corpus=retriever.term_weights(),
-    )
-    known = _known_of_live(workspace, baseline, golden, conditions)
+    known = _known_of_live(workspace, live.revision if live else None, golden, conditions)
     if known:
         workspace.progress("evidence: what is live answered these questions before its release")
-    with _opened_live(workspace, retriever, None if known else baseline) as live:
-        before = _measured(workspace, live.retriever, golden) if live else known
-        rows = [
-            SampleRow(
-                sample_id=q.id,
-                slices={"language": q.language, "document_type": asked.document_types[q.id]},
-                candidate=outcomes[q.id],
-                baseline=before.get(q.id),
-            )
-            for q in golden.answerable
-        ]
-        if workspace.spec.judge is None:
-            return Asked(rows, calibration)
-        made = Evaluated(retriever.revision, retriever, calibration.calibration)
-        rows, facts, cost = judge_rows(workspace, made, live, golden, rows, salt=salt)
-    return Asked(rows, calibration, facts, cost)
+    scans = evaluating.scan(made.revision, draws=False)
+    asking = evaluating.ask(made, measures=True)
+    again = evaluating.ask(live, measures=False) if live and not known else []
+    copies = evaluating.copies(made.revision)
+    evaluating.run([*scans, copies, *asking, *again], doing="asking golden questions")
+    asked = _by_id(evaluating.parts(asking, AskedPart))
+    before = known or {
+        i: one.outcome for i, one in _by_id(evaluating.parts(again, AskedPart)).items()
+    }
+    rows = [
+        SampleRow(
+            sample_id=q.id,
+            slices={"language": q.language, "document_type": asked[q.id].document_type},
+            candidate=_outcome(asked[q.id]),
+            baseline=before.get(q.id),
+        )
+        for q in golden.answerable
+    ]
+    calibration = calibrate([_sample(q, asked) for q in _in_order(golden)], names=FEATURE_NAMES)
+    suspicious = scanned(evaluating.parts(scans, ScannedPart))
+    (found,) = evaluating.parts([copies], CopiesPart)
+    if workspace.spec.judge is None:
+        return Asked(rows, calibration, suspicious, found.copied)
+    own = Judging(made, calibration.calibration)
+    in_use = _calibration_of(workspace) if live else None
+    other = Judging(live, in_use) if live else None
+    rows, facts, cost = judge_rows(evaluating, own, other, rows, salt=salt)
+    return Asked(rows, calibration, suspicious, found.copied, facts, cost)
+
+
+def scanned(parts: Sequence[ScannedPart]) -> Suspicious:
+    """The passages that speak to a model, of all chunks."""
+    return suspicious_of(Suspicious(p.chunks, p.documents, tuple(p.named)) for p in parts)
+
+
+def _in_order(golden: GoldenSet) -> list[Question]:
+    """Whatever order they were asked in: how they are dealt into folds follows from it."""
+    return [*golden.answerable, *golden.unanswerable]
+
+
+def _by_id(parts: Sequence[AskedPart]) -> dict[str, AskedQuestion]:
+    return {one.id: one for part in parts for one in part.questions}
+
+
+def _outcome(asked: AskedQuestion) -> Outcome:
+    assert asked.outcome is not None  # of an answerable question
+    return asked.outcome
+
+
+def _sample(question: Question, asked: Mapping[str, AskedQuestion]) -> CalibrationSample:
+    found = asked[question.id]
+    return CalibrationSample(found.features or (), question.answerable, found.supported)
 
 
 def _known_of_live(
@@ -167,32 +193,7 @@ def _known_of_live(
     return outcomes if is_same and outcomes.keys() == wanted else {}
 
 
-@contextmanager
-def _opened_live(
-    workspace: Workspace, retriever: Retriever, baseline: Revision | None
-) -> Iterator[Evaluated | None]:
-    """The live revision with its own embedder, policies, index and threshold."""
-    if baseline is None:
-        yield None
-        return
+def _calibration_of(workspace: Workspace) -> Calibration | None:
+    """The threshold by which what is live answers."""
     entry = road.release_log(workspace.store, workspace.name).head()
-    calibration = calibration_in_use(workspace.store, entry) if entry else None
-    held = ensure_collection(workspace, retriever.store, baseline).collection
-    terms = CorpusTerms(workspace.store, baseline)
-    if baseline.embedder_digest == retriever.revision.embedder_digest:
-        live = Retriever(retriever.store, retriever.embedder, baseline, held, terms)
-        yield Evaluated(baseline, live, calibration)
-        return
-    embedder = connect.open_embedder(workspace.settings, baseline.recipe.embed, workspace.progress)
-    try:
-        live = Retriever(retriever.store, embedder, baseline, held, terms)
-        yield Evaluated(baseline, live, calibration)
-    finally:
-        embedder.close()
-
-
-def _measured(workspace: Workspace, live: Retriever, golden: GoldenSet) -> dict[str, Outcome]:
-    """By the code that measures the candidate."""
-    k = workspace.spec.gate.k
-    asked = ask_questions(workspace.store, live, golden.answerable, k=k)
-    return with_ragas(workspace.settings, asked.outcomes, workspace.progress)
+    return calibration_in_use(workspace.store, entry) if entry else None

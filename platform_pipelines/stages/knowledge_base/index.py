@@ -42,7 +42,7 @@ from platform_pipelines.stages.road.workspace import POINTER
 
 STAGE = "index"
 EXACT = "FLAT"
-SEARCH_VERSION = 1  # raise it when `retrieve` would answer another order from the same lists
+SEARCH_VERSION = 2  # raise it when `retrieve` would answer another order from the same lists
 
 
 def refresh_index(workspace: Workspace) -> StageOutcome:

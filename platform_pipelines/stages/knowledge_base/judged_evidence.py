@@ -1,22 +1,25 @@
 """Judged answers in the evidence of a knowledge base: both sides alike, and what it took."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
+from platform_pipelines.compute.tasks import TaskSpec
+from platform_pipelines.core.knowledge_base.calibration import Calibration, calibration_record
 from platform_pipelines.core.knowledge_base.evidence import judge_of
 from platform_pipelines.core.knowledge_base.golden import GoldenSet
 from platform_pipelines.core.knowledge_base.metrics import JUDGED_DECLARED
 from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.road.evidence import Evidence, SampleRow
 from platform_pipelines.core.road.metrics import Metric
+from platform_pipelines.stages.knowledge_base.answering_worker import given_answer
+from platform_pipelines.stages.knowledge_base.evaluation_parts import AnsweredPart, JudgedPart
+from platform_pipelines.stages.knowledge_base.evaluation_plan import Evaluating, Side, sharing
 from platform_pipelines.stages.knowledge_base.judging import (
     RAGAS_VERSION,
-    Evaluated,
     GivenAnswer,
     Judged,
-    give_answers,
-    judge_answers,
+    all_judged,
     judged_outcome,
 )
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
@@ -53,11 +56,23 @@ def was_stopped(evidence: Evidence) -> bool:
     return bool(stopped_by(evidence))
 
 
+@dataclass(frozen=True, slots=True)
+class Judging:
+    """A revision that answers as if it were live, by its threshold."""
+
+    side: Side
+    calibration: Calibration | None
+
+    @property
+    def record(self) -> dict[str, Any] | None:
+        """Its calibration as JSON."""
+        return calibration_record(self.calibration) if self.calibration else None
+
+
 def judge_rows(
-    workspace: Workspace,
-    made: Evaluated,
-    live: Evaluated | None,
-    golden: GoldenSet,
+    evaluating: Evaluating,
+    made: Judging,
+    live: Judging | None,
     rows: Sequence[SampleRow],
     *,
     salt: str = "",
@@ -68,29 +83,67 @@ def judge_rows(
         UnavailableError: the judge or a language model does not answer; what was done is kept.
         ConfigurationError: it refuses its key, the model or the request.
     """
-    answers, judged = _side(workspace, made, golden, salt)
-    outcomes = {r.sample_id: r.candidate for r in rows}
+    golden, sides = evaluating.golden, [made, *([live] if live else [])]
+    assert golden is not None
+    answers = _answered(evaluating, sides, salt)
+    judged = _judged(evaluating, sides, answers, salt)
     asked = {q.id: q for q in golden.answerable}
-    now = {i: judged_outcome(o, asked[i], judged, answers[i]) for i, o in outcomes.items()}
-    sides, before = [judged], {r.sample_id: r.baseline for r in rows}
-    if live is not None:
-        old, verdicts = _side(workspace, live, golden, salt)
-        sides.append(verdicts)
-        before = {
-            i: o and judged_outcome(o, asked[i], verdicts, old[i]) for i, o in before.items()
-        }  # fmt: skip
-    made_rows = [replace(r, candidate=now[r.sample_id], baseline=before[r.sample_id]) for r in rows]
-    return made_rows, _facts(workspace, golden, answers, sides), cost_of(sides)
+    given = [{a.question_id: a for a in own} for _, own in answers]
+    made_rows = [
+        replace(
+            row,
+            candidate=judged_outcome(
+                row.candidate, asked[row.sample_id], judged[0], given[0][row.sample_id]
+            ),
+            baseline=row.baseline
+            and judged_outcome(
+                row.baseline, asked[row.sample_id], judged[1], given[1][row.sample_id]
+            ),
+        )
+        for row in rows
+    ]
+    return made_rows, _facts(evaluating.workspace, golden, given[0], judged), cost_of(judged)
 
 
-def _side(
-    workspace: Workspace, one: Evaluated, golden: GoldenSet, salt: str
-) -> tuple[dict[str, GivenAnswer], Judged]:
-    questions = [*golden.answerable, *golden.unanswerable]
-    workspace.progress(f"evidence: answering {len(questions)} golden questions")
-    answers = give_answers(workspace, one.retriever, questions, one.calibration, salt=salt)
-    embedder = one.retriever.embedder
-    return answers, judge_answers(workspace, embedder, golden.answerable, answers, salt=salt)
+def _answered(
+    evaluating: Evaluating, sides: Sequence[Judging], salt: str
+) -> list[tuple[list[TaskSpec], list[GivenAnswer]]]:
+    """Of each side its tasks and its answers."""
+    tasks = [evaluating.answer(side.side, side.record, salt=salt) for side in sides]
+    golden = evaluating.golden
+    count = len(golden.questions) if golden else 0
+    evaluating.workspace.progress(f"evidence: answering {count} golden questions")
+    evaluating.run([t for own in tasks for t in own], doing="answering golden questions")
+    return [
+        (own, [given_answer(r) for p in evaluating.parts(own, AnsweredPart) for r in p.answers])
+        for own in tasks
+    ]
+
+
+def _judged(
+    evaluating: Evaluating,
+    sides: Sequence[Judging],
+    answers: Sequence[tuple[list[TaskSpec], list[GivenAnswer]]],
+    salt: str,
+) -> list[Judged]:
+    workspace, golden = evaluating.workspace, evaluating.golden
+    judge = workspace.spec.judge
+    assert golden is not None
+    assert judge is not None
+    tasks: list[list[TaskSpec]] = []
+    for side, (answering, given) in zip(sides, answers, strict=True):
+        known = {a.question_id for a in given if a.passages and a.known}
+        twice = [q.id for q in golden.answerable if q.id in known][: judge.repeats]
+        tasks.append(evaluating.judge(side.side, answering, twice, salt=salt))
+    workspace.progress(f"evidence: judging the answers by {judge.model}")
+    everything = [t for own in tasks for t in own]
+    for start in range(0, len(everything), judge.concurrency):  # each makes a call at a time
+        some = everything[start : start + judge.concurrency]
+        evaluating.run(sharing(workspace, some), doing="judging answers")
+    return [
+        all_judged([Judged(p.scores, p.troubles, p.spent, p.noise) for p in parts])
+        for parts in (evaluating.parts(own, JudgedPart) for own in tasks)
+    ]
 
 
 def _facts(
@@ -108,7 +161,7 @@ def _facts(
         "ragas": RAGAS_VERSION,
         "metrics": list(judge.metrics),
         "stopped_by": next((side.stopped_by for side in sides if side.stopped_by), ""),
-        "noise": dict(sides[0].noise),
+        "noise": sides[0].mean_noise,
         "repeats": judge.repeats,
         "troubles": sum(len(t) for t in sides[0].troubles.values()),
         "unknown": sum(not answers[q.id].known for q in golden.answerable),

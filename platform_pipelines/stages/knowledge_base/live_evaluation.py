@@ -12,10 +12,12 @@ from typing import Any
 
 from platform_pipelines.core.knowledge_base.evidence import COMPONENT
 from platform_pipelines.core.road.evidence import Evidence, make_evidence
-from platform_pipelines.core.road.gate import Expected, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_text
+from platform_pipelines.core.road.verdicts import Expected, Status, Verdict
 from platform_pipelines.errors import ConfigurationError, UnknownNameError
 from platform_pipelines.stages.knowledge_base import evidence as stage
+from platform_pipelines.stages.knowledge_base.evaluation_plan import clear_live
 from platform_pipelines.stages.knowledge_base.gate_rules import gate_policy, gate_rules
 from platform_pipelines.stages.knowledge_base.golden_questions import live_revision, load_golden_set
 from platform_pipelines.stages.knowledge_base.judged_evidence import was_stopped
@@ -65,6 +67,7 @@ def evaluate_live(workspace: Workspace) -> LiveEvaluation:
     )
     evidence = _against_its_release(workspace, made)
     write_evidence(workspace.settings, workspace.store, evidence)
+    clear_live(workspace, salt)
     verdict = _judged(workspace, evidence)
     back = _rolled_back(workspace, verdict)
     told = tell_people(workspace, evidence, verdict, rolled_back_to=back)

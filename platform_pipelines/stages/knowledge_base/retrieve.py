@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
 
 MINIMUM_DEPTH = 30  # candidates of each list before fusion
+SAME_DIGITS = 6  # of scores that count as equal
 DENSE_DEPTH = 100  # looked at for answers in another language than the question's
 
 
@@ -110,7 +111,8 @@ class Retriever:
         if not self.revision.index["keyword"]:
             return [[] for _ in texts]
         asked = [" ".join(asked_terms(text, keyword_tokens)) for text in texts]
-        return self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
+        found = self.store.search_keywords(self.target, asked, k=k, tenant=tenant, strong=strong)
+        return [_by_score(hits) for hits in found]
 
     def _fused(self, dense: Sequence[Hit], words: Sequence[Hit], k: int) -> list[Found]:
         """Both lists as one; revisions say whether copies are collapsed, older ones do not."""
@@ -136,7 +138,21 @@ class Retriever:
 def _levelled(text: str, dense: Sequence[Hit]) -> list[Hit]:
     by_id = {h.chunk_id: h for h in dense}
     hits = [(h.chunk_id, h.score, h.language) for h in dense]
-    return [by_id[item] for item, _ in level_languages(hits, detect_language(text))]
+    return [by_id[i] for i in _in_order(level_languages(hits, detect_language(text)))]
+
+
+def _by_score(hits: Sequence[Hit]) -> list[Hit]:
+    by_id = {h.chunk_id: h for h in hits}
+    return [by_id[i] for i in _in_order([(h.chunk_id, h.score) for h in hits])]
+
+
+def _in_order(scored: Sequence[tuple[str, float]]) -> list[str]:
+    """Ids, best first; equal scores in the order of the ids.
+
+    A store lists them as its rows lie, which are otherwise in a recycled collection than in a fresh
+    one. Equal vectors at different places differ in their last bits: so much counts as equal.
+    """
+    return [item for item, _ in sorted(scored, key=lambda p: (-round(p[1], SAME_DIGITS), p[0]))]
 
 
 def _found(hit: Hit, score: float, similarity: float | None) -> Found:

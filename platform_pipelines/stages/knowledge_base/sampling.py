@@ -1,16 +1,13 @@
 """Evidence without labels: sampled sentences of a revision, searched for in it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from platform_pipelines.core.knowledge_base.evidence import SentenceSample
 from platform_pipelines.core.knowledge_base.matching import fold
-from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.sentences import split_sentences
 from platform_pipelines.core.road.identity import digest_text
-from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
-from platform_pipelines.stages.knowledge_base.tables import read_table
 
 SAMPLED_SENTENCES = 32
 SAMPLED_AT_FIRST = 16
@@ -18,22 +15,6 @@ SAMPLED_MIN_CHARACTERS = 20
 SAMPLED_MAX_CHARACTERS = 300
 SAMPLED_WORDS = 8  # that many are searched for: what people type is shorter than a sentence
 NAMED_MISSED = 10
-
-
-def sample_sentences(store: ObjectStore, retriever: Retriever, *, k: int) -> SentenceSample:
-    """Evidence without labels: sampled sentences, searched for; do they find their own document?
-
-    The sample is the sentences whose digests are smallest: the same for the same content. Asked are
-    their first words, as people do. A double sampling plan (Dodge and Romig, A Method of Sampling
-    Inspection, 1929): the first half is enough when all of it is found, else the whole sample
-    counts. An index where 99 of 100 sentences are found is then done after half of them in 85 % of
-    cases; one where 80 are found passes the floor 0.9 in 10.4 % of cases instead of 9.3 %.
-    """
-    sentences = sampled(store, retriever.revision, sentences=SAMPLED_SENTENCES)
-    first = looked_for(retriever, sentences[:SAMPLED_AT_FIRST], k=k)
-    if all(one.rank is not None for one in first):
-        return _sample_of(first)
-    return _sample_of([*first, *looked_for(retriever, sentences[SAMPLED_AT_FIRST:], k=k)])
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +25,22 @@ class LookedFor:
     asked: str
     rank: int | None
     by_copy: bool = False
+
+
+def sample(
+    retriever: Retriever, sentences: Sequence[tuple[str, str]], *, k: int
+) -> list[LookedFor]:
+    """Evidence without labels: sampled sentences, searched for; do they find their own document?
+
+    Asked are their first words, as people do. A double sampling plan (Dodge and Romig, A Method of
+    Sampling Inspection, 1929): the first half is enough when all of it is found, else the whole
+    sample counts. An index where 99 of 100 sentences are found is then done after half of them in
+    85 % of cases; one where 80 are found passes the floor 0.9 in 10.4 % of cases instead of 9.3 %.
+    """
+    first = looked_for(retriever, sentences[:SAMPLED_AT_FIRST], k=k)
+    if all(one.rank is not None for one in first):
+        return first
+    return [*first, *looked_for(retriever, sentences[SAMPLED_AT_FIRST:], k=k)]
 
 
 def looked_for(
@@ -73,7 +70,8 @@ def _looked_for(text: str, key: str, words: str, hits: Sequence[Found]) -> Looke
     return LookedFor(key, words, None)
 
 
-def _sample_of(found: Sequence[LookedFor]) -> SentenceSample:
+def sample_of(found: Sequence[LookedFor]) -> SentenceSample:
+    """What was found, counted; the first that were not, named."""
     ranks = [one.rank for one in found]
     missed = [{"document": o.document_key, "asked": o.asked} for o in found if o.rank is None]
     return SentenceSample(
@@ -85,20 +83,21 @@ def _sample_of(found: Sequence[LookedFor]) -> SentenceSample:
     )
 
 
-def sampled(store: ObjectStore, revision: Revision, *, sentences: int) -> list[tuple[str, str]]:
-    """(sentence, document key), in an order that has nothing to do with the documents."""
-    drawn: list[tuple[str, str, str]] = []
-    per_shard = -(-sentences // max(1, len(revision.chunks)))
-    for shard in revision.chunks:
-        table = read_table(store, shard.path, ["chunk_id", "document_key", "text"])
-        ids = sorted(range(table.num_rows), key=table.column("chunk_id").to_pylist().__getitem__)
-        rows = table.take(ids[:per_shard]).to_pylist() if ids else []
-        drawn.extend(
-            (digest_text(row["chunk_id"]), sentence, row["document_key"])
-            for row in rows
-            if (sentence := _sentence(row["text"]))
-        )
-    return [(text, key) for _, text, key in sorted(drawn)[:sentences]]
+def drawn_of(rows: Sequence[tuple[str, str, str]], *, shards: int) -> list[tuple[str, str, str]]:
+    """(order, sentence, document key) of some of one shard's chunks, `rows` of (chunk id, document
+    key, text): those with the smallest ids, the same for the same content."""
+    per_shard = -(-SAMPLED_SENTENCES // max(1, shards))
+    return [
+        (digest_text(chunk_id), sentence, key)
+        for chunk_id, key, text in sorted(rows)[:per_shard]
+        if (sentence := _sentence(text))
+    ]
+
+
+def sampled_of(drawn: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+    """(sentence, document key) of all shards' draws, in an order that has nothing to do with the
+    documents: those whose digests are smallest."""
+    return [(text, key) for _, text, key in sorted(drawn)[:SAMPLED_SENTENCES]]
 
 
 def _sentence(text: str) -> str:

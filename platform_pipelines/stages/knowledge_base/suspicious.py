@@ -1,8 +1,9 @@
 """Looking through a revision's chunks for passages that speak to a language model."""
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.suspicion import (
     ANY,
     NAMED,
@@ -10,29 +11,42 @@ from platform_pipelines.core.knowledge_base.suspicion import (
     excerpt,
     suspicions,
 )
-from platform_pipelines.gateways.object_store import ObjectStore
-from platform_pipelines.stages.knowledge_base.tables import read_batches
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 
-def suspicious_passages(store: ObjectStore, revision: Revision) -> Suspicious:
+@dataclass(slots=True)
+class Scan:
     """All of them counted, the first named; a batch of a shard is held at a time."""
-    documents: dict[str, list[str]] = {}
-    named: list[dict[str, Any]] = []
-    for shard in revision.chunks:
-        for batch in read_batches(store, shard.path, ["document_key", "text"]):
-            for key, text in _found(batch):
-                documents.setdefault(key, []).append(text)
-                if len(named) < NAMED:
-                    why = ", ".join(suspicions(text))
-                    named.append({"document": key, "why": why, "text": excerpt(text)})
-    return Suspicious(
-        chunks=sum(len(texts) for texts in documents.values()),
-        documents=len(documents),
-        named=tuple(sorted(named, key=lambda one: (one["document"], one["text"]))),
-    )
+
+    chunks: int = 0
+    documents: set[str] = field(default_factory=set[str])
+    named: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
+
+    def look(self, batch: "pa.RecordBatch") -> None:
+        """Through the next chunks, with the columns `document_key` and `text`."""
+        for key, text in _found(batch):
+            self.chunks += 1
+            self.documents.add(key)
+            if len(self.named) < NAMED:
+                why = ", ".join(suspicions(text))
+                self.named.append({"document": key, "why": why, "text": excerpt(text)})
+
+    @property
+    def found(self) -> Suspicious:
+        """What there was so far."""
+        return Suspicious(self.chunks, len(self.documents), tuple(self.named))
+
+
+def suspicious_of(parts: Iterable[Suspicious]) -> Suspicious:
+    """What several scans found together, in their order; a document is in one of them alone."""
+    chunks, documents, named = 0, 0, list[dict[str, Any]]()
+    for part in parts:
+        chunks, documents = chunks + part.chunks, documents + part.documents
+        named += part.named
+    first = sorted(named[:NAMED], key=lambda one: (one["document"], one["text"]))
+    return Suspicious(chunks=chunks, documents=documents, named=tuple(first))
 
 
 def _found(batch: "pa.RecordBatch") -> list[tuple[str, str]]:

@@ -5,7 +5,7 @@ from typing import Any
 
 from platform_pipelines.core.knowledge_base.answer_declaration import WEBHOOK
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Status, Verdict
+from platform_pipelines.core.road.verdicts import Status, Verdict
 from platform_pipelines.errors import ConfigurationError, PlatformError
 from platform_pipelines.gateways.notifications import publish, send_webhook
 from platform_pipelines.gateways.object_store import StoreOptions

@@ -1,8 +1,9 @@
 """`vectors`: one vector a chunk; a text that was ever embedded here is not embedded again.
 
 Vectors are cached by (text digest, embedder digest) in the files themselves. The stage reads the
-digests of earlier files, once each, and tells each task which files hold what it wants. Finished
-shards are kept: a killed run resumes.
+digests of earlier files, once each, and tells each task which files hold what it wants. Where many
+texts moved to other shards, each earlier file is read once and dealt out (`vectors_moving`): no
+task reads them all. Finished shards are kept: a killed run resumes.
 """
 
 from collections import Counter
@@ -10,18 +11,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from platform_pipelines.compute.tasks import TaskSpec
+from platform_pipelines.core.road.identity import digest_json
 from platform_pipelines.core.road.snapshot import ShardPlan, ShardRecord, Snapshot, plan_shards
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.chunks import STAGE as CHUNKS
 from platform_pipelines.stages.knowledge_base.layers import written_at
 from platform_pipelines.stages.knowledge_base.tables import read_table
+from platform_pipelines.stages.knowledge_base.vectors_moving import move_vectors
 from platform_pipelines.stages.knowledge_base.vectors_worker import embed_shards, text_digests
 from platform_pipelines.stages.knowledge_base.workspace import Workspace
 from platform_pipelines.stages.road.outcome import StageOutcome
 
 STAGE = "vectors"
 OPERATION = "vectors.embed"
+MOVE = "vectors.move"
 GROUP_TEXTS = 1024  # shards are embedded together until so many texts are waiting
 GROUP_ROWS = 8192  # or so many rows: what a task holds in memory
 MOST_GROUPS = 16  # of rows that need no embedding: each may have to read every earlier file
@@ -67,6 +71,7 @@ def _embed(
         else:
             todo.append(shard)
     groups = _groups(list(_wishes(workspace.store, todo, cache)))
+    moved = _move(workspace, groups)
     tasks = [_task(workspace, plan, group, identity) for group in groups]
     # The embedder itself keeps all processors, or all of its connections, busy.
     here = {OPERATION: embed_shards}
@@ -81,6 +86,7 @@ def _embed(
     totals = {"vectors": sum(s.rows for s in shards), "dimension": dimension}
     snapshot = Snapshot(STAGE, identity, shards, totals, {"embedder": name})
     workspace.move_head(snapshot, version)
+    workspace.store.delete(moved)
     return StageOutcome.changed(snapshot, previous, dict(counts), {"embedder": name})
 
 
@@ -90,8 +96,8 @@ class _Wish:
 
     shard: ShardRecord
     missing: int
-    earlier: frozenset[str]  # paths
-    own: str | None  # of them, the shard's own last file
+    own: str | None  # path of its last file, where that holds any
+    elsewhere: frozenset[str]  # paths of other shards' files
 
 
 @dataclass(slots=True)
@@ -101,15 +107,20 @@ class _Group:
     shards: list[ShardRecord] = field(default_factory=list[ShardRecord])
     missing: int = 0
     rows: int = 0
-    earlier: set[str] = field(default_factory=set[str])
     own: dict[int, str | None] = field(default_factory=dict[int, str | None])
+    elsewhere: set[str] = field(default_factory=set[str])
 
     def add(self, wish: _Wish) -> None:
         self.shards.append(wish.shard)
         self.missing += wish.missing
         self.rows += wish.shard.rows
-        self.earlier |= wish.earlier
         self.own[wish.shard.shard] = wish.own
+        self.elsewhere |= wish.elsewhere
+
+    @property
+    def own_files(self) -> list[str]:
+        """The last files of its shards."""
+        return sorted(path for path in self.own.values() if path is not None)
 
 
 def _groups(wishes: Sequence[_Wish]) -> list[_Group]:
@@ -121,6 +132,40 @@ def _groups(wishes: Sequence[_Wish]) -> list[_Group]:
             groups.append(_Group())
         groups[-1].add(wish)
     return groups
+
+
+def _move(workspace: Workspace, groups: Sequence[_Group]) -> list[str]:
+    """Deal out what several groups would read the same files for; the files that this made.
+
+    Each group then reads its own file instead of those. What a killed run dealt out stands.
+    """
+    strange = [group for group in groups if group.elsewhere]
+    earlier = sorted(set[str]().union(*(group.elsewhere for group in strange)))
+    if sum(len(group.elsewhere) for group in strange) <= len(earlier):
+        return []
+    wanted = [
+        {"chunks": [s.path for s in group.shards], "own": group.own_files} for group in strange
+    ]
+    name = digest_json([wanted, earlier])
+    paths = [f"{STAGE}/moved-{name}-{n}.parquet" for n in range(len(strange))]
+    task = TaskSpec(
+        operation=MOVE,
+        shard=0,
+        store=workspace.store.url,
+        arguments={
+            "groups": [{**g, "path": path} for g, path in zip(wanted, paths, strict=True)],
+            "earlier": earlier,
+            "dimension": connect.embedder_facts(workspace.settings, workspace.spec.embed)[0],
+        },
+    )
+    if not all(workspace.store.exists(path) for path in paths):
+        for _ in workspace.run_tasks(
+            STAGE, [task], doing="moving vectors", here={MOVE: move_vectors}
+        ):
+            pass
+    for group, path in zip(strange, paths, strict=True):
+        group.elsewhere = {path}
+    return paths
 
 
 def _wishes(
@@ -141,10 +186,8 @@ def _wishes(
     for shard in todo:
         wanted = unknown[shard.shard]
         paths = {elsewhere[digest] for digest in wanted if digest in elsewhere}
-        if shard.shard in own:
-            paths.add(own[shard.shard])
         missing = sum(digest not in elsewhere for digest in wanted)
-        yield _Wish(shard, missing, frozenset(paths), own.get(shard.shard))
+        yield _Wish(shard, missing, own.get(shard.shard), frozenset(paths))
 
 
 def _found_in(
@@ -178,7 +221,7 @@ def _task(workspace: Workspace, plan: ShardPlan, group: _Group, identity: str) -
                 }
                 for s in group.shards
             ],
-            "earlier": sorted(group.earlier),
+            "earlier": sorted({*group.own_files, *group.elsewhere}),
             "embed": workspace.spec.embed.model_dump(mode="json"),
             "embedder": identity,
         },

@@ -13,15 +13,7 @@ from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSp
 from platform_pipelines.core.model_catalogue.litellm import proxy_config
 from platform_pipelines.core.model_catalogue.tiering import policy_of
 from platform_pipelines.core.road.evidence import Evidence, SampleRow, make_evidence
-from platform_pipelines.core.road.gate import (
-    Expected,
-    GatePolicy,
-    Reason,
-    Rule,
-    Status,
-    Verdict,
-    decide,
-)
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.manifests import ManifestRevision
 from platform_pipelines.core.road.snapshot import Snapshot
 from platform_pipelines.core.road.tiers import (
@@ -32,6 +24,14 @@ from platform_pipelines.core.road.tiers import (
     TiersSpec,
     parse_samples,
     sample_row,
+)
+from platform_pipelines.core.road.verdicts import (
+    Expected,
+    GatePolicy,
+    Reason,
+    Rule,
+    Status,
+    Verdict,
 )
 from platform_pipelines.gateways.embedding_http import Endpoint, JsonClient
 from platform_pipelines.gateways.tiered_model import choose

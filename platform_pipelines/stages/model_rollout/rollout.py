@@ -30,14 +30,7 @@ from platform_pipelines.core.model_rollout.operations import (
     window,
 )
 from platform_pipelines.core.road.evidence import Evidence, Outcome, make_evidence
-from platform_pipelines.core.road.gate import (
-    Expected,
-    GatePolicy,
-    Reason,
-    Status,
-    Verdict,
-    decide,
-)
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import canonical_json
 from platform_pipelines.core.road.model_questions import (
     ANSWER_F1,
@@ -47,6 +40,7 @@ from platform_pipelines.core.road.model_questions import (
 )
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry
 from platform_pipelines.core.road.served_model import ModelRef
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Reason, Status, Verdict
 from platform_pipelines.errors import ConflictError, GateFailedError
 from platform_pipelines.gateways.model_registry import CANDIDATE, ModelRegistry
 from platform_pipelines.stages.model_rollout.targets import open_world

@@ -5,6 +5,8 @@ hands over what its own settings say: over the inherited channel, never on a com
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.errors import keep_secret
@@ -35,6 +37,54 @@ def access_record(settings: "Settings") -> dict[str, Any]:
             "directory": str(settings.milvus_dir),
         },
         "parser_environment": settings.parser_environment,
+        "home": str(settings.home),
+        "environments_dir": str(settings.environments_dir) if settings.environments_dir else None,
+        "language_model": _language_model(settings),
+        "judge_api_key": plain(settings.judge_api_key),
+    }
+
+
+def settings_of(access: Mapping[str, Any]) -> "Settings":
+    """The settings again, as far as they are in the access of a task: of stores, models and keys.
+
+    For a task that answers as the platform does: it opens the same gateways by the same code.
+    """
+    from platform_pipelines.settings import LanguageModelSettings, S3Settings, Secret, Settings
+
+    def secret(value: str | None) -> Secret | None:
+        return Secret(value) if value else None
+
+    s3, words, environments = access["store"], access["language_model"], access["environments_dir"]
+    keys = {name: secret(s3[name]) for name in ("access_key", "secret_key", "session_token")}
+    chosen = words["url"] and LanguageModelSettings(words["url"], words["model"])
+    return Settings(
+        home=Path(access["home"]),
+        store_url=access["root"],
+        model_dir=Path(access["model_dir"]),
+        environments_dir=Path(environments) if environments else None,
+        milvus_uri=access["milvus"]["uri"],
+        milvus_token=secret(access["milvus"]["token"]),
+        milvus_gpu=access["milvus"]["gpu"],
+        s3=S3Settings(s3["endpoint"], s3["region"], s3["path_style"], **keys),
+        embedder_api_key=secret(access["embedder_api_key"]),
+        embedder_url=access["embedder_url"],
+        language_model=chosen and replace(chosen, api_key=secret(words["api_key"])),
+        language_model_api_key=secret(words["declared_api_key"]),
+        language_model_seconds=words["seconds"],
+        judge_api_key=secret(access["judge_api_key"]),
+        key_hosts=tuple(access["key_hosts"]),
+        workers=access["workers"],
+    )
+
+
+def _language_model(settings: "Settings") -> dict[str, Any]:
+    words = settings.language_model
+    return {
+        "url": words.url if words else None,
+        "model": words.model if words else None,
+        "api_key": plain(words.api_key) if words else None,
+        "declared_api_key": plain(settings.language_model_api_key),
+        "seconds": settings.language_model_seconds,
     }
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from platform_pipelines.core.road.declarations import ApplySpec
 from platform_pipelines.core.road.drift import DriftKind, ObjectDrift, drift_of, is_managed
 from platform_pipelines.core.road.evidence import Evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_text
 from platform_pipelines.core.road.manifests import (
     INSTALLATION,
@@ -28,6 +28,7 @@ from platform_pipelines.core.road.manifests import (
 )
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry, current
 from platform_pipelines.core.road.snapshot import Snapshot
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Rule, Verdict
 from platform_pipelines.errors import OwnershipError
 from platform_pipelines.gateways.cluster.manifests import Cluster
 from platform_pipelines.stages.road import release as road

@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from platform_pipelines.core.road.gate import Status, Verdict
 from platform_pipelines.core.road.releases import (
     Action,
     AlreadyLive,
@@ -19,6 +18,7 @@ from platform_pipelines.core.road.releases import (
     plan_release,
     plan_rollback,
 )
+from platform_pipelines.core.road.verdicts import Status, Verdict
 from platform_pipelines.errors import GateFailedError
 from platform_pipelines.stages.road.connect import release_log
 from platform_pipelines.stages.road.signatures import require_signature

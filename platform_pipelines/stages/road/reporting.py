@@ -11,8 +11,8 @@ from typing import Any
 from xml.sax.saxutils import escape, quoteattr
 
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow
-from platform_pipelines.core.road.gate import Status, Verdict
 from platform_pipelines.core.road.statistics import bootstrap_interval
+from platform_pipelines.core.road.verdicts import Status, Verdict
 
 SHOWN_SAMPLES = 10
 _RESAMPLES = 2000

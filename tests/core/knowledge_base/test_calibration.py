@@ -143,7 +143,10 @@ def test_a_feature_without_spread_is_ignored() -> None:
 
 @pytest.mark.parametrize(("shift", "seed"), [(0.5, 1), (1.5, 2), (4.0, 3)])
 def test_the_fit_is_scikit_learns_ridge_logistic_regression(shift: float, seed: int) -> None:
-    """Standardised features, one sample's worth of ridge, the intercept free."""
+    """Standardised features, one sample's worth of ridge, the intercept free.
+
+    Tried: with three times the ridge, all three fail.
+    """
     drawn = samples(40, 15, shift=shift, seed=seed)
     ours = fitted(drawn)
     matrix = np.array([s.features for s in drawn])
@@ -178,6 +181,7 @@ def test_no_sample_has_a_say_in_how_it_is_judged(monkeypatch: pytest.MonkeyPatch
     """A leak makes error rates that hold for the golden set and for nobody's questions.
 
     Neither the outer fit, nor its scaling, nor its threshold may read the label that is judged.
+    Tried: it and the next one fail when the outer fit or the outer threshold is given all samples.
     """
     monkeypatch.setattr(subject, "_folds", dealt)
     monkeypatch.setattr(subject, "_REPEATS", 1)
@@ -215,7 +219,10 @@ def test_no_features_of_the_judged_are_seen_by_their_judge(
 def test_the_threshold_is_chosen_on_probabilities_of_the_unseen(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The inner round too: a sample's probability comes from fits that did not hold it."""
+    """The inner round too: a sample's probability comes from fits that did not hold it.
+
+    Tried: it and the one before fail when the inner fits are given all samples.
+    """
     given_to: list[np.ndarray] = []
 
     def recorded(probabilities, labels, *, cost):

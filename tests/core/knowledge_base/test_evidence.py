@@ -32,8 +32,9 @@ from platform_pipelines.core.road.evidence import (
     evidence_from_json,
     make_evidence,
 )
-from platform_pipelines.core.road.gate import Code, Expected, GatePolicy, Status, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_json
+from platform_pipelines.core.road.verdicts import Code, Expected, GatePolicy, Status, Verdict
 from platform_pipelines.errors import IntegrityError
 
 CALIBRATION = Calibration(

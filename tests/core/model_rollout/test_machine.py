@@ -21,8 +21,8 @@ from platform_pipelines.core.model_rollout.machine import (
     rollout_record,
     wanted,
 )
-from platform_pipelines.core.road.gate import Reason, Status
 from platform_pipelines.core.road.served_model import ModelRef
+from platform_pipelines.core.road.verdicts import Reason, Status
 from platform_pipelines.errors import IntegrityError
 
 NEW, OLD = ModelRef("new", "file:///new", 2), ModelRef("old", "file:///old", 1)

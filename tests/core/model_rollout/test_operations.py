@@ -21,7 +21,7 @@ from platform_pipelines.core.model_rollout.operations import (
     sample_from_record,
     window,
 )
-from platform_pipelines.core.road.gate import Status
+from platform_pipelines.core.road.verdicts import Status
 
 JUDGE = JudgeSpec(golden_set="file:///golden.jsonl")
 PAGE = """

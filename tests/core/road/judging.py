@@ -4,8 +4,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
-from platform_pipelines.core.road.gate import Expected, GatePolicy, Rule, Verdict, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.metrics import Metric
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy, Rule, Verdict
 
 METRICS = (Metric("recall"), Metric("ndcg"))
 POLICY = GatePolicy(floors={"recall": 0.8}, compared=("ndcg",), resamples=1000)

@@ -9,15 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from platform_pipelines.core.road.evidence import Evidence, Failure, SampleRow
-from platform_pipelines.core.road.gate import (
-    Code,
-    GatePolicy,
-    Reason,
-    Status,
-    Verdict,
-    check_policy,
-)
+from platform_pipelines.core.road.gate import check_policy
 from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
+from platform_pipelines.core.road.verdicts import Code, GatePolicy, Reason, Status, Verdict
 from platform_pipelines.errors import ConfigurationError
 from tests.core.road.judging import METRICS, POLICY, golden, judge, outcome, rows
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from platform_pipelines.core.road.evidence import LOOKS, Evidence, Outcome, SampleRow
-from platform_pipelines.core.road.gate import GatePolicy, Status
 from platform_pipelines.core.road.statistics import samples_to_detect
+from platform_pipelines.core.road.verdicts import GatePolicy, Status
 from tests.core.road.judging import METRICS, golden, judge
 
 EFFECT = 0.05

@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from platform_pipelines.core.road.evidence import Failure, Outcome, SampleRow
-from platform_pipelines.core.road.gate import Code, GatePolicy, Status, Verdict
 from platform_pipelines.core.road.metrics import Direction, Metric
 from platform_pipelines.core.road.statistics import bootstrap_interval
+from platform_pipelines.core.road.verdicts import Code, GatePolicy, Status, Verdict
 from tests.core.road.judging import METRICS, POLICY, golden, judge, outcome, rows
 
 BARE = replace(POLICY, floors={})

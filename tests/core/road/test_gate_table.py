@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from platform_pipelines.core.road.evidence import Evidence, Failure, Outcome, SampleRow
-from platform_pipelines.core.road.gate import Code, Expected, GatePolicy, Reason, Status, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.metrics import Direction, Metric, Undefined
+from platform_pipelines.core.road.verdicts import Code, Expected, GatePolicy, Reason, Status
 from tests.core.road.judging import judge
 
 SHARE = Metric("share")

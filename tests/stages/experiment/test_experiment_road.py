@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from platform_pipelines.core.experiment.verdict import State
-from platform_pipelines.core.road.gate import Status
+from platform_pipelines.core.road.verdicts import Status
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.stages.experiment.looks import refresh_looks

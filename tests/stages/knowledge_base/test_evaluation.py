@@ -5,14 +5,15 @@ from dataclasses import replace
 import pytest
 
 from platform_pipelines.core.knowledge_base.answers import FEATURE_NAMES
+from platform_pipelines.core.knowledge_base.calibration import CalibrationSample, calibrate
 from platform_pipelines.core.knowledge_base.golden import Question, Reference
 from platform_pipelines.core.knowledge_base.matching import ChunkText, match_references
 from platform_pipelines.core.road.evidence import Outcome
 from platform_pipelines.errors import EvidenceError
 from platform_pipelines.stages.knowledge_base.collapsing import AlsoIn
 from platform_pipelines.stages.knowledge_base.evaluation import (
-    calibrate_answers,
     credited,
+    is_supported,
     join_ragas,
 )
 from platform_pipelines.stages.knowledge_base.quoting import ANSWER_CHUNKS, compare, measure
@@ -39,13 +40,13 @@ FOUND = [
 
 def calibrated(relevant: str):
     embedder = WordEmbedder()
-    return calibrate_answers(
-        embedder,
-        QUESTIONS,
-        FOUND,
-        {q.id: (relevant,) for q in QUESTIONS if q.answerable},
-        vectors=embedder.embed_queries([q.question for q in QUESTIONS]),
-    )
+    texts = [q.question for q in QUESTIONS]
+    measured = measure(embedder, texts, FOUND, vectors=embedder.embed_queries(texts))
+    samples = [
+        CalibrationSample(one.vector(), q.answerable, is_supported(found, (relevant,)))
+        for one, q, found in zip(measured, QUESTIONS, FOUND, strict=True)
+    ]
+    return calibrate(samples, names=FEATURE_NAMES)
 
 
 def test_answers_are_told_from_their_absence() -> None:

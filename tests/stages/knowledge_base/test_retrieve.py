@@ -24,6 +24,18 @@ def test_both_lists_are_fused_and_the_cosine_is_that_of_the_dense_one() -> None:
     assert found[0].citation == "a.md › p. 2 › Diagnosis"
 
 
+@pytest.mark.parametrize("noise", [0.0, 1e-7])
+def test_equal_scores_stand_in_one_order_whatever_the_order_of_the_rows(noise: float) -> None:
+    """A recycled collection has its rows otherwise than a fresh one, and the last bits with it."""
+    names, orders = "dbac", []
+    for order in (names, names[::-1]):
+        dense = [hit(n, 0.7 - noise * i, n) for i, n in enumerate(order)]
+        words = [hit(n, 3.0 - noise * i, n) for i, n in enumerate(order)]
+        found = retriever(ListedStore(dense, words)).search(["x"], k=3, tenant="t")[0]
+        orders.append([f.chunk_id for f in found])
+    assert orders == [["a", "b", "c"]] * 2
+
+
 def test_a_search_without_a_tenant_is_an_error() -> None:
     """Never a wider search."""
     store = ListedStore(NEAR, WORDS)

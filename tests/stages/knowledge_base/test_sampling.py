@@ -2,15 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
 from platform_pipelines.core.knowledge_base.evidence import SentenceSample
-from platform_pipelines.core.road.snapshot import ShardRecord
-from platform_pipelines.gateways.obstore_store import open_store
 from platform_pipelines.gateways.vector_store import Hit
-from platform_pipelines.stages.knowledge_base.sampling import looked_for, sample_sentences
-from platform_pipelines.stages.knowledge_base.tables import chunks_schema, table_of, write_table
+from platform_pipelines.stages.knowledge_base.sampling import (
+    drawn_of,
+    looked_for,
+    sample,
+    sample_of,
+    sampled_of,
+)
 from tests.stages.knowledge_base.searching import ListedStore, retriever
 
 DOCUMENTS = 60
@@ -39,35 +40,26 @@ class OwnDocuments(ListedStore):
         return [words for kind, asked, _ in self.asked if kind == "words" for words in asked]
 
 
-def sampled_by(store: OwnDocuments, folder: Path, *, text: str = "Record{n} " + WORDS):
+def sampled_by(store: OwnDocuments, *, text: str = "Record{n} " + WORDS) -> SentenceSample:
     """What the sample of 60 documents, each of one sentence, says of that store."""
-    files = open_store(folder.as_uri(), create=True)
-    empty = {f.name: "" for f in chunks_schema()} | {"ordinal": 0, "tokens": 1}
-    rows = [
-        empty | {"chunk_id": f"{n:02d}", "document_key": f"{n}.md", "text": text.format(n=n)}
-        for n in range(DOCUMENTS)
-    ]
-    write_table(files, "chunks.parquet", table_of(rows, chunks_schema()))
-    opened = retriever(store)
-    shard = ShardRecord(0, "i", "d", "chunks.parquet", DOCUMENTS)
-    revision = replace(opened.revision, chunks=(shard,))
-    return sample_sentences(files, replace(opened, revision=revision), k=5)
+    rows = [(f"{n:02d}", f"{n}.md", text.format(n=n)) for n in range(DOCUMENTS)]
+    return sample_of(sample(retriever(store), sampled_of(drawn_of(rows, shards=1)), k=5))
 
 
-def test_half_of_the_sample_is_enough_when_all_of_it_is_found(tmp_path: Path) -> None:
+def test_half_of_the_sample_is_enough_when_all_of_it_is_found() -> None:
     """A good index costs 16 searches."""
     store = OwnDocuments()
-    assert sampled_by(store, tmp_path) == SentenceSample(sampled=16, own_at_1=16, own_at_k=16)
+    assert sampled_by(store) == SentenceSample(sampled=16, own_at_1=16, own_at_k=16)
     assert len(store.queries) == 16
 
 
-def test_one_loss_has_the_whole_sample_asked(tmp_path: Path) -> None:
+def test_one_loss_has_the_whole_sample_asked() -> None:
     """Nothing is judged by the half that went badly, and each sentence is asked once."""
     first = OwnDocuments()
-    sampled_by(first, tmp_path)
+    sampled_by(first)
     lost = int(re.findall(r"record(\d+)", first.queries[3])[0])
     store = OwnDocuments(lost)
-    assert sampled_by(store, tmp_path) == SentenceSample(
+    assert sampled_by(store) == SentenceSample(
         sampled=32,
         own_at_1=31,
         own_at_k=31,
@@ -78,17 +70,17 @@ def test_one_loss_has_the_whole_sample_asked(tmp_path: Path) -> None:
     assert len(set(store.queries)) == len(store.queries) == 32
 
 
-def test_a_sentence_is_asked_for_by_its_first_words(tmp_path: Path) -> None:
+def test_a_sentence_is_asked_for_by_its_first_words() -> None:
     """As a person would; the rest of a long sentence would flatter the index."""
     store = OwnDocuments()
-    sampled_by(store, tmp_path)
+    sampled_by(store)
     assert all("kept" in words and "read" not in words for words in store.queries)
 
 
-def test_without_a_sentence_there_is_no_sample(tmp_path: Path) -> None:
+def test_without_a_sentence_there_is_no_sample() -> None:
     """The gate calls that undecided."""
     store = OwnDocuments()
-    assert sampled_by(store, tmp_path, text="Record{n}").share_at_k is None
+    assert sampled_by(store, text="Record{n}").share_at_k is None
     assert store.queries == []
 
 

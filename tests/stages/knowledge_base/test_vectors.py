@@ -8,7 +8,7 @@ import pytest
 
 from platform_pipelines.compute.tasks import TaskRecord
 from platform_pipelines.settings import Settings
-from platform_pipelines.stages.knowledge_base import vectors, vectors_worker
+from platform_pipelines.stages.knowledge_base import vectors, vectors_moving, vectors_worker
 from platform_pipelines.stages.knowledge_base.tables import read_table
 from tests.knowledge import Knowledge, guide, new_knowledge
 
@@ -54,6 +54,12 @@ def by_digest(knowledge: Knowledge) -> dict[str, Any]:
     }
 
 
+def by_shard(knowledge: Knowledge) -> set[str]:
+    head, _ = knowledge.workspace().head("vectors")
+    assert head is not None
+    return {shard.path for shard in head.shards}
+
+
 def test_renamed_documents_are_not_embedded_again(knowledge: Knowledge) -> None:
     """Their texts stand in other shards' files."""
     before = by_digest(knowledge)
@@ -80,6 +86,45 @@ def test_earlier_files_are_read_twice_at_most_however_many_groups_there_are(
     earlier = {key: times for key, times in reads.items() if key.startswith("vectors/")}
     assert max(earlier.values()) <= 2
     assert sum(reads.values()) <= 3 * SHARDS
+
+
+def test_vectors_that_moved_cost_one_reading_of_the_cache_and_not_one_a_group(
+    knowledge: Knowledge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight groups want something of all eight files: sixty-four readings of vectors became
+    eight, and eight of what was dealt out. Nothing of that stays."""
+    before = by_digest(knowledge)
+    looked: Counter[str] = Counter()
+    tasks = vectors_worker.read_batches, vectors_moving.read_batches
+    for module, read in zip((vectors_worker, vectors_moving), tasks, strict=True):
+
+        def counting(store: Any, key: str, *args: Any, read: Any = read, **more: Any) -> Any:
+            looked[key] += 1
+            return read(store, key, *args, **more)
+
+        monkeypatch.setattr(module, "read_batches", counting)
+    monkeypatch.setattr(vectors, "GROUP_ROWS", 1)
+    monkeypatch.setattr(vectors, "MOST_GROUPS", 1_000)
+    rename_all(knowledge)
+    outcome = knowledge.refresh(end="vectors")["vectors"]
+    assert outcome.changes["embedded"] == 0
+    assert by_digest(knowledge) == before
+    dealt = {key: n for key, n in looked.items() if "moved-" in key}
+    assert (len(dealt), max(looked[k] for k in dealt)) == (SHARDS, 1)
+    earlier = [
+        n for key, n in looked.items() if key not in dealt and key not in by_shard(knowledge)
+    ]
+    assert max(earlier) <= 2
+    assert not any("moved-" in key for key in knowledge.stored("vectors"))
+
+
+def test_another_number_of_shards_embeds_nothing(knowledge: Knowledge) -> None:
+    """Every text stands in a file of another number."""
+    before = by_digest(knowledge)
+    cut = knowledge.declared(source={"url": "documents", "shards": 3})
+    outcome = cut.refresh(end="vectors")["vectors"]
+    assert outcome.changes["embedded"] == 0
+    assert by_digest(cut) == before
 
 
 def test_a_task_reads_only_the_files_that_hold_what_it_wants(

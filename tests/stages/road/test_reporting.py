@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow
-from platform_pipelines.core.road.gate import GatePolicy, Verdict
 from platform_pipelines.core.road.metrics import Metric
+from platform_pipelines.core.road.verdicts import GatePolicy, Verdict
 from platform_pipelines.stages.road.reporting import (
     SHOWN_SAMPLES,
     WORDS,

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 from platform_pipelines.core.road.evidence import Evidence, Outcome, SampleRow, make_evidence
-from platform_pipelines.core.road.gate import Expected, GatePolicy, decide
+from platform_pipelines.core.road.gate import decide
 from platform_pipelines.core.road.identity import digest_parts
 from platform_pipelines.core.road.metrics import Direction, Metric
 from platform_pipelines.core.road.releases import Candidate, ReleaseEntry
+from platform_pipelines.core.road.verdicts import Expected, GatePolicy
 from platform_pipelines.errors import GateFailedError
 from platform_pipelines.gateways.clock import SystemClock
 from platform_pipelines.stages.road.connect import open_component_store, release_log
