@@ -5,7 +5,8 @@ multilingual-e5-small: the features, and whether the corpus answers it; `retriev
 decided before. The corpora: this product's handbook with its golden set, The Rustonomicon (English,
 83 pages) and React's guide in Korean (53 pages), the latter two with questions of ours. The table
 says what becomes of each corpus' questions (`seen`), what did before, and what does under the fit
-of the others alone (`foreign`); the counts of a calibration are of questions unseen by its fit.
+of the others alone (`foreign`); the counts of a calibration are of questions unseen by its fit. One
+question's words are written without a registry's name; what was measured is of the name's.
 """
 
 import json

@@ -194,7 +194,7 @@ def bedrock_batch(
 
 
 def _pod(plan: RayTasks, gpus: int) -> dict[str, Any]:
-    container = {
+    container: dict[str, Any] = {
         "name": "ray",
         "image": plan.image,
         "resources": rendering.resources(plan.cpu, plan.memory, gpus=gpus),
