@@ -123,7 +123,10 @@ def test_a_gate_that_fails_is_red_and_says_why(machine: Machine, handbook: Knowl
     """The reports are there, and name what failed."""
     added = handbook.documents / "guide99.md"
     added.write_text("# New\n\nPool 99 is here.\n", "utf-8")
-    worse = handbook.declared(gate={**handbook.attributes["gate"], "floors": {"mrr": 0.9999}})
+    vague = machine.folder / "vague.jsonl"  # questions that no document stands out for
+    vague.write_text(golden_lines(GUIDES).replace("quota of pool number", "name of this"), "utf-8")
+    gate = {"golden_set": vague.as_uri(), "floors": {"mrr": 0.9999}}
+    worse = handbook.declared(gate=gate)
     try:
         with pytest.raises(GateFailedError):
             worse.refresh()
