@@ -17,11 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from platform_pipelines.core.knowledge_base.declaration import GateSpec, parse_declaration
+from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import sealed_collection
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents
+from platform_pipelines.stages.knowledge_base.evaluation_worker import DRAWN_FROM
 from platform_pipelines.stages.knowledge_base.index import refresh_index
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
@@ -29,9 +31,11 @@ from platform_pipelines.stages.knowledge_base.sampling import (
     SAMPLED_AT_FIRST,
     SAMPLED_SENTENCES,
     LookedFor,
+    drawn_of,
     looked_for,
-    sampled,
+    sampled_of,
 )
+from platform_pipelines.stages.knowledge_base.tables import read_batches
 from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
 
@@ -62,10 +66,22 @@ def look_through(workspace: Workspace) -> list[LookedFor]:
         embedder = connect.open_embedder(workspace.settings, embed, workspace.progress)
         try:
             retriever = Retriever(store, embedder, revision, collection)
-            sentences = sampled(workspace.store, revision, sentences=SENTENCES)
-            return looked_for(retriever, sentences, k=GATE.k)
+            return looked_for(retriever, drawn(workspace, revision), k=GATE.k)
         finally:
             embedder.close()
+
+
+def drawn(workspace: Workspace, revision: Revision) -> list[tuple[str, str]]:
+    """(sentence, document key), drawn as the evidence draws them."""
+    found: list[tuple[str, str, str]] = []
+    for shard in revision.chunks:
+        rows = [
+            row
+            for batch in read_batches(workspace.store, shard.path, DRAWN_FROM)
+            for row in zip(*(batch.column(n).to_pylist() for n in DRAWN_FROM), strict=True)
+        ]
+        found += drawn_of(rows, shards=len(revision.chunks), sentences=SENTENCES)
+    return sampled_of(found, sentences=SENTENCES)
 
 
 def figures(name: str, found: list[LookedFor]) -> dict[str, Any]:

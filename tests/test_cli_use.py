@@ -32,7 +32,7 @@ NOBODY = "http://127.0.0.1:1"
 UNKNOWN = "Who painted the ceiling of the Sistine chapel?"
 HIT = {
     "chunk_id", "score", "similarity", "document_key", "text", "title", "place", "language",
-    "document_type", "citation",
+    "document_type", "citation", "also",
 }  # fmt: skip
 PLACE = {"heading", "page", "slide", "sheet", "line", "speaker", "time"}
 
@@ -199,7 +199,7 @@ class TestJson:
         assert answer["known"] is known
         assert bool(answer["text"]) is bool(answer["citations"]) is known
         for citation in answer["citations"]:
-            fields = {"number", "citation", "document_key", "chunk_id", "quote"}
+            fields = {"number", "citation", "document_key", "chunk_id", "quote", "also"}
             assert set(citation) == fields
             assert citation["quote"] in answer["text"]
 

@@ -5,11 +5,13 @@ wrong rule. Each rule is also shown an example of what it forbids, so that none 
 """
 
 import ast
+import importlib
 import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
 from typing import TypeAlias
 
 import pytest
@@ -384,3 +386,21 @@ def test_locks_name_no_place_and_pin_every_file() -> None:
         pins = [line for line in lines if line[:1].isalnum()]
         assert pins, path
         assert [pin for pin in pins if "==" not in pin or not pin.endswith("\\")] == [], path
+
+
+def test_what_demos_and_benchmarks_take_from_the_package_is_there() -> None:
+    """They are run by hand: a name that moved away was found by whoever tried the demo next."""
+    missing: list[str] = []
+    for folder in ("demos", "benchmarks"):
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                    PACKAGE.name
+                ):
+                    module = importlib.import_module(str(node.module))
+                    for one in node.names:
+                        beside = Path(str(module.__file__)).with_name(one.name)
+                        is_module = beside.is_dir() or beside.with_suffix(".py").is_file()
+                        if not hasattr(module, one.name) and not is_module:
+                            missing.append(f"{path.relative_to(ROOT)}: {node.module}.{one.name}")
+    assert missing == []

@@ -99,7 +99,7 @@ def register_worse(spec: FineTuneSpec) -> None:
     python = str(tools.python("training"))
     source = str(opened.home / "adapters" / good.digest)
     _run(python, str(HERE / "worse_adapter.py"), source, str(folder / "adapter"), WORSE_FACTOR)
-    program = str(model.PROGRAM)
+    program = str(model.PROGRAMS / "merge_adapter.py")
     merged = folder / "model"
     told = _run(python, program, str(base), str(folder / "adapter"), str(merged), QUESTION)
     made: dict[str, Any] = json.loads(told.splitlines()[-1])

@@ -21,9 +21,9 @@ from typing import Any
 
 import yaml
 
-from platform_pipelines.core.experiment.cohorts import arm_of
 from platform_pipelines.core.model_catalogue.declaration import ModelCatalogueSpec
 from platform_pipelines.core.model_catalogue.litellm import proxy_config
+from platform_pipelines.core.road.assignments import arm_of
 from platform_pipelines.core.road.declarations import parse_spec
 from platform_pipelines.settings import load_settings
 from platform_pipelines.stages.model_catalogue.rehearsal import gateway_of

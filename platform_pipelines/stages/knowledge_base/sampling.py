@@ -83,10 +83,12 @@ def sample_of(found: Sequence[LookedFor]) -> SentenceSample:
     )
 
 
-def drawn_of(rows: Sequence[tuple[str, str, str]], *, shards: int) -> list[tuple[str, str, str]]:
+def drawn_of(
+    rows: Sequence[tuple[str, str, str]], *, shards: int, sentences: int = SAMPLED_SENTENCES
+) -> list[tuple[str, str, str]]:
     """(order, sentence, document key) of some of one shard's chunks, `rows` of (chunk id, document
     key, text): those with the smallest ids, the same for the same content."""
-    per_shard = -(-SAMPLED_SENTENCES // max(1, shards))
+    per_shard = -(-sentences // max(1, shards))
     return [
         (digest_text(chunk_id), sentence, key)
         for chunk_id, key, text in sorted(rows)[:per_shard]
@@ -94,10 +96,12 @@ def drawn_of(rows: Sequence[tuple[str, str, str]], *, shards: int) -> list[tuple
     ]
 
 
-def sampled_of(drawn: Iterable[tuple[str, str, str]]) -> list[tuple[str, str]]:
+def sampled_of(
+    drawn: Iterable[tuple[str, str, str]], *, sentences: int = SAMPLED_SENTENCES
+) -> list[tuple[str, str]]:
     """(sentence, document key) of all shards' draws, in an order that has nothing to do with the
     documents: those whose digests are smallest."""
-    return [(text, key) for _, text, key in sorted(drawn)[:SAMPLED_SENTENCES]]
+    return [(text, key) for _, text, key in sorted(drawn)[:sentences]]
 
 
 def _sentence(text: str) -> str:
