@@ -2,6 +2,7 @@
 
 import itertools
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -67,6 +68,12 @@ def write_guides(folder: Path, numbers: Sequence[int]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number in numbers:
         (folder / f"guide{number}.md").write_text(guide(number), encoding="utf-8")
+
+
+def vague_lines(numbers: Sequence[int]) -> str:
+    """The golden set about guides with English questions that no guide stands out for."""
+    asked = re.compile(r"What is the quota of pool number (\d+)\?")
+    return asked.sub(lambda m: f"What is this{' so' * int(m[1])}?", golden_lines(numbers))
 
 
 def golden_lines(numbers: Sequence[int], *, unanswerable: int = 8) -> str:

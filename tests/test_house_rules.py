@@ -394,9 +394,7 @@ def test_what_demos_and_benchmarks_take_from_the_package_is_there() -> None:
     for folder in ("demos", "benchmarks"):
         for path in sorted((ROOT / folder).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-                if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
-                    PACKAGE.name
-                ):
+                if isinstance(node, ast.ImportFrom) and str(node.module).startswith(PACKAGE):
                     module = importlib.import_module(str(node.module))
                     for one in node.names:
                         beside = Path(str(module.__file__)).with_name(one.name)

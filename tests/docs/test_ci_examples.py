@@ -16,7 +16,13 @@ from jsonschema import Draft7Validator
 
 from platform_pipelines.errors import GateFailedError
 from tests.declared import use_settings
-from tests.knowledge import Knowledge, golden_lines, new_knowledge, settings_under
+from tests.knowledge import (
+    Knowledge,
+    golden_lines,
+    new_knowledge,
+    settings_under,
+    vague_lines,
+)
 from tests.readme import ROOT
 
 FOLDER = ROOT / "deploy" / "ci"
@@ -124,7 +130,7 @@ def test_a_gate_that_fails_is_red_and_says_why(machine: Machine, handbook: Knowl
     added = handbook.documents / "guide99.md"
     added.write_text("# New\n\nPool 99 is here.\n", "utf-8")
     vague = machine.folder / "vague.jsonl"  # questions that no document stands out for
-    vague.write_text(golden_lines(GUIDES).replace("quota of pool number", "name of this"), "utf-8")
+    vague.write_text(vague_lines(GUIDES), "utf-8")
     gate = {"golden_set": vague.as_uri(), "floors": {"mrr": 0.9999}}
     worse = handbook.declared(gate=gate)
     try:

@@ -30,7 +30,6 @@ from tests.knowledge import (
     guide,
     new_knowledge,
     settings_under,
-    write_guides,
 )
 
 pytestmark = pytest.mark.end_to_end
@@ -285,10 +284,11 @@ def test_a_head_that_says_pass_does_not_release(
     knowledge.refresh()
     stricter = knowledge.declared(gate={"own_document_floor": 1.0, "k": 1})
     shutil.rmtree(stricter.documents)
-    write_guides(stricter.documents, range(3))
-    for number in range(3):
-        path = stricter.documents / f"twin{number}.md"
-        path.write_text(guide(number), encoding="utf-8")
+    stricter.documents.mkdir()
+    for number in range(6):  # what is asked of one, its first words, stands in all of them
+        path = stricter.documents / f"guide{number}.md"
+        rule = f"Every operator of this platform must read rule {number + 1}000 before a shift."
+        path.write_text(f"# Rules\n\n{rule}\n", encoding="utf-8")
     outcomes = stricter.refresh(end="evidence")
     assert outcomes["evidence"].snapshot.details["verdict"] == "fail"
     edit_head(stricter, verdict="pass", proven=True, reasons=[])

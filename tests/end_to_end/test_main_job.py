@@ -10,7 +10,7 @@ from platform_pipelines.settings import S3Settings, Secret, Settings
 from platform_pipelines.stages.knowledge_base.workspace import STAGES
 from tests.declared import definitions_of
 from tests.end_to_end.killing import HALFWAY, killed_at
-from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge
+from tests.knowledge import Knowledge, changed_stages, guide, new_knowledge, vague_lines
 from tests.servers.milvus_server import milvus_server
 from tests.servers.s3_server import REGION, s3_server
 
@@ -141,13 +141,13 @@ def test_the_rollback_job_through_dagster(knowledge: Knowledge) -> None:
 
 
 def test_a_failed_gate_fails_the_run_and_releases_nothing(
-    make_knowledge: Callable[..., Knowledge],
+    make_knowledge: Callable[..., Knowledge], tmp_path: Path
 ) -> None:
     """CI reads the run's result: a revision that was not released is not a success."""
-    knowledge = make_knowledge(gate={"k": 1, "own_document_floor": 1.0})
-    text = "\n\n".join(guide(0) for _ in range(3))
-    for number in range(6):  # the same text everywhere: no sentence finds its own document
-        (knowledge.documents / f"guide{number}.md").write_text(text, encoding="utf-8")
+    golden = tmp_path / "golden.jsonl"  # of questions that no document stands out for
+    asked = vague_lines(range(6))
+    golden.write_text(asked, encoding="utf-8")
+    knowledge = make_knowledge(gate={"golden_set": golden.as_uri(), "floors": {"mrr": 0.999}})
     with definitions_of(knowledge) as defs:
         job = defs.get_repository_def().get_job(f"{knowledge.name}_refresh")
         run = job.execute_in_process(raise_on_error=False)

@@ -72,7 +72,8 @@ def test_a_regression_fails_the_check_tells_people_and_rolls_back(
 ) -> None:  # fmt: skip
     """As declared: a webhook and a topic, and the revision before is live again."""
     arn, queue = topic
-    (tmp_path / "golden.jsonl").write_text(golden_lines(GUIDES), encoding="utf-8")
+    one_vague = golden_lines(GUIDES).replace("What is the quota of pool number 3?", "What is it?")
+    (tmp_path / "golden.jsonl").write_text(one_vague, encoding="utf-8")
     here = replace(settings, notify_webhook=Secret(hook.url))
     good = new_knowledge(
         tmp_path / "kb", here, guides=GUIDES, name=NAME,
