@@ -83,13 +83,17 @@ def sample_of(found: Sequence[LookedFor]) -> SentenceSample:
     )
 
 
+def drawn_per_shard(shards: int) -> int:
+    """Of how many chunks a shard's sentences are drawn."""
+    return -(-SAMPLED_SENTENCES // max(1, shards))
+
+
 def drawn_of(rows: Sequence[tuple[str, str, str]], *, shards: int) -> list[tuple[str, str, str]]:
     """(order, sentence, document key) of some of one shard's chunks, `rows` of (chunk id, document
     key, text): those with the smallest ids, the same for the same content."""
-    per_shard = -(-SAMPLED_SENTENCES // max(1, shards))
     return [
         (digest_text(chunk_id), sentence, key)
-        for chunk_id, key, text in sorted(rows)[:per_shard]
+        for chunk_id, key, text in sorted(rows)[: drawn_per_shard(shards)]
         if (sentence := _sentence(text))
     ]
 
