@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping
 from itertools import islice
 from threading import Lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from platform_pipelines.core.knowledge_base.answers import TermWeights
 from platform_pipelines.core.knowledge_base.keywords import KEYWORDS_VERSION, keyword_tokens
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 FOLDER = "terms"
 MOST_TERMS = 200_000  # the commonest; a rarer one weighs as if one chunk held it: 25 MB read
 MOST_COUNTED = 1_000_000  # are kept, to go on from; of more words each revision's are counted anew
+COLUMNS = ("term", "chunks")
 _ROWS = ""  # the name under which the number of chunks is stored: no word is empty
 
 
@@ -43,17 +44,18 @@ def ensure_terms(store: ObjectStore, revision: Revision, earlier: Revision | Non
     file is the same as if all had been counted.
     """
     key = terms_key(revision)
-    if not store.exists(key):
-        held = _from_earlier(store, revision, earlier) if earlier else None
-        write_table(store, key, _table(revision.rows, held or _count_all(store, revision)))
+    if store.exists(key):
+        return
+    held = _from_earlier(store, revision, earlier) if earlier else None
+    write_table(store, key, _ordered(revision.rows, held or _count_all(store, revision)))
 
 
-def _count_all(store: ObjectStore, revision: Revision) -> Counter[str]:
+def _count_all(store: ObjectStore, revision: Revision) -> "pa.Table":
     held: Counter[str] = Counter()
     for shard in revision.chunks:
         for batch in read_batches(store, shard.path, ["search_text"]):
             _count(held, batch)
-    return held
+    return _table(held)
 
 
 def _count(held: Counter[str], texts: "pa.Table | pa.RecordBatch") -> None:
@@ -61,24 +63,32 @@ def _count(held: Counter[str], texts: "pa.Table | pa.RecordBatch") -> None:
         held.update(set(keyword_tokens(text)))
 
 
-def _from_earlier(
-    store: ObjectStore, revision: Revision, earlier: Revision
-) -> dict[str, int] | None:
+def _from_earlier(store: ObjectStore, revision: Revision, earlier: Revision) -> "pa.Table | None":
     """None: not all of them are there, or counting what differs takes longer than counting all."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    functions: Any = compute
     key = terms_key(earlier)
     if not store.exists(key):
         return None
     stood = read_table(store, key)
     if stood.num_rows in (MOST_TERMS + 1, MOST_COUNTED + 1):
         return None  # cut: an earlier version kept `MOST_TERMS`
-    change = _change(store, revision, earlier)
-    columns = (stood.column(name).to_pylist() for name in ("term", "chunks"))
-    held: dict[str, int] = dict(zip(*columns, strict=True))
-    if change is None or held.pop(_ROWS) != earlier.rows:
+    if stood.slice(0, 1).to_pylist() != [{"term": _ROWS, "chunks": earlier.rows}]:
         return None
-    held |= {term: held.get(term, 0) + more for term, more in change.items()}
-    fits = all(held[term] >= 0 for term in change)
-    return {term: number for term, number in held.items() if number} if fits else None
+    change = _change(store, revision, earlier)
+    if change is None:
+        return None
+    stood = stood.slice(1)
+    is_other = functions.is_in(stood["term"], value_set=texts_column(list(change)))
+    others = stood.filter(is_other)
+    for term, number in zip(*(others[c].to_pylist() for c in COLUMNS), strict=True):
+        change[term] += number
+    if min(change.values(), default=0) < 0:
+        return None  # they are not of these chunks
+    same = stood.filter(functions.invert(is_other))
+    return pa.concat_tables([same, _table({t: n for t, n in change.items() if n})])
 
 
 def _change(store: ObjectStore, revision: Revision, earlier: Revision) -> Counter[str] | None:
@@ -95,17 +105,24 @@ def _change(store: ObjectStore, revision: Revision, earlier: Revision) -> Counte
     return more
 
 
-def _table(rows: int, held: Mapping[str, int]) -> "pa.Table":
-    """The commonest first, those as common by name."""
+def _table(held: Mapping[str, int]) -> "pa.Table":
     import numpy as np
     import pyarrow as pa
 
-    names = sorted(held)
-    numbers = np.asarray([held[name] for name in names], np.int32)
-    order = np.argsort(-numbers, kind="stable")[:MOST_COUNTED]
-    numbers = np.concatenate([np.asarray([rows], np.int32), numbers[order]])
-    counts = pa.Array.from_buffers(pa.int32(), len(numbers), [None, pa.py_buffer(numbers)])
-    return pa.table({"term": texts_column([_ROWS, *(names[at] for at in order)]), "chunks": counts})
+    numbers = np.fromiter(held.values(), np.int32, len(held))
+    counts = pa.Array.from_buffers(pa.int32(), len(held), [None, pa.py_buffer(numbers)])
+    return pa.table(dict(zip(COLUMNS, (texts_column(list(held)), counts), strict=True)))
+
+
+def _ordered(rows: int, terms: "pa.Table") -> "pa.Table":
+    """As it is stored: the commonest first, those as common by name."""
+    import pyarrow as pa
+    from pyarrow import compute
+
+    functions: Any = compute
+    keys = [("chunks", "descending"), ("term", "ascending")]
+    order = functions.sort_indices(terms, sort_keys=keys).slice(0, MOST_COUNTED)
+    return pa.concat_tables([_table({_ROWS: rows}), terms.take(order)]).combine_chunks()
 
 
 class CorpusTerms:
@@ -130,8 +147,8 @@ class CorpusTerms:
         if not self._store.exists(self._key):
             return None
         held: dict[str, int] = {}
-        for batch in read_batches(self._store, self._key, ("term", "chunks")):
-            columns = (batch.column(name).to_pylist() for name in ("term", "chunks"))
+        for batch in read_batches(self._store, self._key, COLUMNS):
+            columns = (batch.column(name).to_pylist() for name in COLUMNS)
             held |= islice(zip(*columns, strict=True), MOST_TERMS + 1 - len(held))
             if len(held) > MOST_TERMS:
                 break
