@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic.dataclasses import dataclass
 
-from platform_pipelines.core.knowledge_base.copies import SHARE, run_marks
+from platform_pipelines.core.knowledge_base.copies import RUN, SHARE, run_marks
 from platform_pipelines.core.knowledge_base.matching import fold
 from platform_pipelines.core.road.records import CONFIG
 
@@ -17,8 +17,15 @@ if TYPE_CHECKING:
 
 NAMED = 20  # in evidence; all are counted
 ONE_IN = 32  # runs of a text are kept: 60 of a chunk, 12 bytes each
+# Of stored marks: raise the first number when a text's others change (folding, the hash).
+MARKS_VERSION = f"1-{RUN}-{ONE_IN}"
 _FEWEST = 4  # kept runs: less of a document says nothing
 _BOILERPLATE = 8  # documents: a run that more of them hold is a frame around their text
+
+
+def marks_of(text: str) -> "npt.NDArray[np.uint64]":
+    """The few marks that are kept of a chunk's text."""
+    return run_marks(fold(text).casefold(), one_in=ONE_IN)
 
 
 @dataclass(frozen=True, config=CONFIG)
@@ -44,10 +51,21 @@ class Corpus:
         """One chunk of a document."""
         import numpy as np
 
-        number = self._numbers.setdefault(document_key, len(self._numbers))
-        marks = run_marks(fold(text).casefold(), one_in=ONE_IN)
+        marks = marks_of(text)
+        self.add_marks([document_key], marks, np.asarray([len(marks)]))
+
+    def add_marks(
+        self,
+        document_keys: Sequence[str],
+        marks: "npt.NDArray[np.uint64]",
+        counts: "npt.NDArray[np.int64]",
+    ) -> None:
+        """Chunks of these documents, in their order; each has so many of the marks."""
+        import numpy as np
+
+        numbers = [self._numbers.setdefault(key, len(self._numbers)) for key in document_keys]
         self._marks.append(marks)
-        self._owners.append(np.full(len(marks), number, dtype=np.int32))
+        self._owners.append(np.repeat(np.asarray(numbers, dtype=np.int32), counts))
 
     def copied(self) -> Copied:
         """Documents of which `SHARE` or more stands in others; the most alike are named first."""
@@ -63,10 +81,10 @@ class Corpus:
         common = np.bincount(owners[shared], minlength=of)
         shares = common / np.maximum(total, 1)
         found = np.flatnonzero((shares >= SHARE) & (total >= _FEWEST))
+        few = np.flatnonzero((held_by > 1) & (held_by <= _BOILERPLATE)) if len(found) else found
         groups = [
             owners[start : start + size]
-            for start, size in zip(first, held_by, strict=True)
-            if 1 < size <= _BOILERPLATE
+            for start, size in zip(first[few], held_by[few], strict=True)
         ]
         return self._named(found.tolist(), shares.tolist(), groups)
 

@@ -12,6 +12,8 @@ from platform_pipelines.core.knowledge_base.revision import Revision
 from platform_pipelines.core.knowledge_base.slots import Slot, SlotState, shape
 from platform_pipelines.core.road.releases import ReleaseEntry, retained
 from platform_pipelines.gateways.vector_store import VectorStore
+from platform_pipelines.stages.knowledge_base.findings import FOLDER as FINDINGS
+from platform_pipelines.stages.knowledge_base.findings import findings_path
 from platform_pipelines.stages.knowledge_base.layers import with_bases
 from platform_pipelines.stages.knowledge_base.revisions import find_revision
 from platform_pipelines.stages.knowledge_base.slots import forget_slots, read_slots, write_slot
@@ -20,7 +22,7 @@ from platform_pipelines.stages.knowledge_base.terms import terms_key
 from platform_pipelines.stages.knowledge_base.workspace import STAGES, Workspace
 
 # Plans and records of tasks are needed until their stage has moved its head.
-SHARD_FOLDERS = ("documents", "chunks", "vectors", TERMS, TASKS)
+SHARD_FOLDERS = ("documents", "chunks", "vectors", FINDINGS, TERMS, TASKS)
 
 
 def collect(
@@ -79,6 +81,7 @@ def _collect_files(workspace: Workspace, revisions: set[str], spare: Slot | None
             wanted.add(terms_key(revision))
     base = find_revision(workspace.store, spare.revision) if spare else None
     wanted |= {s.path for s in base.chunks} if base else set()  # to know which rows differ
+    wanted |= {findings_path(path) for path in wanted if path.startswith("chunks/")}
     wanted = with_bases(wanted)
     stored = (
         item.key

@@ -81,8 +81,11 @@ class Evaluating:
         """Where its questions are."""
         return f"{self.folder}/questions.jsonl"
 
-    def scan(self, revision: Revision, *, draws: bool) -> list[TaskSpec]:
-        """Tasks that look through all chunks of a revision; `draws`: for a sample of sentences."""
+    def scan(self, revision: Revision, baseline: Revision | None, *, draws: bool) -> list[TaskSpec]:
+        """Tasks that look through all chunks of a revision; `draws`: for a sample of sentences.
+
+        What was found in those that it shares with the `baseline` is not looked for again.
+        """
         groups: list[list[str]] = []
         rows = SCANNED_ROWS
         for shard in revision.chunks:
@@ -92,13 +95,14 @@ class Evaluating:
             groups[-1].append(shard.path)
             rows += shard.rows
         shards = len(revision.chunks)
-        return [
-            self.task(SCAN, {"chunks": group, "shards": shards, "draws": draws}) for group in groups
-        ]
+        more = {"shards": shards, "draws": draws}
+        stood = _earlier(revision, baseline)
+        return [self.task(SCAN, {**_chunks(group, stood), **more}) for group in groups]
 
-    def copies(self, revision: Revision) -> TaskSpec:
+    def copies(self, revision: Revision, baseline: Revision | None) -> TaskSpec:
         """The task that looks for documents which say what others say."""
-        return self.task(COPIES, {"chunks": [shard.path for shard in revision.chunks]})
+        paths = [shard.path for shard in revision.chunks]
+        return self.task(COPIES, _chunks(paths, _earlier(revision, baseline)))
 
     def ask(self, side: Side, *, measures: bool) -> list[TaskSpec]:
         """Tasks that ask a revision the golden questions; of what is live, those with answers."""
@@ -194,6 +198,18 @@ class Evaluating:
             self.task(operation, {**self._base(side), **more, "slice": [start, end]}, number=number)
             for number, (start, end) in enumerate(_slices(asked, size))
         ]
+
+
+def _earlier(revision: Revision, baseline: Revision | None) -> dict[str, str]:
+    """Of each file of chunks that the baseline has otherwise, its file of the same shard."""
+    stood = {shard.shard: shard.path for shard in baseline.chunks} if baseline else {}
+    pairs = ((shard.path, stood.get(shard.shard)) for shard in revision.chunks)
+    return {path: other for path, other in pairs if other is not None and other != path}
+
+
+def _chunks(paths: Sequence[str], earlier: Mapping[str, str]) -> dict[str, Any]:
+    own = {path: earlier[path] for path in paths if path in earlier}
+    return {"chunks": list(paths), "earlier": own}
 
 
 def _slices(asked: int, size: int) -> list[tuple[int, int]]:

@@ -32,18 +32,18 @@ from platform_pipelines.stages.knowledge_base.evaluation_tools import (
     asked_questions,
     opened_tools,
 )
+from platform_pipelines.stages.knowledge_base.findings import look_through, read_findings
+from platform_pipelines.stages.knowledge_base.layering import take_rows
 from platform_pipelines.stages.knowledge_base.quoting import measure
 from platform_pipelines.stages.knowledge_base.retrieve import Found, Retriever
-from platform_pipelines.stages.knowledge_base.sampling import SAMPLED_SENTENCES, drawn_of, sample
-from platform_pipelines.stages.knowledge_base.suspicious import Scan
-from platform_pipelines.stages.knowledge_base.tables import read_batches
+from platform_pipelines.stages.knowledge_base.sampling import drawn_of, drawn_per_shard, sample
+from platform_pipelines.stages.knowledge_base.suspicious import LOOKED_AT, Scan
 
 if TYPE_CHECKING:
     from platform_pipelines.gateways.embedder import Matrix
     from platform_pipelines.settings import Settings
 
 RAGAS_SECONDS = 300.0
-DRAWN_FROM = ("chunk_id", "document_key", "text")
 
 Answers = Iterator[Mapping[str, Any] | Working]
 
@@ -54,25 +54,25 @@ def scan_chunks(
     *,
     settings: "Settings | None" = None,
 ) -> Answers:
-    """Operation `evaluation.scan`: `arguments` are `{chunks, shards, draws, path}`.
+    """Operation `evaluation.scan`: `arguments` are `{chunks, earlier, shards, draws, path}`.
 
-    `chunks` are files of chunks, of `shards` that the revision has; `draws`: whether sentences are
-    drawn for a sample. The record is `{chunks}`.
+    `chunks` are files of chunks, of `shards` that the revision has; `earlier`: of those that what
+    is live has otherwise, its file; `draws`: whether sentences are drawn for a sample. The record
+    is `{chunks}`.
     """
     with opened_tools(access, settings) as tools:
         for spec in items:
             store, arguments = tools.store(spec["store"]), spec["arguments"]
             scan, drawn, rows = Scan(), list[tuple[str, str, str]](), 0
             for path in arguments["chunks"]:
-                own: list[tuple[str, str, str]] = []
-                for batch in read_batches(store, path, DRAWN_FROM):
-                    scan.look(batch)
-                    rows += batch.num_rows
-                    yield Working({"chunks looked through": batch.num_rows})
-                    if arguments["draws"]:
-                        columns = (batch.column(name).to_pylist() for name in DRAWN_FROM)
-                        own = _smallest([*own, *zip(*columns, strict=True)])
-                drawn += drawn_of(own, shards=arguments["shards"])
+                yield from _looked_through(store, path, arguments)
+                found = read_findings(store, path, ["chunk_id", *LOOKED_AT])
+                scan.look(found)
+                rows += found.num_rows
+                if arguments["draws"]:
+                    ids = found.column("chunk_id").to_pylist()
+                    own = _smallest(store, path, ids, arguments["shards"])
+                    drawn += drawn_of(own, shards=arguments["shards"])
             found = scan.found
             part = ScannedPart(
                 chunks=found.chunks, documents=found.documents, named=found.named, drawn=drawn
@@ -80,9 +80,22 @@ def scan_chunks(
             yield _written(store, arguments, part, {"chunks": rows})
 
 
-def _smallest(rows: list[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
-    """As many as a sample takes of one shard: no more of its text is held."""
-    return sorted(rows)[:SAMPLED_SENTENCES]
+def _looked_through(
+    store: ObjectStore, path: str, arguments: Mapping[str, Any]
+) -> Iterator[Working]:
+    for rows in look_through(store, path, arguments["earlier"].get(path)):
+        yield Working({"chunks looked through": rows})
+
+
+def _smallest(
+    store: ObjectStore, path: str, ids: list[str], shards: int
+) -> list[tuple[str, str, str]]:
+    """(chunk id, document key, text): as many as a sample takes of this shard; no other text is
+    held."""
+    places = sorted(range(len(ids)), key=lambda place: ids[place])[: drawn_per_shard(shards)]
+    columns = ["chunk_id", "document_key", "text"]
+    table = take_rows(store, path, places, columns)
+    return list(zip(*(table.column(name).to_pylist() for name in columns), strict=True))
 
 
 def ask_shards(
@@ -129,11 +142,13 @@ def find_copies(
     *,
     settings: "Settings | None" = None,
 ) -> Answers:
-    """Operation `evaluation.copies`: `arguments` are `{chunks, path}`; all files of chunks at once,
-    since any document may be a copy of any other. The record is `{copied}`."""
+    """Operation `evaluation.copies`: `arguments` are `{chunks, earlier, path}`; all files of chunks
+    at once, since any document may be a copy of any other. The record is `{copied}`."""
     with opened_tools(access, settings) as tools:
         for spec in items:
             store, arguments = tools.store(spec["store"]), spec["arguments"]
+            for path in arguments["chunks"]:
+                yield from _looked_through(store, path, arguments)
             copied = copied_documents(store, arguments["chunks"])
             part = CopiesPart(copied=copied)
             yield _written(store, arguments, part, {"copied": copied.documents})

@@ -246,11 +246,11 @@ def evaluate(
         lost = lost_against(workspace, revision, baseline)
         made = Side(revision, sealed_collection(workspace, store, revision))
         counts = RowCounts(expected=revision.rows, stored=store.count(made.collection))
-        ensure_terms(workspace.store, revision)
+        ensure_terms(workspace.store, revision, baseline)
         evaluating = _evaluating(workspace, revision, baseline, golden, salt)
         more = {"lost": lost, "unread": unread_documents(workspace)}
         if golden is None:
-            measured, cost = _without_labels(evaluating, made, counts, more), None
+            measured, cost = _without_labels(evaluating, made, baseline, counts, more), None
             rows, metrics = (), DECLARED
         else:
             asked = ask_golden(evaluating, made, live, salt, conditions)
@@ -301,10 +301,15 @@ def _with_labels(asked: Asked, counts: RowCounts, more: dict[str, Any]) -> dict[
 
 
 def _without_labels(
-    evaluating: Evaluating, made: Side, counts: RowCounts, more: dict[str, Any]
+    evaluating: Evaluating,
+    made: Side,
+    baseline: Revision | None,
+    counts: RowCounts,
+    more: dict[str, Any],
 ) -> dict[str, Any]:
     """Sampled sentences find their own document, or they do not."""
-    scans, copies = evaluating.scan(made.revision, draws=True), evaluating.copies(made.revision)
+    scans = evaluating.scan(made.revision, baseline, draws=True)
+    copies = evaluating.copies(made.revision, baseline)
     evaluating.run([*scans, copies], doing="looking through chunks")
     parts = evaluating.parts(scans, ScannedPart)
     (found,) = evaluating.parts([copies], CopiesPart)

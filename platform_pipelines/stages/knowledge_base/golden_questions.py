@@ -109,13 +109,14 @@ def ask_golden(
     workspace, golden = evaluating.workspace, evaluating.golden
     assert golden is not None
     workspace.progress(f"evidence: asking {len(golden.questions)} golden questions")
-    known = _known_of_live(workspace, live.revision if live else None, golden, conditions)
+    stood = live.revision if live else None
+    known = _known_of_live(workspace, stood, golden, conditions)
     if known:
         workspace.progress("evidence: what is live answered these questions before its release")
-    scans = evaluating.scan(made.revision, draws=False)
+    scans = evaluating.scan(made.revision, stood, draws=False)
     asking = evaluating.ask(made, measures=True)
     again = evaluating.ask(live, measures=False) if live and not known else []
-    copies = evaluating.copies(made.revision)
+    copies = evaluating.copies(made.revision, stood)
     evaluating.run([*scans, copies, *asking, *again], doing="asking golden questions")
     asked = _by_id(evaluating.parts(asking, AskedPart))
     before = known or {

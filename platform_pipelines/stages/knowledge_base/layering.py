@@ -1,11 +1,13 @@
 """Putting a small change on the table that stood before, without reading or writing what stays."""
 
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from platform_pipelines.core.road.snapshot import ShardRecord
 from platform_pipelines.gateways.object_store import ObjectStore
 from platform_pipelines.stages.knowledge_base.layers import Layer, base_of, read_layer
 from platform_pipelines.stages.knowledge_base.tables import read_table, rows_at, schema_of
@@ -23,7 +25,7 @@ STEP = 64  # rows that go and come between two that stay
 
 
 def take_rows(
-    store: ObjectStore, path: str, places: Sequence[int], columns: Sequence[str]
+    store: ObjectStore, path: str, places: "Sequence[int] | Codes", columns: Sequence[str]
 ) -> "pa.Table":
     """Some rows of a table, in this order; of a layer's own rows nothing below is read."""
     import numpy as np
@@ -74,6 +76,60 @@ def differing(
         for one, other in ((was, is_now), (is_now, was))
     )
     return gone, come
+
+
+def replaced_rows(
+    store: ObjectStore, before: Sequence[ShardRecord], after: Sequence[ShardRecord]
+) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
+    """By file, the places of chunks whose searched text only one of two snapshots has in a shard,
+    as many times as it has it more often: those that went, those that came."""
+    was, is_now = ({shard.shard: shard for shard in shards} for shards in (before, after))
+    gone: dict[str, list[int]] = {}
+    come: dict[str, list[int]] = {}
+    for number in sorted(was.keys() | is_now.keys()):
+        one, other = was.get(number), is_now.get(number)
+        if one and other and one.digest == other.digest:
+            continue
+        own, others = _text_digests(store, one, other)
+        if one:
+            gone[one.path] = _surplus(own, others)
+        if other:
+            come[other.path] = _surplus(others, own)
+    return gone, come
+
+
+Texts = list[tuple[int, str]]  # place, digest
+
+
+def _text_digests(
+    store: ObjectStore, one: ShardRecord | None, other: ShardRecord | None
+) -> tuple[Texts, Texts]:
+    """Of both files, of all rows that may differ."""
+    import numpy as np
+
+    sides = [(shard.path, shard.rows) if shard else None for shard in (one, other)]
+    first, second = sides
+    places = differing(store, first, second) if first and second else None
+    if places is None:
+        places = tuple(np.arange(side[1] if side else 0) for side in sides)
+    found: list[Texts] = []
+    for side, some in zip(sides, places, strict=True):
+        digests: list[str] = []
+        if side:
+            digests = take_rows(store, side[0], some, ["text_digest"])["text_digest"].to_pylist()
+        found.append(list(zip(some.tolist(), digests, strict=True)))
+    return found[0], found[1]
+
+
+def _surplus(own: Texts, others: Texts) -> list[int]:
+    left = Counter(digest for _, digest in others)
+    found: list[int] = []
+    for place, digest in own:
+        if left[digest] > 0:
+            left[digest] -= 1
+        else:
+            found.append(place)
+    return found
 
 
 def layer_on(

@@ -83,15 +83,20 @@ def sample_of(found: Sequence[LookedFor]) -> SentenceSample:
     )
 
 
+def drawn_per_shard(shards: int, *, sentences: int = SAMPLED_SENTENCES) -> int:
+    """Of how many chunks a shard's sentences are drawn."""
+    return -(-sentences // max(1, shards))
+
+
 def drawn_of(
     rows: Sequence[tuple[str, str, str]], *, shards: int, sentences: int = SAMPLED_SENTENCES
 ) -> list[tuple[str, str, str]]:
     """(order, sentence, document key) of some of one shard's chunks, `rows` of (chunk id, document
     key, text): those with the smallest ids, the same for the same content."""
-    per_shard = -(-sentences // max(1, shards))
+    drawn = drawn_per_shard(shards, sentences=sentences)
     return [
         (digest_text(chunk_id), sentence, key)
-        for chunk_id, key, text in sorted(rows)[:per_shard]
+        for chunk_id, key, text in sorted(rows)[:drawn]
         if (sentence := _sentence(text))
     ]
 

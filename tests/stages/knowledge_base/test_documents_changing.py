@@ -36,8 +36,8 @@ def read_again(knowledge: Knowledge, listed: dict[str, str]) -> tuple[ShardWork,
     named = {"parsed": digests.parsed, "quarantined": digests.quarantined}
     sizes = {r["key"]: r["size_bytes"] for r in read_table(knowledge.store, shard.path).to_pylist()}
     given = {
-        "shard": shard.shard, "path": "documents/0000-next.parquet", "previous": shard.path,
-        "again": [],
+        "shard": shard.shard, "path": f"documents/{shard.shard:04d}-next.parquet",
+        "previous": shard.path, "again": [],
         "objects": [(key, version, sizes.get(key, 9)) for key, version in listed.items()],
     }  # fmt: skip
     work = plan_shard(knowledge.store, given, named)
@@ -47,9 +47,9 @@ def read_again(knowledge: Knowledge, listed: dict[str, str]) -> tuple[ShardWork,
     access = {"workers": 1, "parser_environment": knowledge.settings.parser_environment}
     (done,) = [step for step in reading.run(access) if isinstance(step, ShardWork)]
     with writing_beside(knowledge.store) as write:
-        record = write_shard(knowledge.store, done, write)
-    assert record is not None
-    return done, read_table(knowledge.store, record["path"]).to_pylist()
+        written = write_shard(knowledge.store, done, write)
+    assert written is not None
+    return done, read_table(knowledge.store, written["path"]).to_pylist()
 
 
 def versions(knowledge: Knowledge) -> dict[str, str]:
