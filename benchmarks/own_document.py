@@ -23,7 +23,6 @@ from platform_pipelines.stages.knowledge_base import connect
 from platform_pipelines.stages.knowledge_base.building import sealed_collection
 from platform_pipelines.stages.knowledge_base.chunks import refresh_chunks
 from platform_pipelines.stages.knowledge_base.documents import refresh_documents
-from platform_pipelines.stages.knowledge_base.evaluation_worker import DRAWN_FROM
 from platform_pipelines.stages.knowledge_base.index import refresh_index
 from platform_pipelines.stages.knowledge_base.retrieve import Retriever
 from platform_pipelines.stages.knowledge_base.revisions import candidate
@@ -40,6 +39,7 @@ from platform_pipelines.stages.knowledge_base.vectors import refresh_vectors
 from platform_pipelines.stages.knowledge_base.workspace import Workspace, open_workspace
 
 SENTENCES = 160
+DRAWN_FROM = ("chunk_id", "document_key", "text")
 TIMES = 20_000
 GATE = GateSpec()
 
