@@ -130,8 +130,8 @@ def test_the_last_k_releases_are_kept_and_older_ones_collected(
         assert head is not None
         wanted |= {shard.path for shard in head.shards}
     assert wanted <= files
-    # Chunks and vectors of one more revision, and chunks of the spare: one shard each; and the whole
-    # files that layers lie on.
+    # Chunks and vectors of one more revision, and chunks of the spare: one shard each; and the
+    # whole files that layers lie on.
     bases = {
         key.replace(key.rpartition("/")[2].split("-", 1)[1], key.split(".on-")[1])
         for key in files
