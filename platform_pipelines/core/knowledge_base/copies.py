@@ -128,9 +128,30 @@ def agrees(text: str, others: Sequence[str]) -> bool:
     for match in _SHARP.finditer(text):
         before = text[max(0, match.start() - _BESIDE) : match.end()]
         behind = text[match.start() : match.end() + _BESIDE]
-        if not any(before in other or behind in other for other in others):
+        if not any(_ends(before, other) or _begins(behind, other) for other in others):
             return False
     return not any(_lacks(text, other) for other in others)
+
+
+def _ends(piece: str, other: str) -> bool:
+    """Whether a piece stands in a text; the number at its end is not the beginning of a longer."""
+    at = other.find(piece)
+    while at >= 0:
+        end = at + len(piece)
+        if not (piece[-1].isdigit() and other[end : end + 1].isdigit()):
+            return True
+        at = other.find(piece, at + 1)
+    return False
+
+
+def _begins(piece: str, other: str) -> bool:
+    """Whether a piece stands in a text; the number at its beginning is not the end of a longer."""
+    at = other.find(piece)
+    while at >= 0:
+        if not (piece[0].isdigit() and other[max(0, at - 1) : at].isdigit()):
+            return True
+        at = other.find(piece, at + 1)
+    return False
 
 
 def _lacks(text: str, other: str) -> bool:

@@ -171,3 +171,14 @@ def test_a_corpus_names_its_copies() -> None:
     }
     assert corpus(own) == {}
     assert corpus(own[:1]) == {}
+
+
+@pytest.mark.parametrize(("one", "other"), [("4", "14"), ("14", "4"), ("4", "41"), ("41", "4")])
+def test_a_number_within_a_longer_one_is_another_number(one: str, other: str) -> None:
+    """Pool 4 was found "also in" the document of pool 14: the characters behind agree."""
+    text = (
+        "What is the quota of pool number {}? Ask the committee of the pool before the first of "
+        "the month, by letter, and name the devices that you give back in turn."
+    )
+    pages = [passage("a.md", text.format(one)), passage("b.md", text.format(other))]
+    assert find_copies(pages) == Copies()

@@ -198,8 +198,10 @@ def test_poison_beside_a_chain_without_defences(
         assert found.first < bare.first
         assert found.quoted <= bare.quoted
         assert found.obeyed == 0.0
-        assert found.right >= 0.9 > bare.right
-        assert min(found.told, found.quoted_told) >= 0.9
+        assert found.right > bare.right
+    # Nobody can know which of two statements is the lie; who asks is told of both.
+    assert min(ours.told, ours.quoted_told) >= 0.9
+    assert min(differing.told, differing.quoted_told) >= 0.6  # of five questions
 
 
 def test_what_was_left_out_is_told_with_the_answer(live: Live) -> None:
