@@ -1,5 +1,6 @@
 """Running a stage inside a Dagster step: settings, the log, errors as Dagster should see them."""
 
+import re
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
@@ -18,10 +19,14 @@ Workspace = TypeVar("Workspace", bound=road.Workspace)
 Workspace_co = TypeVar("Workspace_co", bound=road.Workspace, covariant=True)
 
 SECONDS_BETWEEN = 1.0
+_DIGITS = re.compile(r"\d+")
 
 
 class Progress:
-    """Says what a stage says, at most once a second; the last word is never lost."""
+    """Says what a stage says, a count at most once a second; the last word is never lost.
+
+    A count is replaced by a newer one of the same words only: what is said once is said.
+    """
 
     def __init__(self, say: Callable[[str], None], clock: Clock) -> None:
         self._say = say
@@ -31,6 +36,8 @@ class Progress:
 
     def __call__(self, message: str) -> None:
         """Say it now, or keep it until something newer or the end replaces it."""
+        if self._kept is not None and _words(self._kept) != _words(message):
+            self.flush()
         if self._clock.monotonic() < self._next:
             self._kept = message
             return
@@ -43,6 +50,10 @@ class Progress:
         if self._kept is not None:
             self._say(self._kept)
             self._kept = None
+
+
+def _words(message: str) -> str:
+    return _DIGITS.sub("", message)
 
 
 class Opener(Protocol[Workspace_co]):
