@@ -25,6 +25,7 @@ from platform_pipelines.gateways.server_process import ServerProcess
 HOOK = Path(__file__).parent / "programs" / "litellm_cohorts.py"
 _POLL_SECONDS = 0.2
 _SECONDS_TO_START = 300.0  # its imports alone take six, on a machine with nothing else to do
+_QUIET_SECONDS = 1.0
 _SECONDS_TO_DRAIN = 120.0
 _GRACE_SECONDS = 30.0
 _KEEPALIVE_SECONDS = 7200
@@ -173,9 +174,14 @@ class LocalLiteLLM:
             self._front.route([new], {name: TOTAL})
 
     def _await_idle(self, name: str) -> None:
+        """Nothing runs, and for a moment nothing comes: a worker of Envoy may be a route behind."""
         ends_at = self._clock.monotonic() + _SECONDS_TO_DRAIN
-        while (stats := self._front.stats(name)) and stats.active:
-            if self._clock.monotonic() > ends_at:
+        quiet_since, total = self._clock.monotonic(), -1
+        while stats := self._front.stats(name):
+            now = self._clock.monotonic()
+            if stats.active or stats.total != total:
+                quiet_since, total = now, stats.total
+            if now > ends_at or now - quiet_since >= _QUIET_SECONDS:
                 return
             self._clock.sleep(_POLL_SECONDS)
 
