@@ -19,7 +19,6 @@ from platform_pipelines.compute.tasks import (
 )
 from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.errors import (
-    ConfigurationError,
     SourceNotFoundError,
     UnavailableError,
 )
@@ -63,8 +62,8 @@ class IndexedJobs:
         """
         if not tasks:
             return
-        chosen = self._profile(profile)
-        folder = self._folder(tasks)
+        chosen = plans.chosen_profile(self.profiles, profile)
+        folder = plans.folder_of(tasks, self.root)
         store = self.open_store(folder)
         # A plan is deleted when its outcomes are taken: a Job without one has nothing more to say,
         # and what it made may have been deleted since.
@@ -93,26 +92,6 @@ class IndexedJobs:
         finally:
             if not finished and not following.lost_sight:
                 self.jobs.delete(name)
-
-    def _profile(self, name: str) -> ComputeProfile:
-        if name not in self.profiles:
-            raise ConfigurationError(
-                "no compute profile has this name",
-                where="profile",
-                stored=name,
-                expected=", ".join(sorted(self.profiles)),
-            )
-        return self.profiles[name]
-
-    def _folder(self, tasks: Sequence[TaskSpec]) -> str:
-        folders = {task.store for task in tasks}
-        if len(folders) != 1 or not (folder := folders.pop()).startswith(self.root):
-            raise ConfigurationError(
-                "tasks of one plan share one store below the platform's",
-                stored=", ".join(sorted({task.store for task in tasks})),
-                expected=f"{self.root}/…",
-            )
-        return folder
 
 
 @dataclass(slots=True)

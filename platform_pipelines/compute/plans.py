@@ -7,7 +7,7 @@
 All of them are written whole and say the same when they are written twice.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -19,11 +19,36 @@ from platform_pipelines.compute.tasks import (
     TaskSpec,
     plan_digest,
 )
+from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.errors import ConfigurationError, IntegrityError
 from platform_pipelines.gateways.object_store import ObjectStore
 
 TASKS = "tasks"
 _SPECS = TypeAdapter(list[TaskSpec])
+
+
+def chosen_profile(profiles: Mapping[str, ComputeProfile], name: str) -> ComputeProfile:
+    """The profile of this name. Raises ConfigurationError where there is none."""
+    if name not in profiles:
+        raise ConfigurationError(
+            "no compute profile has this name",
+            where="profile",
+            stored=name,
+            expected=", ".join(sorted(profiles)),
+        )
+    return profiles[name]
+
+
+def folder_of(tasks: Sequence[TaskSpec], root: str) -> str:
+    """The store that all tasks of a plan name. Raises ConfigurationError where they differ."""
+    folders = {task.store for task in tasks}
+    if len(folders) != 1 or not (folder := folders.pop()).startswith(root):
+        raise ConfigurationError(
+            "tasks of one plan share one store below the platform's",
+            stored=", ".join(sorted({task.store for task in tasks})),
+            expected=f"{root}/…",
+        )
+    return folder
 
 
 def plan_key(tasks: Sequence[TaskSpec]) -> str:

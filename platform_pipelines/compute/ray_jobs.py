@@ -22,7 +22,7 @@ from platform_pipelines.compute.tasks import (
 from platform_pipelines.core.road.bridges import RayTasks, ray_job
 from platform_pipelines.core.road.compute_profiles import ComputeProfile
 from platform_pipelines.core.road.manifests import Manifest, key_of
-from platform_pipelines.errors import ConfigurationError, UnavailableError
+from platform_pipelines.errors import UnavailableError
 from platform_pipelines.gateways.clock import Clock
 from platform_pipelines.gateways.cluster.manifests import Cluster
 from platform_pipelines.gateways.object_store import ObjectStore
@@ -59,11 +59,11 @@ class RayJobs:
         """
         if not tasks:
             return
-        folder = self._folder(tasks)
+        folder = plans.folder_of(tasks, self.root)
         store = self.open_store(folder)
         key = plans.write_plan(store, tasks)
         where = f"{folder.removeprefix(self.root).strip('/')}/{key}"
-        manifest = self._manifest(stage, tasks, where, self._profile(profile))
+        manifest = self._manifest(stage, tasks, where, plans.chosen_profile(self.profiles, profile))
         self.cluster.apply(manifest, force=True)
         progress(f"{stage}: RayJob {manifest['metadata']['name']}, {len(tasks)} tasks")
         try:
@@ -112,11 +112,12 @@ class RayJobs:
     def _manifest(
         self, stage: str, tasks: Sequence[TaskSpec], plan: str, profile: ComputeProfile
     ) -> Manifest:
+        pods = self.pods.for_operation(tasks[0].operation)
         return ray_job(
             RayTasks(
                 name=job_name(stage, plan_digest(tasks)),
-                namespace=self.pods.namespace,
-                image=profile.image or self.pods.image,
+                namespace=pods.namespace,
+                image=profile.image or pods.image,
                 ray_version=RAY_VERSION,
                 plan_key=plan,
                 tasks=len(tasks),
@@ -124,31 +125,13 @@ class RayJobs:
                 cpu=profile.cpu_request,
                 memory=profile.memory,
                 gpus=profile.gpu,
-                queue=self.pods.queue,
+                queue=pods.queue,
                 seconds=profile.deadline_seconds,
-                config_maps=tuple(self.pods.config_maps),
-                secrets=tuple(self.pods.secrets),
-                service_account=self.pods.service_account,
+                config_maps=tuple(pods.config_maps),
+                secrets=tuple(pods.secrets),
+                service_account=pods.service_account,
             )
         )
-
-    def _profile(self, name: str) -> ComputeProfile:
-        if name not in self.profiles:
-            raise ConfigurationError(
-                "no compute profile has this name", where="profile", stored=name,
-                expected=", ".join(sorted(self.profiles)),
-            )  # fmt: skip
-        return self.profiles[name]
-
-    def _folder(self, tasks: Sequence[TaskSpec]) -> str:
-        folders = {task.store for task in tasks}
-        if len(folders) != 1 or not (folder := folders.pop()).startswith(self.root):
-            raise ConfigurationError(
-                "tasks of one plan share one store below the platform's",
-                stored=", ".join(sorted({task.store for task in tasks})),
-                expected=f"{self.root}/…",
-            )
-        return folder
 
 
 def _lost(task: TaskSpec, status: Mapping[str, Any]) -> TaskFailed:

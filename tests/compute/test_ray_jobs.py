@@ -1,6 +1,8 @@
 """Tasks on a RayJob: every outcome once, adopted after a kill, deleted at the end."""
 
+import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -138,3 +140,21 @@ def test_a_job_that_somebody_deletes_and_a_profile_that_is_none_are_told(tmp_pat
     gone = backend(tmp_path, sentinel).run("x", tasks(tmp_path, 1), profile="cpu", progress=print)
     with pytest.raises(UnavailableError, match="deleted while it worked"):
         next(gone)
+
+
+def test_rows_run_in_the_image_of_their_class(tmp_path: Path) -> None:
+    """A RayJob asked for an image of the name `platform-{class}`."""
+    url = f"{(tmp_path / 'store').as_uri()}/knowledge/handbook"
+    given = [TaskSpec(operation="vectors.embed", shard=0, store=url, arguments={})]
+
+    def work(job: Manifest) -> Mapping[str, Any]:
+        finished(tmp_path, given, [0])
+        return {"jobDeploymentStatus": "Complete"}
+
+    ray = KubeRay(work)
+    classes = replace(PODS, image="registry/platform-{class}:1")
+    backend_of = replace(backend(tmp_path, ray), pods=classes)
+    outcomes = list(backend_of.run("vectors", given, profile="cpu", progress=lambda _: None))
+    assert len(outcomes) == 1
+    assert '"registry/platform-embed:1"' in json.dumps(ray.applied)
+    assert "{class}" not in json.dumps(ray.applied)

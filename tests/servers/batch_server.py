@@ -4,15 +4,17 @@ import json
 import re
 import threading
 from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 from urllib.parse import urlsplit
+
+from tests.servers.serving import Served
 
 Json = dict[str, Any]
 Answer = Callable[[Json], tuple[int, Json]]  # a request's body -> status, body
 
 
-class BatchServer:
+class BatchServer(Served):
     """Started by `with`. `batches` are those that were started, in order; each is billed."""
 
     def __init__(self, answer: Answer, *, looks: int = 1) -> None:
@@ -25,22 +27,12 @@ class BatchServer:
         self.keeps = 1.0  # share of the results that an ended batch has
         self._seen: dict[str, int] = {}
         self._lock = threading.Lock()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT/v1`."""
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"{self.address}/v1"
 
     def keep(self, content_type: str, body: bytes) -> Json:
         """The part `file` of a form whose `purpose` is `batch`."""

@@ -5,7 +5,9 @@ import sys
 import threading
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from typing import Any
+
+from tests.servers.serving import Served
 
 Json = dict[str, Any]
 Script = Callable[[Json], "str | tuple[int, Json]"]  # the text of a reply, or a status and a body
@@ -21,7 +23,7 @@ class _Server(ThreadingHTTPServer):
             super().handle_error(request, client_address)
 
 
-class ChatServer:
+class ChatServer(Served):
     """Started by `with`; `url` is then valid. `requests` has the bodies as they came."""
 
     def __init__(self, script: Script) -> None:
@@ -31,22 +33,12 @@ class ChatServer:
         self.retry_after = ""  # sent with every refusal
         self._now = 0
         self._lock = threading.Lock()
-        self._server = _Server(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(_handler(self), _Server)
 
     @property
     def url(self) -> str:
         """`http://127.0.0.1:PORT/v1`."""
-        return f"http://127.0.0.1:{self._server.server_port}/v1"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"{self.address}/v1"
 
     def answer(self, body: Json) -> tuple[int, Json]:
         """What a request gets."""

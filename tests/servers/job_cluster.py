@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from tests.servers.serving import kubeconfig_to
+
 FAIL_INDEX = (2, 65, 137)
 
 
@@ -40,14 +42,7 @@ class JobCluster:
     def kubeconfig(self, folder: Path) -> Path:
         """A file that leads here."""
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        }  # fmt: skip
-        (folder / "kubeconfig").write_text(json.dumps(config))
-        return folder / "kubeconfig"
+        return kubeconfig_to(url, folder)
 
     def answer(self, method: str, path: str, body: Any) -> tuple[int, Any]:
         """Status and object."""

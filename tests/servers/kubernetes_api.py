@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.servers.serving import kubeconfig_to
+
 KINDS: dict[str, dict[str, str]] = {
     "/api/v1": {"Service": "services", "Pod": "pods"},
     "/apis/apps/v1": {"Deployment": "deployments"},
@@ -48,14 +50,7 @@ class KubernetesApi:
     def kubeconfig(self, folder: Path) -> Path:
         """A file that leads here."""
         url = f"http://127.0.0.1:{self._server.server_address[1]}"
-        config = {
-            "apiVersion": "v1", "kind": "Config", "current-context": "c",
-            "clusters": [{"name": "c", "cluster": {"server": url}}],
-            "users": [{"name": "u", "user": {}}],
-            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        }  # fmt: skip
-        (folder / "kubeconfig").write_text(json.dumps(config))
-        return folder / "kubeconfig"
+        return kubeconfig_to(url, folder)
 
     def put(self, path: str, manifest: Mapping[str, Any]) -> dict[str, Any]:
         """Apply: the generation grows when the spec is another."""

@@ -1,19 +1,20 @@
 """An OTLP receiver over HTTP on 127.0.0.1: it decodes what is sent, as a collector does."""
 
 import gzip
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Self
+from http.server import BaseHTTPRequestHandler
+from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceRequest,
     ExportTraceServiceResponse,
 )
 
+from tests.servers.serving import Served
+
 Attributes = dict[str, Any]
 
 
-class OtlpReceiver:
+class OtlpReceiver(Served):
     """Started by `with`. `spans` are (trace id, name, attributes), as they were sent."""
 
     root = ""  # the path of the endpoint
@@ -21,22 +22,12 @@ class OtlpReceiver:
     def __init__(self) -> None:
         self.spans: list[tuple[str, str, Attributes]] = []
         self.headers: list[dict[str, str]] = []
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
-        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,))
+        super().__init__(_handler(self))
 
     @property
     def url(self) -> str:
         """Its root."""
-        return f"http://127.0.0.1:{self._server.server_port}{self.root}"
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.shutdown()
-        self._thread.join()
-        self._server.server_close()
+        return f"{self.address}{self.root}"
 
     def traces(self) -> dict[str, list[tuple[str, Attributes]]]:
         """Spans by trace."""

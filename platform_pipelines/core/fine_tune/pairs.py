@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
-from platform_pipelines.core.fine_tune.training_rows import Refused, is_korean
+from platform_pipelines.core.fine_tune.training_rows import Refused, is_korean, read_lines
 from platform_pipelines.core.road.identity import digest_json, digest_parts
 from platform_pipelines.core.road.leakage import SIMILAR, grams
 
@@ -60,17 +60,7 @@ def parse_pairs(
     text: str, *, place: str, licence: str, tenant: str
 ) -> tuple[list[PairRow], list[Refused]]:
     """Rows of one file: {"question", "positive", "negatives": [...]}, the last one optional."""
-    rows: list[PairRow] = []
-    refused: list[Refused] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{place}:{number}"
-        try:
-            rows.append(_row(line, where, licence, tenant))
-        except ValueError as error:
-            refused.append(Refused(where, str(error)))
-    return rows, refused
+    return read_lines(text, place, lambda line, where: _row(line, where, licence, tenant))
 
 
 def _row(line: str, place: str, licence: str, tenant: str) -> PairRow:

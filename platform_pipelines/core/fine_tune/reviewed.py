@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from platform_pipelines.core.fine_tune.pairs import PairRow
-from platform_pipelines.core.fine_tune.training_rows import ChatRow, Refused
+from platform_pipelines.core.fine_tune.training_rows import ChatRow, Refused, read_lines
 
 ACCEPTED = "accepted"
 
@@ -45,17 +45,7 @@ class Reviewed:
 
 def parse_reviewed(text: str, *, place: str, tenant: str) -> tuple[list[Reviewed], list[Refused]]:
     """The accepted rows of one file; every other one is refused by what it is."""
-    rows: list[Reviewed] = []
-    refused: list[Refused] = []
-    for number, line in enumerate(text.split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{place}:{number}"
-        try:
-            rows.append(_row(line, where, tenant))
-        except ValueError as error:
-            refused.append(Refused(where, str(error)))
-    return rows, refused
+    return read_lines(text, place, lambda line, where: _row(line, where, tenant))
 
 
 def _row(line: str, place: str, tenant: str) -> Reviewed:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, cast
 
@@ -50,6 +50,7 @@ class Row(Protocol):
         ...
 
 
+Read = TypeVar("Read")
 R = TypeVar("R", bound=Row)
 
 
@@ -150,14 +151,24 @@ def parse_rows(
     text: str, *, place: str, licence: str, tenant: str
 ) -> tuple[list[ChatRow], list[Refused]]:
     """Rows of one file. A line that is none is refused, and the others are kept."""
-    rows: list[ChatRow] = []
+    return read_lines(text, place, lambda line, where: _row(line, where, licence, tenant))
+
+
+def read_lines(
+    text: str, place: str, read: Callable[[str, str], Read]
+) -> tuple[list[Read], list[Refused]]:
+    """What `read` makes of each line and its place; a ValueError refuses a line, and no other.
+
+    Lines end at a line feed alone: U+2028 within a text is JSON (RFC 8259, 7).
+    """
+    rows: list[Read] = []
     refused: list[Refused] = []
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(text.split("\n"), start=1):
         if not line.strip():
             continue
         where = f"{place}:{number}"
         try:
-            rows.append(_row(line, where, licence, tenant))
+            rows.append(read(line, where))
         except ValueError as error:
             refused.append(Refused(where, str(error)))
     return rows, refused

@@ -81,3 +81,12 @@ def test_the_order_of_the_rows_is_no_part_of_the_set(questions: list[str]) -> No
     assert [json.loads(line)["messages"][0]["content"] for line in lines] == [
         r.turns[0][1] for r in result.train
     ]
+
+
+def test_a_line_separator_within_a_text_ends_no_line() -> None:
+    """U+2028 is JSON within a string; the row was cut in two there, and both halves refused."""
+    chat = {"messages": [{"role": "user", "content": "a\u2028b"},
+                         {"role": "assistant", "content": "c"}]}  # fmt: skip
+    text = json.dumps(chat, ensure_ascii=False) + "\n"
+    rows, refused = parse_rows(text, place="x.jsonl", licence="MIT", tenant="default")
+    assert (len(rows), refused) == (1, [])
